@@ -1,0 +1,1 @@
+"""Datong: an integration hub through which public agencies share data."""

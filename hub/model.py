@@ -1,0 +1,198 @@
+"""Values that travel between the ports: frozen, keyword-only, valid when they exist. No I/O here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Json = Any  # a JSON value: None, bool, int, float, str, or a list or dict of them
+Rows = npt.NDArray[np.int64]
+Mode = Literal["append", "upsert", "snapshot"]
+
+TOPIC_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9_-]*)+")  # agency.domain.entity.vN
+MAX_TOPIC_NAME = 249  # characters, Kafka's own bound
+MAX_RECORDS = 1_000  # per block (R5)
+MAX_BLOCK_BYTES = 512 * 1024  # uncompressed record section (R5)
+
+QUARANTINE = "__quarantine"
+MANIFESTS = "__manifests"
+STATE = "__state"
+INTERNAL_TOPICS = (QUARANTINE, MANIFESTS, STATE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceCheckpoint:
+    """A position in a source: what has been read up to here. Opaque to everyone but the source that made it."""
+
+    value: Mapping[str, Json]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a task stores with each append (G6): the source's position and the task's own counters."""
+
+    source: SourceCheckpoint | None  # None: nothing acknowledged yet
+    batch: int = 0  # number of the last batch appended
+    sequences: Mapping[str, int] = field(default_factory=dict)  # "topic/partition" -> last `seq` given (G3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadFailure:
+    """A row that the source found but could not turn into columns."""
+
+    row: int  # number of the row within its origin, 1 = first data row
+    reason: str  # BAD_ENCODING, COLUMN_COUNT, UNCLOSED_QUOTE, TOO_LARGE, BAD_JSON …
+    raw: bytes  # as read; kept in quarantine, never shown
+    path: str = ""  # column, when one is to blame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows in columns, and the position after them. An idle source yields empty ones."""
+
+    records: pa.RecordBatch  # the source's columns; text sources deliver strings
+    position: SourceCheckpoint  # after this batch
+    origin: str = ""  # file name @ content version, or table name: where the rows stand
+    rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))  # number of each row within its origin
+    failures: Sequence[ReadFailure] = ()
+    complete: bool = False  # a complete pass over the source ends with this batch (R18)
+    deduplicated: int = 0  # rows read again in an overlap window and left out of `records`
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != self.records.num_rows:
+            raise ValueError("one row number per record")
+
+    @property
+    def read(self) -> int:
+        """Rows that the source handed over, good or bad."""
+        return int(self.records.num_rows) + len(self.failures) + self.deduplicated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One thing a source can be read as: a file set or a table."""
+
+    name: str
+    columns: pa.Schema
+    key: Sequence[str] = ()
+    rows: int | None = None  # estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of a check: what was tried, whether it went well, and what to do if not."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The outcome of a source's `check`."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def ok(self) -> bool:
+        return all(f.ok for f in self.findings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """What the log must know of a topic. Its contract (title, sharing, freshness) is the catalogue's."""
+
+    name: str
+    partitions: int = 1  # fixed for the life of a topic version (R9)
+    compacted: bool = False  # keyed topics keep the last record of each key (R8)
+    retention_ms: int | None = None  # append topics: age at which records may go; None = keep
+    retention_bytes: int | None = None  # per partition
+
+    def __post_init__(self) -> None:
+        if self.name not in INTERNAL_TOPICS and not TOPIC_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is not a topic name (agency.domain.entity.vN, lower case)")
+        if len(self.name) > MAX_TOPIC_NAME or not 1 <= self.partitions <= 1_000:
+            raise ValueError("a topic has a name of at most 249 characters and 1 to 1,000 partitions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Records to append to one partition: a Kafka v2 record section (hub/blocks.py), offset deltas 0 … count - 1."""
+
+    topic: str
+    partition: int
+    count: int
+    records: bytes
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAX_RECORDS or len(self.records) > 2 * MAX_BLOCK_BYTES:
+            raise ValueError("a block has 1 to 1,000 records and at most 1 MiB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredBlock:
+    """A block as the log keeps it. Its records carry offset deltas from `base_offset`; deltas may have gaps (R3)."""
+
+    topic: str
+    partition: int
+    base_offset: int
+    last_offset: int
+    count: int
+    timestamp_ms: int  # append time, ms since 1970 UTC (R7)
+    records: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Offsets of a partition: `earliest` is the first that can be read, `end` the one the next record will get."""
+
+    earliest: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetch:
+    """An answer of the log. `next_offset` is where to go on; count ≠ distance of offsets (R3)."""
+
+    blocks: Sequence[StoredBlock]
+    next_offset: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appended:
+    """The base offset each block got, in the order they were given."""
+
+    offsets: Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTotals:
+    """The account of a run (G2): read = published + quarantined + filtered + unchanged + deduplicated.
+
+    Deletions and superseded replays are counted apart."""
+
+    read: int = 0
+    published: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+    unchanged: int = 0
+    deduplicated: int = 0
+    deleted: int = 0
+    superseded: int = 0
+
+    @property
+    def difference(self) -> int:
+        """0 when the run reconciles."""
+        accounted = self.published + self.quarantined + self.filtered + self.unchanged + self.deduplicated
+        return self.read - accounted - self.superseded
+
+    def __add__(self, other: RunTotals) -> RunTotals:
+        return RunTotals(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})

@@ -1,0 +1,98 @@
+"""The three things that vary: where records come from, where they live, and a subscriber's own system.
+
+Each port has one contract suite (tests/contracts) that every adapter passes. Differences are capability flags on the
+adapter, never `isinstance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Event
+from typing import Protocol
+
+from hub.model import Appended, Batch, Block, Checkpoint, Fetch, Range, Report, SourceCheckpoint, Stream, Topic
+
+
+class Source(Protocol):
+    """A departmental system, read in order from a checkpoint. One thread uses it, except `close`.
+
+    Call order: `check` and `discover` at any time; `batches` once; `acknowledge` after each durable append; `close`
+    last.
+    """
+
+    @property
+    def replayable(self) -> bool:
+        """True when reading again from a checkpoint gives the same rows at the same (origin, row) (class A).
+        False: record ids are made from key and content, and the hub de-duplicates (class B)."""
+
+    def check(self) -> Report:
+        """Is it reachable and readable, and what is missing? Never changes the system; does not raise for findings."""
+
+    def discover(self) -> list[Stream]:
+        """What could be read, with columns, types and estimated rows. Raises SourceUnavailable or FileRefused."""
+
+    def batches(self, after: SourceCheckpoint | None, stop: Event) -> Iterator[Batch]:
+        """Rows after `after` (None: from the start), at most ~30,000 rows or 4 MiB a batch, in a stable order.
+
+        Ends when there is nothing more now, or soon after `stop` is set; yields at least once a second (empty when
+        idle) while it waits. Rows it cannot turn into columns are `Batch.failures`, never an exception. Raises
+        SourceUnavailable (the runner retries from its checkpoint), FileRefused or Fatal (the task pauses).
+        """
+
+    def acknowledge(self, position: SourceCheckpoint) -> None:
+        """All up to `position` is durable. Idempotent; may be skipped by a crash, so it is never needed for safety."""
+
+    def close(self) -> None:
+        """Give back what is held. From any thread, any number of times; `batches` then ends or raises Retry."""
+
+
+class Writer(Protocol):
+    """One task's right to append, from `LogWriter.open` until it raises."""
+
+    def checkpoint(self) -> Checkpoint | None:
+        """As of the last complete append of this task, by any writer."""
+
+    def append(self, blocks: Sequence[Block], checkpoint: Checkpoint) -> Appended:
+        """Blocks of any topics and the checkpoint, all or nothing and durable on return (G1, R1).
+
+        Raises Fenced (a newer epoch wrote), StorageFull or LogUnavailable (nothing written, may be called again),
+        OutcomeUnknown (this writer is dead: open a new one, go on from its checkpoint).
+        """
+
+    def close(self) -> None: ...
+
+
+class LogWriter(Protocol):
+    """The side of the log that tasks use."""
+
+    def ensure(self, topic: Topic) -> None:
+        """Create the topic, or change its retention. Another partition count than the existing topic's: Conflict (R9)."""
+
+    def open(self, task: str, epoch: int) -> Writer:
+        """Take over `task`. An epoch older than the stored one raises Fenced; an equal one may reopen (R4)."""
+
+
+class LogReader(Protocol):
+    """The side of the log that deliveries use. Safe from many threads."""
+
+    def topics(self) -> Mapping[str, Topic]:
+        """Every topic there is, internal ones included."""
+
+    def read(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
+        """Blocks from the one that holds `offset` on; at least one, even when larger than `max_bytes` (R3).
+
+        An empty answer means the end. A trimmed offset raises OffsetOutOfRange; a block that fails its checksum raises
+        CorruptBlock when it is the first asked for, and otherwise ends the answer before it. Unknown topic: NotFound.
+        """
+
+    def ends(self, topic: str) -> Mapping[int, Range]:
+        """Per partition, the first offset there is and the next one to be given."""
+
+    def wait(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> bool:
+        """Block until a partition's end is past its position (True) or the time is up (False)."""
+
+
+class Log(LogWriter, LogReader, Protocol):
+    """Both sides, as an adapter offers them."""
+
+    def close(self) -> None: ...
