@@ -86,7 +86,7 @@ class _Parts:
     sizes: Ints
 
 
-def _bytes_field(column: pa.BinaryArray | None, n: int, parts: _Parts) -> None:
+def _bytes_field(column: pa.BinaryArray | None, parts: _Parts) -> None:
     """Length (-1 for null) and bytes of a key or value."""
     if column is None:
         parts.columns.append(pa.scalar(b"\x01", pa.binary()))
@@ -133,8 +133,8 @@ def _headers_field(headers: Headers, n: int, parts: _Parts) -> None:
 def _parts(keys: pa.BinaryArray | None, values: pa.BinaryArray, headers: Headers) -> _Parts:
     n = len(values)
     parts = _Parts([], np.full(n, 2, np.int64))  # attributes and timestamp delta
-    _bytes_field(keys, n, parts)
-    _bytes_field(values, n, parts)
+    _bytes_field(keys, parts)
+    _bytes_field(values, parts)
     _headers_field(headers, n, parts)
     return parts
 
@@ -315,3 +315,10 @@ def _gather(section: bytes, starts: Ints, lengths: Ints) -> pa.BinaryArray:
         pa.binary(), n, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
     )
     return pc.if_else(pa.array(missing), pa.scalar(None, pa.binary()), column) if missing.any() else column
+
+
+def keep(records: Records, rows: pa.Array) -> bytes:
+    """The section with some of its records only, byte for byte, offset deltas unchanged: for compaction."""
+    starts = np.concatenate([np.zeros(1, np.int64), records.ends[:-1]])
+    spans = [(int(starts[i]), int(records.ends[i])) for i in rows.to_pylist()]
+    return b"".join(records.section[start:end] for start, end in spans)

@@ -28,6 +28,7 @@
         ├── Fenced
         ├── DirectoryInUse
         ├── DirectoryTooNew
+        ├── LogBroken
         ├── CorruptBlock
         ├── LimitExceeded
         └── OffsetOutOfRange
@@ -205,6 +206,11 @@ class DirectoryInUse(Fatal):
 
 class DirectoryTooNew(Fatal):
     """A newer version of Datong wrote this data directory (G20)."""
+
+
+class LogBroken(Fatal):
+    """The disk failed under the log, or its file is damaged. Nothing is accepted any more; a failed sync is never
+    tried again as if it had been clean."""
 
 
 class CorruptBlock(Fatal):

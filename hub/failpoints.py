@@ -1,0 +1,37 @@
+"""Named places where a test may kill the process: TEST_FAILPOINT="appended:kill@3" (R34). Nothing happens without it.
+
+Actions: `kill` (SIGKILL to itself), `exit` (code 70, without cleaning up), `raise` (LogUnavailable); `@n`: the n-th hit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+
+from hub.errors import LogUnavailable
+
+NAMES = ("fetched", "mapped", "begin", "appended", "committed", "acknowledged")
+
+
+def _parse(text: str) -> tuple[str, str, int]:
+    name, _, rest = text.partition(":")
+    action, _, nth = rest.partition("@")
+    return name, action, int(nth or 1)
+
+
+_WANTED = _parse(os.environ.get("TEST_FAILPOINT", ""))
+_HITS: Iterator[int] = itertools.count(1)
+
+
+def hit(name: str) -> None:
+    """The program passes `name`."""
+    if name != _WANTED[0] or next(_HITS) != _WANTED[2]:
+        return
+    if _WANTED[1] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif _WANTED[1] == "exit":
+        os._exit(70)
+    elif _WANTED[1] == "raise":
+        raise LogUnavailable(f"failpoint {name}")
