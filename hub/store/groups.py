@@ -1,0 +1,188 @@
+"""Consumer groups of HTTP subscribers: one cursor and one reader at a time each (R24).
+
+A commit is accepted from the reader that holds the group, up to what was delivered to it under the same selection
+(fields and row filter of the grant), and never backwards. All of it is checked in the transaction that stores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from hub.errors import Conflict, GroupBusy
+from hub.store.engine import insert, reading, writing
+from hub.store.tables import group_leases, group_offsets
+
+NOBODY = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupKey:
+    """Names a cursor: grant × topic × group, in the name space of an agency."""
+
+    agency: str
+    grant: str
+    topic: str
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """Where a group stands in one partition."""
+
+    committed: int | None  # next offset to read; None = nothing committed yet
+    committed_ms: int | None
+    selection: str | None  # fingerprint of fields and row filter that the commit was made under
+    delivered: int | None  # furthest offset that may be committed
+    delivered_selection: str | None
+
+
+class GroupCursors:
+    """All groups' cursors and readers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def take(self, key: GroupKey, reader: str, now_ms: int, ttl_ms: int) -> bool:
+        """Become or stay the group's reader; False while another one is. One statement."""
+        held = {"reader": reader, "expires_at": now_ms + ttl_ms}
+        taken = (
+            insert(self._engine, group_leases)
+            .values(**_columns(key), **held)
+            .on_conflict_do_update(
+                index_elements=list(group_leases.primary_key),
+                set_=held,
+                where=sa.or_(group_leases.c.reader.in_((reader, NOBODY)), group_leases.c.expires_at <= now_ms),
+            )
+            .returning(group_leases.c.reader)
+        )
+        with writing(self._engine) as connection:
+            return connection.scalar(taken) is not None
+
+    def leave(self, key: GroupKey, reader: str) -> bool:
+        """Let the next reader in. False when this one was not the reader. May be repeated."""
+        left = (
+            sa.update(group_leases)
+            .where(*_is(group_leases, key), group_leases.c.reader == reader)
+            .values(reader=NOBODY, expires_at=0)
+            .returning(group_leases.c.topic)
+        )
+        with writing(self._engine) as connection:
+            return connection.scalar(left) is not None
+
+    def cursors(self, key: GroupKey) -> Mapping[int, Cursor]:
+        """By partition; a partition that was never read is missing."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(group_offsets).where(*_is(group_offsets, key))).all()
+        return {row.partition: _cursor(row) for row in rows}
+
+    def all(self) -> Sequence[tuple[GroupKey, int, Cursor]]:
+        """Every cursor of every group: key, partition, cursor."""
+        order = [*group_offsets.primary_key]
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(group_offsets).order_by(*order)).all()
+        return [
+            (
+                GroupKey(agency=row.agency, grant=row.grant_name, topic=row.topic, group=row.group_name),
+                row.partition,
+                _cursor(row),
+            )
+            for row in rows
+        ]
+
+    def deliver(self, key: GroupKey, positions: Mapping[int, int], selection: str) -> None:
+        """Remember before the bytes leave how far a reader may commit under this selection."""
+        further = sa.case(
+            (
+                sa.and_(
+                    group_offsets.c.delivered_selection == selection,
+                    group_offsets.c.delivered > sa.literal_column("excluded.delivered"),
+                ),
+                group_offsets.c.delivered,
+            ),
+            else_=sa.literal_column("excluded.delivered"),
+        )
+        with writing(self._engine) as connection:
+            for partition, position in positions.items():
+                new = insert(self._engine, group_offsets).values(
+                    **_columns(key), partition=partition, delivered=position, delivered_selection=selection
+                )
+                connection.execute(
+                    new.on_conflict_do_update(
+                        index_elements=list(group_offsets.primary_key),
+                        set_={"delivered": further, "delivered_selection": selection},
+                    )
+                )
+
+    def commit(self, key: GroupKey, reader: str, positions: Mapping[int, int], selection: str, now_ms: int) -> None:
+        """Store the positions, all or none. Committing the same again changes nothing.
+
+        Raises GroupBusy when the group has another reader by now, Conflict when a position is behind the last commit,
+        beyond what was delivered, or was delivered under another selection.
+        """
+        with writing(self._engine) as connection:
+            self._check_reader(connection, key, reader)
+            for partition, position in sorted(positions.items()):
+                done = sa.update(group_offsets).where(
+                    *_is(group_offsets, key),
+                    group_offsets.c.partition == partition,
+                    group_offsets.c.delivered_selection == selection,
+                    group_offsets.c.delivered >= position,
+                    sa.or_(
+                        group_offsets.c.committed.is_(None),
+                        group_offsets.c.selection != selection,
+                        group_offsets.c.committed <= position,
+                    ),
+                )
+                new = {"committed": position, "committed_at": now_ms, "selection": selection}
+                if connection.scalar(done.values(**new).returning(group_offsets.c.partition)) is None:
+                    raise Conflict(
+                        f"offset {position} of partition {partition} cannot be committed: it is behind the last "
+                        "commit, or was not delivered to this group under the grant as it is now",
+                        remedy="commit the positions of the last answer",
+                    )
+
+    def seek(self, key: GroupKey, reader: str, positions: Mapping[int, int], selection: str, now_ms: int) -> None:
+        """Move the cursor, forwards or back, with what was delivered. Raises GroupBusy."""
+        new = {
+            "committed_at": now_ms,
+            "selection": selection,
+            "delivered_selection": selection,
+        }
+        with writing(self._engine) as connection:
+            self._check_reader(connection, key, reader)
+            for partition, position in positions.items():
+                moved = {**new, "committed": position, "delivered": position}
+                row = insert(self._engine, group_offsets).values(**_columns(key), partition=partition, **moved)
+                connection.execute(
+                    row.on_conflict_do_update(index_elements=list(group_offsets.primary_key), set_=moved)
+                )
+
+    def _check_reader(self, connection: Connection, key: GroupKey, reader: str) -> None:
+        query = sa.select(group_leases.c.reader).where(*_is(group_leases, key)).with_for_update()
+        if connection.scalar(query) != reader:
+            raise GroupBusy(
+                f"this reader does not hold group {key.group} of {key.topic}",
+                remedy="read from the group again to take it",
+            )
+
+
+def _columns(key: GroupKey) -> dict[str, str]:
+    return {"agency": key.agency, "grant_name": key.grant, "topic": key.topic, "group_name": key.group}
+
+
+def _is(table: sa.Table, key: GroupKey) -> tuple[sa.ColumnElement[bool], ...]:
+    return tuple(table.c[name] == value for name, value in _columns(key).items())
+
+
+def _cursor(row: sa.Row[tuple[object, ...]]) -> Cursor:
+    return Cursor(
+        committed=row.committed,
+        committed_ms=row.committed_at,
+        selection=row.selection,
+        delivered=row.delivered,
+        delivered_selection=row.delivered_selection,
+    )

@@ -1,0 +1,104 @@
+"""The tables of `store.db`: portable SQLAlchemy Core, the same on SQLite and PostgreSQL.
+
+Times are whole milliseconds since 1970 UTC. The migrations build exactly these tables (a test compares them).
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+GLOBAL_SUBJECT = ""  # the row of `subjects` that holds the global compatibility level; no subject has an empty name
+
+schemas = sa.Table(
+    "schemas",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),  # given by the database, never used twice (G10)
+    sa.Column("fingerprint", sa.String(64), nullable=False, unique=True),  # SHA-256 of canonical text and references
+    sa.Column("text", sa.Text, nullable=False),  # canonical
+    sa.Column("refs", sa.Text, nullable=False),  # JSON array of {name, subject, version}, in the order given
+    sqlite_autoincrement=True,
+)
+
+subjects = sa.Table(
+    "subjects",
+    METADATA,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("level", sa.String(32)),  # its own compatibility level; null = the global one
+)
+
+subject_versions = sa.Table(
+    "subject_versions",
+    METADATA,
+    sa.Column("subject", sa.Text, sa.ForeignKey("subjects.subject"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("schema_id", sa.Integer, sa.ForeignKey("schemas.id"), nullable=False, index=True),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # grows with each new holder (G7)
+    sa.Column("holder", sa.Text, nullable=False),  # empty = given back
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+
+connector_states = sa.Table(
+    "connector_states",
+    METADATA,
+    sa.Column("connector", sa.Text, primary_key=True),
+    sa.Column("desired", sa.String(16), nullable=False),  # RUNNING, PAUSED, STOPPED
+    sa.Column("state", sa.String(16), nullable=False),  # the same, or FAILED
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+    sa.Column("changed_by", sa.Text, nullable=False),
+)
+
+tokens = sa.Table(
+    "tokens",
+    METADATA,
+    sa.Column("token_id", sa.String(32), primary_key=True),
+    sa.Column("agency", sa.Text, nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),  # agency, operator
+    sa.Column("salt", sa.LargeBinary(16), nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),  # SHA-256 of salt and secret
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),  # null = never
+    sa.Column("revoked", sa.Boolean, nullable=False),
+)
+
+group_offsets = sa.Table(
+    "group_offsets",
+    METADATA,
+    sa.Column("agency", sa.Text, primary_key=True),
+    sa.Column("grant_name", sa.Text, primary_key=True),
+    sa.Column("group_name", sa.Text, primary_key=True),
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("committed", sa.BigInteger),  # next offset to read; null = nothing committed yet
+    sa.Column("committed_at", sa.BigInteger),
+    sa.Column("selection", sa.String(64)),  # fields and row filter that the commit was made under (R24)
+    sa.Column("delivered", sa.BigInteger),  # furthest offset that a reader may commit; null = nothing delivered yet
+    sa.Column("delivered_selection", sa.String(64)),  # fields and row filter of that delivery
+)
+
+group_leases = sa.Table(
+    "group_leases",
+    METADATA,
+    sa.Column("agency", sa.Text, primary_key=True),
+    sa.Column("grant_name", sa.Text, primary_key=True),
+    sa.Column("group_name", sa.Text, primary_key=True),
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("reader", sa.Text, nullable=False),  # empty = given back
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,113 @@
+"""Bearer tokens: issued once, kept as salted hashes, looked up by id and compared in constant time (S13).
+
+A token reads `dtg.<id>.<secret>`. The secret has 256 random bits, so a fast hash keeps it: there is nothing to guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine, Row
+
+from hub.errors import NotFound
+from hub.store.engine import reading, writing
+from hub.store.tables import tokens
+
+Role = Literal["agency", "operator"]
+PREFIX = "dtg"  # lets secret scanners find a token that leaked
+SECRET_BYTES = 32
+MAX_BACKWARD_MS = 60_000  # a clock that is further behind than this is not believed (G19)
+NO_SALT, NO_HASH = bytes(16), bytes(32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """A token as the hub knows it: without its secret."""
+
+    id: str
+    agency: str
+    role: Role
+    created_ms: int
+    expires_ms: int | None  # None = never
+    revoked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuedToken:
+    """A new token. `secret` is the whole text to send as bearer token; it cannot be read again."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+class Tokens:
+    """All tokens."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def issue(self, agency: str, *, role: Role, now_ms: int, expires_ms: int | None) -> IssuedToken:
+        """Make a token for an agency."""
+        token_id, secret, salt = secrets.token_hex(8), secrets.token_urlsafe(SECRET_BYTES), secrets.token_bytes(16)
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.insert(tokens).values(
+                    token_id=token_id,
+                    agency=agency,
+                    role=role,
+                    salt=salt,
+                    hash=_hash(salt, secret),
+                    created_at=now_ms,
+                    expires_at=expires_ms,
+                    revoked=False,
+                )
+            )
+        return IssuedToken(id=token_id, secret=f"{PREFIX}.{token_id}.{secret}")
+
+    def verify(self, token: str, now_ms: int) -> Token | None:
+        """Whose token this is, or None when it is unknown, wrong, expired, made in the future (G19), or revoked."""
+        prefix, _, rest = token.partition(".")
+        token_id, _, secret = rest.partition(".")
+        with reading(self._engine) as connection:
+            row = connection.execute(sa.select(tokens).where(tokens.c.token_id == token_id)).one_or_none()
+        salt, expected = (NO_SALT, NO_HASH) if row is None else (row.salt, row.hash)
+        right = hmac.compare_digest(_hash(salt, secret), expected)  # also when unknown: the same time either way
+        if row is None or not right or prefix != PREFIX or row.revoked:
+            return None
+        if row.created_at > now_ms + MAX_BACKWARD_MS or (row.expires_at is not None and row.expires_at <= now_ms):
+            return None
+        return _token(row)
+
+    def listed(self) -> Sequence[Token]:
+        """All tokens, oldest first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(tokens).order_by(tokens.c.created_at, tokens.c.token_id)).all()
+        return [_token(row) for row in rows]
+
+    def revoke(self, token_id: str) -> None:
+        """End a token for good. May be repeated. Raises NotFound."""
+        ended = sa.update(tokens).where(tokens.c.token_id == token_id).values(revoked=True)
+        with writing(self._engine) as connection:
+            if not connection.execute(ended.returning(tokens.c.token_id)).all():
+                raise NotFound(f"there is no token {token_id}", remedy="`datong token list` names them")
+
+
+def _hash(salt: bytes, secret: str) -> bytes:
+    return hashlib.sha256(salt + secret.encode(errors="surrogatepass")).digest()
+
+
+def _token(row: Row[tuple[object, ...]]) -> Token:
+    return Token(
+        id=row.token_id,
+        agency=row.agency,
+        role=cast(Role, row.role),
+        created_ms=row.created_at,
+        expires_ms=row.expires_at,
+        revoked=row.revoked,
+    )

@@ -1,0 +1,117 @@
+"""Cursors of consumer groups: one reader, commits within what was delivered (R24)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hub.errors import Conflict, GroupBusy
+from hub.store import Store
+from hub.store.groups import GroupKey
+
+KEY = GroupKey(agency="a", grant="g", topic="x.y.v1", group="default")
+OTHER = GroupKey(agency="a", grant="g", topic="x.y.v1", group="other")
+S1, S2 = "selection-1", "selection-2"
+
+
+def committed(store: Store, key: GroupKey = KEY) -> dict[int, int | None]:
+    return {partition: cursor.committed for partition, cursor in store.groups.cursors(key).items()}
+
+
+def test_R24_one_reader_at_a_time(store: Store) -> None:
+    assert store.groups.take(KEY, "r1", 0, 100)
+    assert store.groups.take(KEY, "r1", 50, 100)  # stays, and longer
+    assert not store.groups.take(KEY, "r2", 149, 100)
+    assert store.groups.take(OTHER, "r2", 0, 100)
+    assert store.groups.take(KEY, "r2", 150, 100)
+    assert not store.groups.take(KEY, "r1", 151, 100)
+
+
+def test_R24_leaving_lets_the_next_one_in(store: Store) -> None:
+    assert store.groups.take(KEY, "r1", 0, 100)
+    assert not store.groups.leave(KEY, "r2")
+    assert store.groups.leave(KEY, "r1")
+    assert not store.groups.leave(KEY, "r1")
+    assert store.groups.take(KEY, "r2", 1, 100)
+
+
+def test_R24_many_readers_one_winner(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda n: store.groups.take(KEY, f"r{n}", 0, 100), range(24))) == 1
+
+
+def test_R24_commits_go_up_to_what_was_delivered(store: Store) -> None:
+    store.groups.take(KEY, "r", 0, 100)
+    store.groups.deliver(KEY, {0: 10, 1: 5}, S1)
+    assert committed(store) == {0: None, 1: None}
+    store.groups.commit(KEY, "r", {0: 7, 1: 5}, S1, 3)
+    store.groups.commit(KEY, "r", {0: 7}, S1, 4)
+    store.groups.commit(KEY, "r", {0: 10}, S1, 5)
+    assert committed(store) == {0: 10, 1: 5}
+    assert store.groups.cursors(KEY)[0].committed_ms == 5
+
+
+@pytest.mark.parametrize("positions", [{0: 11}, {0: 3}, {1: 0}, {0: 9, 1: 1}])
+def test_R24_a_wrong_commit_changes_nothing(store: Store, positions: dict[int, int]) -> None:
+    store.groups.take(KEY, "r", 0, 100)
+    store.groups.deliver(KEY, {0: 10}, S1)
+    store.groups.commit(KEY, "r", {0: 4}, S1, 3)
+    with pytest.raises(Conflict, match="cannot be committed"):
+        store.groups.commit(KEY, "r", positions, S1, 4)
+    assert committed(store) == {0: 4}
+
+
+def test_R24_a_commit_under_an_old_selection_is_refused(store: Store) -> None:
+    store.groups.take(KEY, "r", 0, 100)
+    store.groups.deliver(KEY, {0: 10}, S1)
+    store.groups.commit(KEY, "r", {0: 10}, S1, 1)
+    store.groups.deliver(KEY, {0: 4}, S2)
+    with pytest.raises(Conflict):
+        store.groups.commit(KEY, "r", {0: 10}, S1, 2)
+    with pytest.raises(Conflict):
+        store.groups.commit(KEY, "r", {0: 10}, S2, 2)
+    store.groups.commit(KEY, "r", {0: 4}, S2, 2)  # behind the old cursor: read again from the start
+    assert committed(store) == {0: 4}
+    with pytest.raises(Conflict):
+        store.groups.commit(KEY, "r", {0: 3}, S2, 2)
+
+
+def test_what_was_delivered_does_not_shrink_under_one_selection(store: Store) -> None:
+    store.groups.take(KEY, "r", 0, 100)
+    store.groups.deliver(KEY, {0: 10}, S1)
+    store.groups.deliver(KEY, {0: 6}, S1)
+    store.groups.commit(KEY, "r", {0: 10}, S1, 1)
+    assert committed(store) == {0: 10}
+
+
+def test_R24_a_reader_that_lost_the_group_cannot_commit_or_seek(store: Store) -> None:
+    with pytest.raises(GroupBusy):
+        store.groups.commit(KEY, "nobody", {0: 0}, S1, 1)
+    store.groups.take(KEY, "old", 0, 100)
+    store.groups.deliver(KEY, {0: 10}, S1)
+    store.groups.take(KEY, "new", 100, 100)
+    with pytest.raises(GroupBusy):
+        store.groups.commit(KEY, "old", {0: 10}, S1, 101)
+    with pytest.raises(GroupBusy):
+        store.groups.seek(KEY, "old", {0: 0}, S1, 101)
+    assert committed(store) == {0: None}
+
+
+def test_seek_goes_both_ways_and_sets_what_may_be_committed(store: Store) -> None:
+    store.groups.take(KEY, "r", 0, 100)
+    store.groups.seek(KEY, "r", {0: 8}, S1, 1)
+    store.groups.seek(KEY, "r", {0: 2}, S1, 2)
+    assert committed(store) == {0: 2}
+    with pytest.raises(Conflict):
+        store.groups.commit(KEY, "r", {0: 8}, S1, 3)
+
+
+def test_S8_cursors_of_other_agencies_are_other_cursors(store: Store) -> None:
+    foreign = GroupKey(agency="b", grant="g", topic="x.y.v1", group="default")
+    for key in (KEY, foreign):
+        store.groups.take(key, "r", 0, 100)
+    store.groups.deliver(KEY, {0: 10}, S1)
+    store.groups.commit(KEY, "r", {0: 10}, S1, 1)
+    assert committed(store, foreign) == {}
+    assert [(key, partition) for key, partition, _ in store.groups.all()] == [(KEY, 0)]
