@@ -1,0 +1,6 @@
+"""The schema registry over the store: subjects, versions, ids, compatibility."""
+
+from hub.registry.model import Level, Reference, Registered, SchemaVersion, StoredSchema
+from hub.registry.registry import Registry
+
+__all__ = ["Level", "Reference", "Registered", "Registry", "SchemaVersion", "StoredSchema"]
