@@ -1,0 +1,255 @@
+"""Tree → column, over a whole batch at once. Failures are data; a kernel that would raise or wrap never sees a bad row
+(R10, R11)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hub.mapping.functions.numbers import to_number
+from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary
+from hub.mapping.typing import COMPARE, Typed, common
+from hub.mapping.values import Codes, Value, as_mask, blank, fail, merge, only_where, valid
+
+COMPARISONS: dict[str, Callable[..., pa.Array]] = {
+    "=": pc.equal,
+    "<>": pc.not_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+}
+CHECKED: dict[str, Callable[..., pa.Array]] = {
+    "+": pc.add_checked,
+    "-": pc.subtract_checked,
+    "*": pc.multiply_checked,
+}
+
+
+class Evaluation:
+    """One batch. Equal subexpressions are computed once."""
+
+    def __init__(self, typed: Typed, columns: dict[str, pa.Array], rows: int) -> None:
+        self._typed, self._columns, self._rows = typed, columns, rows
+        self._done: dict[Node, Value] = {}
+        self.warnings: Counter[str] = Counter()
+
+    def value(self, node: Node) -> Value:
+        """The column of a node, NULL in rows that failed."""
+        known = self._done.get(node)
+        if known is None:
+            known = self._done[node] = self._value(node)
+        return known
+
+    def _value(self, node: Node) -> Value:
+        if isinstance(node, Literal):
+            return Value(pa.repeat(pa.scalar(node.value, node.type), self._rows))
+        if isinstance(node, Column):
+            return Value(self._columns[node.name])
+        return self._HANDLERS[type(node)](self, node)
+
+    def _as(self, node: Node, kind: pa.DataType) -> Value:
+        """A node's column in a wider type."""
+        value = self.value(node)
+        if value.column.type == kind:
+            return value
+        return Value(value.column.cast(kind), value.failed)
+
+    def _call(self, node: Call) -> Value:
+        kernel = self._typed.kernels[node]
+        args = [self.value(a) for a in node.args if not isinstance(a, Literal) or _is_column(node, a)]
+        column, failed, warnings = kernel([_text_null(a.column) for a in args])
+        before: Codes | None = None
+        for arg in args:
+            before = merge(before, arg.failed)
+        self.warnings.update(warnings)
+        return Value(column, merge(before, failed))
+
+    def _binary(self, node: Binary) -> Value:
+        if node.op in ("AND", "OR"):
+            return self._logic(node)
+        kinds = [self._typed.check(node.left), self._typed.check(node.right)]
+        kind = common(kinds, node.op)
+        if pa.types.is_null(kind):
+            return Value(pa.nulls(self._rows, self._typed.check(node)))
+        if node.op not in COMPARE:
+            return self._arithmetic(node)
+        left, right = self._as(node.left, kind), self._as(node.right, kind)
+        return Value(COMPARISONS[node.op](left.column, right.column), merge(left.failed, right.failed))
+
+    def _logic(self, node: Binary) -> Value:
+        """Kleene; the right side's failure counts only where the left does not decide (R10)."""
+        left, right = self._as(node.left, pa.bool_()), self._as(node.right, pa.bool_())
+        decides = as_mask(left.column if node.op == "OR" else pc.invert(left.column))
+        failed = merge(left.failed, only_where(right.failed, ~decides))
+        combine = pc.and_kleene if node.op == "AND" else pc.or_kleene
+        column = combine(left.column, right.column)
+        return Value(column if failed is None else blank(column, failed != 0), failed)
+
+    def _arithmetic(self, node: Binary) -> Value:
+        kind = self._typed.check(node)
+        left, right = self._as(node.left, kind), self._as(node.right, kind)
+        failed = merge(left.failed, right.failed)
+        if node.op in ("/", "%"):
+            zero = as_mask(pc.equal(right.column, pa.scalar(0).cast(kind)))
+            failed = merge(failed, fail(zero & valid(left.column), "DIVISION_BY_ZERO"))
+            divisor = blank(right.column, zero)
+            made = pc.divide(left.column, divisor) if node.op == "/" else _modulo(left.column, divisor)
+            return self._finite(Value(made.cast(kind), failed))
+        try:
+            made = CHECKED[node.op](left.column, right.column)
+            return self._finite(Value(made if made.type == kind else made.cast(kind), failed))
+        except pa.ArrowInvalid:
+            return self._overflowing(node, kind, left, right, failed)
+
+    def _overflowing(self, node: Binary, kind: pa.DataType, left: Value, right: Value, failed: Codes | None) -> Value:
+        """Some row overflows: find out which, row by row."""
+        kernel = CHECKED[node.op]
+        bad = np.zeros(self._rows, np.bool_)
+        for row in range(self._rows):
+            try:
+                kernel(left.column[row : row + 1], right.column[row : row + 1]).cast(kind)
+            except pa.ArrowInvalid:
+                bad[row] = True
+        made = kernel(blank(left.column, bad), right.column)
+        return Value(made.cast(kind), merge(failed, fail(bad, "OUT_OF_RANGE")))
+
+    def _finite(self, value: Value) -> Value:
+        if not pa.types.is_floating(value.column.type):
+            return value
+        infinite = valid(value.column) & ~as_mask(pc.is_finite(value.column), null=True)
+        if not infinite.any():
+            return value
+        return Value(blank(value.column, infinite), merge(value.failed, fail(infinite, "OUT_OF_RANGE")))
+
+    def _unary(self, node: Unary) -> Value:
+        arg = self.value(node.arg)
+        if node.op == "IS NULL":
+            column = arg.column.is_null()
+            return Value(column if arg.bad is None else blank(column, arg.bad), arg.failed)
+        if node.op == "NOT":
+            return Value(pc.invert(arg.column.cast(pa.bool_())), arg.failed)
+        zero = Literal(0, pa.int64())
+        self._typed.check(zero)
+        minus = Binary("-", zero, node.arg)
+        self._typed.check(minus)
+        result = self._binary(minus)
+        return Value(result.column.cast(self._typed.check(node)), result.failed)
+
+    def _case(self, node: Case) -> Value:
+        """Branches from the last to the first; a failure counts only where its condition or branch is reached."""
+        kind = self._typed.check(node)
+        result = self._as(node.otherwise, kind)
+        for condition, branch in reversed(node.whens):
+            test, value = self._as(condition, pa.bool_()), self._as(branch, kind)
+            taken = as_mask(test.column)
+            column = pc.if_else(pa.array(taken), value.column, result.column)
+            chosen = merge(only_where(value.failed, taken), only_where(result.failed, ~taken))
+            failed = merge(test.failed, chosen)
+            result = Value(column if failed is None else blank(column, failed != 0), failed)
+        return result
+
+    def _coalesce(self, node: Coalesce) -> Value:
+        """A failure is not NULL: it counts, unless an earlier argument had a value."""
+        kind = self._typed.check(node)
+        first, *rest = [self._as(a, kind) for a in node.args]
+        column, failed = first.column, first.failed
+        for value in rest:
+            open_rows = ~valid(column) if failed is None else ~valid(column) & (failed == 0)
+            failed = merge(failed, only_where(value.failed, open_rows))
+            column = pc.if_else(pa.array(open_rows), value.column, column)
+        return Value(column, failed)
+
+    def _in(self, node: In) -> Value:
+        kinds = [pa.array([v]).type for v in node.values if v is not None]
+        kind = common([self._typed.check(node.arg), *kinds], "IN")
+        arg = self._as(node.arg, kind)
+        found = pc.is_in(arg.column, pa.array([v for v in node.values if v is not None], kind))
+        unknown = ~valid(arg.column)
+        if None in node.values:
+            unknown |= ~as_mask(found)
+        return Value(blank(found, unknown), arg.failed)
+
+    def _like(self, node: Like) -> Value:
+        arg = self._as(node.arg, pa.string())
+        return Value(pc.match_like(arg.column, node.pattern), arg.failed)
+
+    def _cast(self, node: Cast) -> Value:
+        arg = self.value(node.arg)
+        if arg.column.type == node.to:
+            return arg
+        column, failed = _cast(arg.column, node.to)
+        return Value(column, merge(arg.failed, failed))
+
+    def _try(self, node: Try) -> Value:
+        return Value(self.value(node.arg).column)
+
+    _HANDLERS: ClassVar[dict[type, Callable[..., Value]]] = {
+        Call: _call,
+        Binary: _binary,
+        Unary: _unary,
+        Case: _case,
+        Coalesce: _coalesce,
+        In: _in,
+        Like: _like,
+        Cast: _cast,
+        Try: _try,
+    }
+
+
+def _is_column(node: Call, arg: Node) -> bool:
+    """A constant given for a parameter that takes columns."""
+    from hub.mapping.functions import TABLE
+
+    parameters = TABLE[node.function].parameters
+    return not parameters[min(node.args.index(arg), len(parameters) - 1)].literal
+
+
+def _text_null(column: pa.Array) -> pa.Array:
+    return column.cast(pa.string()) if pa.types.is_null(column.type) else column
+
+
+def _modulo(left: pa.Array, right: pa.Array) -> pa.Array:
+    """The rest that has the sign of the left side, as in SQL."""
+    whole = pc.trunc(pc.divide(left.cast(pa.float64()), right.cast(pa.float64())))
+    if pa.types.is_integer(left.type):
+        return pc.subtract(left, pc.multiply(pc.divide(left, right), right))
+    return pc.subtract(left, pc.multiply(whole.cast(left.type), right))
+
+
+def _cast(column: pa.Array, to: pa.DataType) -> tuple[pa.Array, Codes | None]:
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), to), None
+    if pa.types.is_string(column.type) and pa.types.is_boolean(to):
+        known = pc.is_in(column, pa.array(["true", "false"]))
+        bad = valid(column) & ~as_mask(known)
+        return blank(pc.equal(column, "true"), bad), fail(bad, "BAD_NUMBER")
+    if pa.types.is_string(column.type):
+        return to_number(column, to)
+    if pa.types.is_floating(column.type) and pa.types.is_integer(to):
+        rounds = valid(column) & ~as_mask(pc.equal(pc.trunc(column), column), null=True)
+        column, failed = blank(column, rounds), fail(rounds, "WOULD_ROUND")
+        made, large = _per_row(column, to)
+        return made, merge(failed, large)
+    return _per_row(column, to)
+
+
+def _per_row(column: pa.Array, to: pa.DataType) -> tuple[pa.Array, Codes | None]:
+    try:
+        return column.cast(to), None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        bad = np.array([not _casts(column[i : i + 1], to) for i in range(len(column))], np.bool_)
+        return blank(column, bad).cast(to), fail(bad, "OUT_OF_RANGE")
+
+
+def _casts(one: pa.Array, to: pa.DataType) -> bool:
+    try:
+        one.cast(to)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True

@@ -1,0 +1,230 @@
+"""Dates and timestamps from text in declared formats, read as byte matrices (domain, section 4: no guessing)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hub.mapping.codelists import CodeLists
+from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, text
+from hub.mapping.values import Codes, Mask, blank, fail, merge, valid
+from hub.mapping.zones import Zone
+
+Ints = npt.NDArray[np.int64]
+WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "f": 6}
+_MONTH_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+MILLIS, MICROS = pa.timestamp("ms", "UTC"), pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A fixed-width format: where each part stands, and the bytes between."""
+
+    width: int
+    parts: tuple[tuple[str, int], ...]  # letter, position
+    fixed: tuple[tuple[int, int], ...]  # position, byte
+
+    @property
+    def has_zulu(self) -> bool:
+        """Ends in a literal Z: the text itself says UTC."""
+        return bool(self.fixed) and self.fixed[-1] == (self.width - 1, ord("Z"))
+
+
+def parse_format(pattern: str, needed: str) -> Format:
+    """`%Y-%m-%d` and the like. Raises ValueError for what is not known or missing."""
+    parts, fixed = [], []
+    place, i = 0, 0
+    raw = pattern.encode()
+    while i < len(raw):
+        if raw[i : i + 1] == b"%" and i + 1 < len(raw):
+            letter = chr(raw[i + 1])
+            if letter not in WIDTHS or letter in dict(parts):
+                raise ValueError(f"%{letter} is not known or stands twice; known are %Y %m %d %H %M %S %f")
+            parts.append((letter, place))
+            place, i = place + WIDTHS[letter], i + 2
+        else:
+            fixed.append((place, raw[i]))
+            place, i = place + 1, i + 1
+    missing = [f"%{c}" for c in needed if c not in dict(parts)]
+    if missing:
+        raise ValueError(f"the format lacks {', '.join(missing)}")
+    return Format(place, tuple(parts), tuple(fixed))
+
+
+def _matrix(column: pa.Array, width: int) -> tuple[Ints, npt.NDArray[np.uint8]]:
+    """Rows whose value is that long, and their bytes."""
+    _valid, offset_buffer, data_buffer = column.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
+    lengths = np.diff(offsets)
+    rows = np.flatnonzero(lengths == width)
+    if len(rows) == len(column) and len(rows):
+        return rows, data[offsets[0] : offsets[-1]].reshape(-1, width)
+    return rows, data[offsets[rows][:, None] + np.arange(width)]
+
+
+def _read(form: Format, matrix: npt.NDArray[np.uint8]) -> tuple[dict[str, Ints], Mask]:
+    """The number of each part, and the rows that fit the format."""
+    good = np.ones(len(matrix), np.bool_)
+    for place, byte in form.fixed:
+        good &= matrix[:, place] == byte
+    numbers = {}
+    for letter, place in form.parts:
+        value = np.zeros(len(matrix), np.int64)
+        for k in range(WIDTHS[letter]):
+            digit = matrix[:, place + k] - np.uint8(48)  # wraps for what is no digit
+            good &= digit < 10
+            value = value * 10 + digit
+        numbers[letter] = value
+    return numbers, good
+
+
+def _days(year: Ints, month: Ints, day: Ints) -> tuple[Ints, Mask]:
+    """Days since 1970-01-01 in the proleptic Gregorian calendar, and which dates exist (year 0 does not)."""
+    good = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1)
+    month = np.where(good, month, 1)
+    leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
+    good &= (day <= _MONTH_DAYS[month]) & ((month != 2) | (day != 29) | leap)
+    shifted = year - (month <= 2)
+    era = shifted // 400
+    of_era = shifted - era * 400
+    of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468, good
+
+
+def _bind_date(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    formats = [parse_format(str(f), "Ymd") for f in literals]
+
+    def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
+        column = columns[0]
+        days, found = np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
+        for form in formats:
+            rows, matrix = _matrix(column, form.width)
+            numbers, good = _read(form, matrix)
+            value, exists = _days(numbers["Y"], numbers["m"], numbers["d"])
+            rows = rows[take := good & exists & ~found[rows]] if len(rows) else rows
+            days[rows] = value[take] if len(value) else value
+            found[rows] = True
+        there = valid(column)
+        dates = pa.array(days.astype(np.int32), mask=~(found & there)).cast(pa.date32())
+        return dates, fail(there & ~found, "BAD_DATE"), {}
+
+    return kernel
+
+
+def _bind_timestamp(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    patterns = [str(x) for x in literals if "%" in str(x)]
+    zones = [str(x) for x in literals if "%" not in str(x)]
+    formats = [parse_format(p, "YmdHM") for p in patterns]
+    if not formats:
+        raise ValueError("a format such as '%Y-%m-%d %H:%M:%S' is needed")
+    if len(zones) > 1 or (not zones and not all(f.has_zulu for f in formats)):
+        raise ValueError("one time zone is needed, such as 'Europe/Rome', unless every format ends in Z")
+    zone = Zone.load(zones[0]) if zones else None
+    kind = _timestamp_type(literals)
+
+    def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
+        column = columns[0]
+        micros, found = np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
+        failed: Codes | None = None
+        for form in formats:
+            rows, matrix = _matrix(column, form.width)
+            if not len(rows):
+                continue
+            value, good = _instant(form, matrix)
+            good &= ~found[rows]
+            value, rows = value[good], rows[good]
+            if zone is not None and not form.has_zulu:
+                value, codes = zone.to_utc(value)
+                spread = np.zeros(len(column), np.int16)
+                spread[rows] = codes
+                failed = merge(failed, spread if codes.any() else None)
+            micros[rows], found[rows] = value, True
+        there = valid(column)
+        failed = merge(failed, fail(there & ~found, "BAD_TIMESTAMP"))
+        made = pa.array(micros, pa.int64(), mask=~(found & there))
+        made = made.cast(pa.timestamp("us")).cast(pa.timestamp(kind.unit), safe=False)
+        made = made.cast(pa.int64()).cast(kind)
+        return (made if failed is None else blank(made, failed != 0)), failed, {}
+
+    return kernel
+
+
+def _instant(form: Format, matrix: npt.NDArray[np.uint8]) -> tuple[Ints, Mask]:
+    """Microseconds of the wall clock, as if it were UTC."""
+    numbers, good = _read(form, matrix)
+    days, exists = _days(numbers["Y"], numbers["m"], numbers["d"])
+    none = np.zeros(len(matrix), np.int64)
+    hour, minute, second = numbers["H"], numbers["M"], numbers.get("S", none)
+    good &= exists & (hour < 24) & (minute < 60) & (second < 60)
+    return ((days * 86400 + hour * 3600 + minute * 60 + second) * 1_000_000) + numbers.get("f", none), good
+
+
+def _timestamp_type(literals: Sequence[Any]) -> pa.DataType:
+    return MICROS if any("%f" in str(x) for x in literals) else MILLIS
+
+
+FUNCTIONS = (
+    Function(
+        name="to_date",
+        doc="A date from text, in the first format that fits (%Y %m %d, zero-padded). Dates that do not exist fail.",
+        parameters=(text(), constant("format", repeat=True)),
+        result=always(pa.date32()),
+        bind=_bind_date,
+        reasons=("BAD_DATE",),
+        examples=(
+            ("CAST(to_date('03/10/2023', '%d/%m/%Y', '%Y-%m-%d') AS TEXT)", "2023-10-03"),
+            ("CAST(try(to_date('31/02/1999', '%d/%m/%Y')) AS TEXT)", None),
+        ),
+    ),
+    Function(
+        name="to_timestamp",
+        doc="An instant from text. The zone's name comes last, unless the format itself ends in Z. Wall-clock times that "
+        "a clock change skips or repeats fail.",
+        parameters=(text(), constant("format", repeat=True)),
+        result=_timestamp_type,
+        bind=_bind_timestamp,
+        reasons=("BAD_TIMESTAMP", "NONEXISTENT_TIME", "AMBIGUOUS_TIME"),
+        examples=(
+            (
+                "CAST(to_timestamp('2023-07-01 12:00:00', '%Y-%m-%d %H:%M:%S', 'Europe/Rome') AS TEXT)",
+                "2023-07-01 10:00:00.000Z",
+            ),
+        ),
+    ),
+    Function(
+        name="start_of_day",
+        doc="Midnight of a date in a time zone, as an instant.",
+        parameters=(Parameter(name="value", type="date"), constant("zone")),
+        result=always(MILLIS),
+        bind=lambda literals, _codes: _midnight(Zone.load(str(literals[0]))),
+        reasons=("NONEXISTENT_TIME", "AMBIGUOUS_TIME"),
+        examples=(
+            (
+                "CAST(start_of_day(to_date('2023-07-01', '%Y-%m-%d'), 'Europe/Rome') AS TEXT)",
+                "2023-06-30 22:00:00.000Z",
+            ),
+        ),
+    ),
+)
+
+
+def _midnight(zone: Zone) -> Kernel:
+    def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
+        days = columns[0].cast(pa.date32())
+        there = valid(days)
+        number = np.asarray(days.cast(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        micros, codes = zone.to_utc(number * 86_400_000_000)
+        codes = np.where(there, codes, 0).astype(np.int16)
+        made = pa.array(micros // 1000, pa.int64(), mask=~there | (codes != 0)).cast(MILLIS)
+        return made, codes if codes.any() else None, {}
+
+    return kernel
+
+
+bind_iso_date = _bind_date(["%Y-%m-%d"], CodeLists())

@@ -1,0 +1,179 @@
+"""Text: case, blanks, parts, patterns (RE2, so that no pattern can stall the hub)."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hub.mapping.codelists import CodeLists
+from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, simple, text
+
+TEXT, INT, BOOL = pa.string(), pa.int32(), pa.bool_()
+WIDE = {c: c - 0xFEE0 for c in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+
+
+def _substr(column: pa.Array, start: int, length: int | None = None) -> pa.Array:
+    first = max(start - 1, 0)
+    return pc.utf8_slice_codeunits(column, first, None if length is None else first + max(length, 0))
+
+
+def _split(column: pa.Array, separator: str) -> pa.Array:
+    """Parts between separators; the empty text has none."""
+    parts = pc.split_pattern(column, separator)
+    empty = pc.fill_null(pc.equal(column, ""), False)
+    if not pc.any(empty).as_py():
+        return parts
+    counts = pc.if_else(empty, 0, pc.fill_null(pc.list_value_length(parts), 0)).to_numpy(zero_copy_only=False)
+    keep = np.repeat(~np.asarray(empty), np.asarray(pc.fill_null(pc.list_value_length(parts), 0)))
+    offsets = np.zeros(len(column) + 1, np.int32)
+    np.cumsum(counts, out=offsets[1:])
+    values = parts.flatten().filter(pa.array(keep))
+    made = pa.ListArray.from_arrays(pa.array(offsets), values)
+    return pc.if_else(column.is_valid(), made, pa.scalar(None, made.type)) if column.null_count else made
+
+
+def _normalise(column: pa.Array) -> pa.Array:
+    """Over distinct values: the work is Python's, the repetition Arrow's."""
+    coded = column.dictionary_encode()
+    fixed = [" ".join(unicodedata.normalize("NFC", v.translate(WIDE)).split()) for v in coded.dictionary.to_pylist()]
+    return pa.array(fixed, TEXT).take(coded.indices)
+
+
+def _pattern(literals: Sequence[Any]) -> str:
+    pattern = str(literals[0])
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid as error:
+        raise ValueError("this is not an RE2 pattern (backreferences and look-around do not exist)") from error
+    return pattern
+
+
+def _matches(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    pattern = _pattern(literals)
+    return lambda columns: (pc.match_substring_regex(columns[0], pattern), None, {})
+
+
+def _replace_pattern(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    pattern = _pattern(literals)
+    try:
+        pc.replace_substring_regex(pa.array([""]), pattern, str(literals[1]))
+    except pa.ArrowInvalid as error:
+        raise ValueError("the replacement refers to a group that the pattern does not have") from error
+    return lambda columns: (pc.replace_substring_regex(columns[0], pattern, str(literals[1])), None, {})
+
+
+def _concat(*columns: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(*columns, "", null_handling="emit_null")
+
+
+FUNCTIONS = (
+    Function(
+        name="trim",
+        doc="Without blanks at both ends (Unicode white space).",
+        parameters=(text(),),
+        result=always(TEXT),
+        bind=simple(pc.utf8_trim_whitespace),
+        examples=(("trim('  a b ')", "a b"),),
+    ),
+    Function(
+        name="upper",
+        doc="Upper case, by Unicode.",
+        parameters=(text(),),
+        result=always(TEXT),
+        bind=simple(pc.utf8_upper),
+        examples=(("upper('è b')", "È B"),),
+    ),
+    Function(
+        name="lower",
+        doc="Lower case, by Unicode.",
+        parameters=(text(),),
+        result=always(TEXT),
+        bind=simple(pc.utf8_lower),
+        examples=(("lower('È B')", "è b"),),
+    ),
+    Function(
+        name="title_case",
+        doc="Each run of letters begins with a capital, the rest is small.",
+        parameters=(text(),),
+        result=always(TEXT),
+        bind=simple(pc.utf8_title),
+        examples=(("title_case('REGGIO NELL''EMILIA')", "Reggio Nell'Emilia"),),
+    ),
+    Function(
+        name="replace",
+        doc="Every occurrence of a text replaced by another.",
+        parameters=(text(), constant("old"), constant("new")),
+        result=always(TEXT),
+        bind=simple(lambda c, old, new: pc.replace_substring(c, old, new)),
+        examples=(("replace('a-b-c', '-', '/')", "a/b/c"),),
+    ),
+    Function(
+        name="replace_pattern",
+        doc="Every match of an RE2 pattern replaced; `\\1` is the first group.",
+        parameters=(text(), constant("pattern"), constant("new")),
+        result=always(TEXT),
+        bind=_replace_pattern,
+        examples=(("replace_pattern('a1b22', '[0-9]+', '#')", "a#b#"),),
+    ),
+    Function(
+        name="substr",
+        doc="Characters from a place on (1 is the first), at most so many.",
+        parameters=(text(), constant("start", "number"), constant("length", "number", optional=True)),
+        result=always(TEXT),
+        bind=simple(_substr),
+        examples=(("substr('Torino', 2, 3)", "ori"), ("substr('Torino', 4)", "ino")),
+    ),
+    Function(
+        name="length",
+        doc="Number of characters (code points).",
+        parameters=(text(),),
+        result=always(INT),
+        bind=simple(pc.utf8_length),
+        examples=(("length('Forlì')", 5),),
+    ),
+    Function(
+        name="concat",
+        doc="Texts one after the other; NULL when one is NULL. Also written `a || b`.",
+        parameters=(Parameter(name="value", type="text", repeat=True),),
+        result=always(TEXT),
+        bind=simple(_concat),
+        examples=(("concat('IT', '-', '03')", "IT-03"), ("'a' || 'b'", "ab")),
+    ),
+    Function(
+        name="split",
+        doc="A list of the parts between separators; the empty text gives an empty list.",
+        parameters=(text(), constant("separator")),
+        result=always(pa.list_(TEXT)),
+        bind=simple(_split),
+        examples=(("split('a|b', '|')", ["a", "b"]), ("split('', '|')", [])),
+    ),
+    Function(
+        name="matches",
+        doc="Whether an RE2 pattern is found anywhere; anchor it with ^ and $.",
+        parameters=(text(), constant("pattern")),
+        result=always(BOOL),
+        bind=_matches,
+        examples=(("matches('AB12', '^[A-Z]{2}[0-9]+$')", True), ("matches('x', '^y')", False)),
+    ),
+    Function(
+        name="starts_with",
+        doc="Whether a text begins with another.",
+        parameters=(text(), constant("prefix")),
+        result=always(BOOL),
+        bind=simple(lambda c, prefix: pc.starts_with(c, prefix)),
+        examples=(("starts_with('Torino', 'To')", True),),
+    ),
+    Function(
+        name="normalise_text",
+        doc="NFC, full-width letters and digits made half-width, white space folded to single blanks.",
+        parameters=(text(),),
+        result=always(TEXT),
+        bind=simple(_normalise),
+        examples=(("normalise_text('Ａ１　 b ')", "A1 b"),),
+    ),
+)

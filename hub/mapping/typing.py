@@ -1,0 +1,185 @@
+"""Types of expressions, and kernels bound to them. Everything that can be wrong is wrong here, before a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from hub.errors import ExpressionInvalid
+from hub.mapping.codelists import CodeLists
+from hub.mapping.functions import TABLE
+from hub.mapping.functions.table import ACCEPTS, Kernel
+from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary
+
+COMPARE = ("=", "<>", "<", "<=", ">", ">=")
+HINTS = {
+    "int32": "to_int(…)",
+    "int64": "to_long(…)",
+    "double": "to_double(…)",
+    "date32[day]": "to_date(…, '%Y-%m-%d')",
+    "decimal": "to_decimal(…, precision, scale)",
+    "timestamp": "to_timestamp(…, format, zone)",
+    "string": "CAST(… AS TEXT)",
+}
+
+
+@dataclass
+class Typed:
+    """A tree with the type of each node and the kernel of each call."""
+
+    columns: Mapping[str, pa.DataType]
+    codes: CodeLists
+    types: dict[Node, pa.DataType] = field(default_factory=dict)
+    kernels: dict[Call, Kernel] = field(default_factory=dict)
+
+    def check(self, node: Node) -> pa.DataType:
+        """The type of a node. Raises ExpressionInvalid."""
+        known = self.types.get(node)
+        if known is None:
+            known = self.types[node] = self._check(node)
+        return known
+
+    def _check(self, node: Node) -> pa.DataType:
+        if isinstance(node, Literal):
+            return node.type
+        if isinstance(node, Column):
+            return self.columns[node.name]
+        if isinstance(node, Call):
+            return self._call(node)
+        if isinstance(node, Binary):
+            return self._binary(node)
+        if isinstance(node, Case):
+            return self._case(node)
+        if isinstance(node, Coalesce):
+            return common([self.check(a) for a in node.args], "COALESCE")
+        inner = self.check(node.arg)
+        if isinstance(node, Cast):
+            return node.to
+        if isinstance(node, Try):
+            return inner
+        if isinstance(node, Like):
+            _need(pa.types.is_string(inner) or pa.types.is_null(inner), "LIKE is for text")
+            return pa.bool_()
+        if isinstance(node, In):
+            kinds = [pa.array([v]).type for v in node.values if v is not None]
+            common([inner, *kinds], "IN")
+            return pa.bool_()
+        return self._unary(node, inner)
+
+    def _unary(self, node: Unary, inner: pa.DataType) -> pa.DataType:
+        if node.op == "-":
+            _need(ACCEPTS["number"](inner), "a minus goes before a number")
+            return inner
+        if node.op == "NOT":
+            _need(pa.types.is_boolean(inner) or pa.types.is_null(inner), "NOT is for conditions")
+        return pa.bool_()
+
+    def _binary(self, node: Binary) -> pa.DataType:
+        left, right = self.check(node.left), self.check(node.right)
+        if node.op in ("AND", "OR"):
+            for side in (left, right):
+                _need(pa.types.is_boolean(side) or pa.types.is_null(side), f"{node.op} joins conditions")
+            return pa.bool_()
+        if node.op in COMPARE:
+            common([left, right], node.op)
+            return pa.bool_()
+        for side in (left, right):
+            _need(ACCEPTS["number"](side) or pa.types.is_null(side), f"`{node.op}` is for numbers, not {side}")
+        both = common([left, right], node.op)
+        return pa.float64() if node.op == "/" and not pa.types.is_decimal(both) else both
+
+    def _case(self, node: Case) -> pa.DataType:
+        for condition, _value in node.whens:
+            kind = self.check(condition)
+            _need(pa.types.is_boolean(kind) or pa.types.is_null(kind), "WHEN takes a condition")
+        return common([*[self.check(v) for _, v in node.whens], self.check(node.otherwise)], "CASE")
+
+    def _call(self, node: Call) -> pa.DataType:
+        function = TABLE[node.function]
+        literals = []
+        parameters = list(function.parameters)
+        needed = sum(not p.optional for p in parameters)
+        repeats = bool(parameters) and parameters[-1].repeat
+        if len(node.args) < needed or (len(node.args) > len(parameters) and not repeats):
+            raise ExpressionInvalid(f"{function.signature} takes other arguments", remedy=function.doc)
+        for i, arg in enumerate(node.args):
+            parameter = parameters[min(i, len(parameters) - 1)]
+            kind = self.check(arg)
+            if parameter.literal and not isinstance(arg, Literal):
+                raise ExpressionInvalid(f"{parameter.name} of {function.signature} must be a constant")
+            if not ACCEPTS[parameter.type](kind) and not pa.types.is_null(kind):
+                want = {"text": "text", "number": "a number", "date": "a date"}[parameter.type]
+                raise ExpressionInvalid(f"{parameter.name} of {function.signature} is {want}, this is {kind}")
+            if isinstance(arg, Literal) and parameter.literal:
+                literals.append(arg.value)
+        try:
+            self.kernels[node] = function.bind(literals, self.codes)
+            return function.result(literals)
+        except ValueError as error:
+            raise ExpressionInvalid(f"{function.name}: {error}") from error
+
+
+def _need(condition: bool, why: str) -> None:
+    if not condition:
+        raise ExpressionInvalid(why)
+
+
+def common(kinds: list[pa.DataType], where: str) -> pa.DataType:
+    """The type that holds all of these without loss. Text and numbers never mix by themselves."""
+    kinds = [k for k in kinds if not pa.types.is_null(k)]
+    if not kinds:
+        return pa.null()
+    result = kinds[0]
+    for kind in kinds[1:]:
+        result = _wider(result, kind, where)
+    return result
+
+
+def _wider(a: pa.DataType, b: pa.DataType, where: str) -> pa.DataType:
+    if a == b:
+        return a
+    number = ACCEPTS["number"]
+    if number(a) and number(b):
+        if pa.types.is_floating(a) or pa.types.is_floating(b):
+            return pa.float64()
+        if pa.types.is_decimal(a) and pa.types.is_decimal(b):
+            scale = max(a.scale, b.scale)
+            whole = max(a.precision - a.scale, b.precision - b.scale)
+            return pa.decimal128(min(whole + scale, 38), scale)
+        if pa.types.is_decimal(a) or pa.types.is_decimal(b):
+            known = a if pa.types.is_decimal(a) else b
+            return pa.decimal128(max(38, known.precision), known.scale)
+        return pa.int64()
+    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and a.tz == b.tz:
+        return a if a.unit == "us" else b
+    raise ExpressionInvalid(f"{where} mixes {a} and {b}", remedy=f"convert one, for example with {hint(b)}")
+
+
+def hint(kind: pa.DataType) -> str:
+    """The function that makes this type from text."""
+    text = str(kind)
+    return HINTS.get(text) or next((v for k, v in HINTS.items() if text.startswith(k)), "CAST")
+
+
+def assignable(kind: pa.DataType, target: pa.DataType) -> bool:
+    """Whether a value of one type is one of the other without loss: widening only."""
+    if kind == target or pa.types.is_null(kind):
+        return True
+    if pa.types.is_integer(kind):
+        fits = pa.types.is_integer(target) and kind.bit_width <= target.bit_width
+        return (
+            fits
+            or pa.types.is_float64(target)
+            or (pa.types.is_decimal(target) and target.precision - target.scale >= 19)
+        )
+    if pa.types.is_floating(kind):
+        return pa.types.is_floating(target)
+    if pa.types.is_decimal(kind) and pa.types.is_decimal(target):
+        return target.scale >= kind.scale and target.precision - target.scale >= kind.precision - kind.scale
+    if pa.types.is_timestamp(kind) and pa.types.is_timestamp(target):
+        return kind.tz == target.tz and (kind.unit, target.unit) != ("us", "ms")
+    if pa.types.is_list(kind) and pa.types.is_list(target):
+        return assignable(kind.value_type, target.value_type)
+    return pa.types.is_string(kind) and pa.types.is_large_string(target)
