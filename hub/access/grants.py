@@ -18,7 +18,7 @@ class Grant:
     purpose: str
     fields: tuple[str, ...]  # of the topic; `address.street` is one field of a record
     where: str | None = None  # row filter over topic fields; NULL or a failure = not delivered (R10)
-    filter_fields: tuple[str, ...] = ()  # top-level fields that `where` names; it sees no others
+    filter_fields: tuple[str, ...] = ()  # what `where` names, nested fields dotted; it sees no others
     until: date | None = None  # last day on which it holds, in UTC; None = until withdrawn
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ class Plan:
     filter_schema: Record | None  # what the row filter sees; None = no filter
     key: tuple[str, ...]  # empty: not a keyed topic
     selection: str  # fields and row filter: a cursor belongs to one (R24)
-    fingerprint: str  # fields, row filter and output schema
+    fingerprint: str  # topic, fields, row filter, and the schemas of both
 
     @property
     def keyed(self) -> bool:
@@ -56,6 +56,8 @@ def plan_of(grant: Grant, contract: Contract) -> Plan:
     """The plan of a grant that holds. Raises UnknownField when it names a field that the topic does not have."""
     schema = project(contract.schema, grant.fields)
     text = schema_text(schema)
+    seen = None if grant.where is None else project(contract.schema, grant.filter_fields)
+    parts = [contract.topic, grant.selection, text, "" if seen is None else schema_text(seen), *contract.key]
     return Plan(
         grant=grant.name,
         agency=grant.agency,
@@ -65,8 +67,8 @@ def plan_of(grant: Grant, contract: Contract) -> Plan:
         where=grant.where,
         schema=schema,
         schema_text=text,
-        filter_schema=None if grant.where is None else project(contract.schema, grant.filter_fields),
+        filter_schema=seen,
         key=contract.key,
         selection=grant.selection,
-        fingerprint=hashlib.sha256(f"{grant.selection}\n{text}".encode()).hexdigest()[:16],
+        fingerprint=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16],
     )

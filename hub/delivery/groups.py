@@ -1,0 +1,202 @@
+"""Subscriptions = grant × topic × group: who reads where, and how far (R24).
+
+The cursor of a group is its last commit: a batch that was not committed comes again. Each call is decided anew, so an
+answer is never older than the grant (G12).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hub.access.plan import Plan
+from hub.delivery.read import Delivery, DeliveryReader, ReadLimits
+from hub.errors import GroupBusy, NotFound, OffsetOutOfRange
+from hub.model import Range
+from hub.ports import LogReader
+from hub.registry import Registry
+from hub.store.groups import Cursor, GroupCursors, GroupKey
+
+READER_TTL_MS = 60_000  # a reader that is silent for longer may be replaced
+KNOWN_SCHEMAS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A reader of a group. `reader` is an id it chose for itself; one reader at a time holds a group."""
+
+    group: str
+    reader: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """An answer to a subscriber. Commit `delivery.positions` to go on."""
+
+    delivery: Delivery
+    schema_id: int  # of the plan's output schema, in subject `grant.<name>-value` (R23)
+    reset: bool  # fields or row filter changed since the last commit: reading starts again from the earliest record
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupState:
+    """Where a group stands. A partition without position was never committed: it starts at the earliest record."""
+
+    positions: Mapping[int, int]
+    ends: Mapping[int, int]
+    lag: int  # offsets from the cursor to the end
+    reset: bool
+
+
+class Subscriptions:
+    """All groups of all grants. Thread-safe."""
+
+    def __init__(
+        self,
+        log: LogReader,
+        registry: Registry,
+        cursors: GroupCursors,
+        reader: DeliveryReader,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._log, self._registry, self._cursors = log, registry, cursors
+        self._reader, self._clock_ms = reader, clock_ms
+        self._lock = threading.Lock()
+        self._schema_ids: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def pull(self, decide: Callable[[], Plan], member: Member, limits: ReadLimits, timeout_s: float = 0.0) -> Pulled:
+        """The next batch after the last commit; waits up to `timeout_s` while there is nothing.
+
+        `decide` gives the plan of that moment or raises NotGranted; it is asked again after waiting. Raises GroupBusy,
+        and what `DeliveryReader.read` raises.
+        """
+        plan = decide()
+        pulled = self._pull(plan, member, limits)
+        if timeout_s > 0 and not _news(pulled):
+            self._log.wait(plan.topic, pulled.delivery.positions, timeout_s)
+            pulled = self._pull(decide(), member, limits)
+        return pulled
+
+    def commit(self, plan: Plan, member: Member, positions: Mapping[int, int]) -> GroupState:
+        """Move the cursor to positions of an answer. Raises GroupBusy, Conflict for one that was not given."""
+        key = _key(plan, member.group)
+        self._cursors.commit(key, member.reader, positions, plan.selection, self._clock_ms())
+        return self.state(plan, member.group)
+
+    def seek(self, plan: Plan, member: Member, to: Literal["earliest", "latest"] | Mapping[int, int]) -> GroupState:
+        """Move the cursor anywhere in the topic. Raises GroupBusy, OffsetOutOfRange, NotFound for a partition."""
+        spans = self._log.ends(plan.topic)
+        if to == "earliest":
+            positions: Mapping[int, int] = {p: span.earliest for p, span in spans.items()}
+        elif to == "latest":
+            positions = {p: span.end for p, span in spans.items()}
+        else:
+            positions = to
+            _check_positions(plan.topic, positions, spans)
+        key = self._take(plan, member)
+        self._cursors.seek(key, member.reader, positions, plan.selection, self._clock_ms())
+        return self.state(plan, member.group)
+
+    def state(self, plan: Plan, group: str) -> GroupState:
+        """Where a group stands; nobody needs to hold it."""
+        spans = self._log.ends(plan.topic)
+        positions, reset = _positions(plan, self._cursors.cursors(_key(plan, group)))
+        return GroupState(
+            positions=positions,
+            ends={p: span.end for p, span in spans.items()},
+            lag=sum(_lag(positions.get(p), span) for p, span in spans.items()),
+            reset=reset,
+        )
+
+    def leave(self, plan: Plan, member: Member) -> None:
+        """Let the next reader in at once. May be repeated."""
+        self._cursors.leave(_key(plan, member.group), member.reader)
+
+    def lags(self) -> Sequence[tuple[str, str, int, int]]:
+        """For metrics: (agency.grant.group, topic, partition, offsets to the end) of every cursor."""
+        ends: dict[str, Mapping[int, Range]] = {}
+        found = []
+        for key, partition, cursor in self._cursors.all():
+            if key.topic not in ends:
+                ends[key.topic] = self._ends(key.topic)
+            span = ends[key.topic].get(partition)
+            if span is not None:
+                name = f"{key.agency}.{key.grant}.{key.group}"
+                found.append((name, key.topic, partition, _lag(cursor.committed, span)))
+        return found
+
+    def _ends(self, topic: str) -> Mapping[int, Range]:
+        try:
+            return self._log.ends(topic)
+        except NotFound:
+            return {}
+
+    def _pull(self, plan: Plan, member: Member, limits: ReadLimits) -> Pulled:
+        key = self._take(plan, member)
+        positions, reset = _positions(plan, self._cursors.cursors(key))
+        schema_id = self._schema_id(plan)
+        delivery = self._reader.read(plan, positions, limits)
+        if delivery.positions != positions:
+            self._cursors.deliver(key, delivery.positions, plan.selection)  # before the bytes leave
+        return Pulled(delivery=delivery, schema_id=schema_id, reset=reset)
+
+    def _take(self, plan: Plan, member: Member) -> GroupKey:
+        key = _key(plan, member.group)
+        if not self._cursors.take(key, member.reader, self._clock_ms(), READER_TTL_MS):
+            raise GroupBusy(
+                f"another reader holds group {member.group} of {plan.topic}",
+                remedy="stop it, wait until it is silent for a minute, or read with a group of another name",
+            )
+        return key
+
+    def _schema_id(self, plan: Plan) -> int:
+        """Register the output schema under the grant's own subject; a change is a new version there (R23)."""
+        known = (plan.grant, plan.fingerprint)
+        with self._lock:
+            found = self._schema_ids.get(known)
+        if found is not None:
+            return found
+        subject = f"grant.{plan.grant}-value"
+        if self._registry.level(subject) != "NONE":
+            self._registry.set_level("NONE", subject)
+        made = self._registry.register(subject, plan.schema_text).id
+        with self._lock:
+            self._schema_ids[known] = made
+            while len(self._schema_ids) > KNOWN_SCHEMAS:
+                self._schema_ids.popitem(last=False)
+        return made
+
+
+def _key(plan: Plan, group: str) -> GroupKey:
+    return GroupKey(agency=plan.agency, grant=plan.grant, topic=plan.topic, group=group)
+
+
+def _positions(plan: Plan, cursors: Mapping[int, Cursor]) -> tuple[Mapping[int, int], bool]:
+    """Committed positions under this plan's selection, and whether some were made under another one."""
+    committed = {p: c for p, c in cursors.items() if c.committed is not None}
+    kept = {p: c.committed for p, c in committed.items() if c.committed is not None and c.selection == plan.selection}
+    return kept, len(kept) < len(committed)
+
+
+def _lag(position: int | None, span: Range) -> int:
+    return span.end - max(span.earliest if position is None else position, span.earliest)
+
+
+def _news(pulled: Pulled) -> bool:
+    """Is there anything to tell?"""
+    delivery = pulled.delivery
+    return bool(delivery.records.num_rows or delivery.gaps or delivery.lag)
+
+
+def _check_positions(topic: str, positions: Mapping[int, int], spans: Mapping[int, Range]) -> None:
+    for partition, position in positions.items():
+        span = spans.get(partition)
+        if span is None:
+            raise NotFound(f"topic {topic} has no partition {partition}")
+        if not span.earliest <= position <= span.end:
+            raise OffsetOutOfRange(
+                f"{topic}/{partition} has offsets {span.earliest} to {span.end}, not {position}", earliest=span.earliest
+            )
