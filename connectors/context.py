@@ -1,0 +1,21 @@
+"""What the hub gives a source when it opens one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hub.model import Mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceContext:
+    """Where a source may look, and what is wanted of it."""
+
+    task: str
+    root: Path  # the one directory files may come from
+    mode: Mode
+    refused: tuple[Path, ...] = ()  # directories below it that are never read, such as the hub's own
+    columns: frozenset[str] | None = None  # columns the mapping reads; None = all
+    secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text

@@ -1,0 +1,117 @@
+"""A file's bytes as a stream: gunzipped within bounds, its encoding decided once over all of it (R15, S3)."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from hub.errors import FileRefused
+
+CHUNK = 1024 * 1024
+FREE_EXPANSION = 16 * 1024 * 1024  # bytes of output before the ratio counts
+MAX_UNPACKED = 64 * 1024**3
+GOOD_SHARE = 0.99  # of the rows with non-ASCII bytes
+UTF8, GB18030 = "utf-8", "gb18030"
+BOMS = ((codecs.BOM_UTF8, UTF8), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+def chunks(file: BinaryIO, name: str, max_expansion: int) -> Iterator[bytes]:
+    """The content from the start; gzip members are unpacked one after the other."""
+    file.seek(0)
+    gzipped = name.endswith(".gz")
+    if not gzipped:
+        while data := file.read(CHUNK):
+            yield data
+        return
+    packed = unpacked = 0
+    started = False  # the current member has bytes
+    inflate = zlib.decompressobj(wbits=31)
+    while data := file.read(64 * 1024):
+        packed += len(data)
+        while data:
+            started = True
+            try:
+                out = inflate.decompress(data, CHUNK)
+            except zlib.error as error:
+                raise FileRefused("is not valid gzip", where=name) from error
+            unpacked += len(out)
+            too_much = unpacked > FREE_EXPANSION and unpacked > packed * max_expansion
+            if too_much or unpacked > MAX_UNPACKED:
+                raise FileRefused(f"grows by more than {max_expansion} times when unpacked", where=name)
+            if out:
+                yield out
+            data = inflate.unconsumed_tail
+            if inflate.eof:
+                data, started = inflate.unused_data, False
+                inflate = zlib.decompressobj(wbits=31)
+    if started:
+        raise FileRefused("the gzip stream ends early", where=name)
+
+
+def digest(parts: Iterator[bytes], limit: int | None = None) -> str:
+    """BLAKE2b-128 of the content, or of its first `limit` bytes."""
+    total = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if limit is not None:
+            part = part[:limit]
+            limit -= len(part)
+        total.update(part)
+        if limit == 0:
+            break
+    return total.hexdigest()
+
+
+def decide_encoding(parts: Iterator[bytes], name: str) -> str:
+    """BOM, else UTF-8 or GB 18030 if 99 % of the rows with non-ASCII bytes decode by it. Raises FileRefused."""
+    rows = utf8 = gb18030 = 0
+    rest = b""
+    first = True
+    for part in parts:
+        if first:
+            for bom, encoding in BOMS:
+                if part.startswith(bom):
+                    return encoding
+            first = False
+        part = rest + part
+        if part.isascii():
+            rest = part[part.rfind(b"\n") + 1 :]
+            continue
+        *lines, rest = part.split(b"\n")
+        for line in lines:
+            if not line.isascii():
+                rows += 1
+                utf8 += _decodes(line, UTF8)
+                gb18030 += _decodes(line, GB18030)
+    if not rest.isascii():
+        rows, utf8, gb18030 = rows + 1, utf8 + _decodes(rest, UTF8), gb18030 + _decodes(rest, GB18030)
+    if utf8 >= rows * GOOD_SHARE:
+        return UTF8
+    if gb18030 >= rows * GOOD_SHARE:
+        return GB18030
+    raise FileRefused(
+        f"neither UTF-8 nor GB 18030: {rows - utf8:,} and {rows - gb18030:,} of {rows:,} rows do not decode",
+        where=name,
+        remedy="declare `encoding:`",
+    )
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def as_utf8(parts: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
+    """For encodings whose bytes cannot be cut at line ends (UTF-16): strict, the whole stream or nothing."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    try:
+        for part in parts:
+            yield decoder.decode(part).encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as error:
+        raise FileRefused(f"is not valid {encoding}", where=name) from error

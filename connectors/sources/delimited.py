@@ -1,0 +1,338 @@
+"""Delimited text → columns of bytes, one chunk at a time. A bad row costs itself, with its number (R15).
+
+Chunks without quotes, which is nearly all of most files, go through pyarrow.csv after every line's delimiters were counted
+at once; chunks with quotes are read record by record. Bytes are decoded last, by column, and by value only where a column
+does not decode.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from hub.errors import FileRefused
+from hub.model import ReadFailure
+
+CHUNK_BYTES = 4 * 1024 * 1024
+MAX_QUOTED = 64 * 1024  # bytes of one quoted field
+MAX_ROW = 1024 * 1024  # bytes
+MAX_COLUMNS = 2_000
+NEWLINE, RETURN = 10, 13
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How rows and columns are told apart."""
+
+    delimiter: bytes
+    quote: bytes
+    header: int  # line of the header; 0 = none
+    columns: tuple[str, ...] | None
+    nulls: tuple[str, ...]
+    encoding: str
+
+
+@dataclass
+class Rows:
+    """Some rows in columns, and those that are none. `numbers` count all rows of the file, 1 = first."""
+
+    columns: list[pa.Array]
+    numbers: npt.NDArray[np.int64]
+    failures: list[ReadFailure] = field(default_factory=list)
+    consumed: int = 0  # bytes of the stream up to here
+
+
+class Delimited:
+    """Reads one stream. `names` is known once the header was read."""
+
+    def __init__(self, dialect: Dialect, where: str, *, wanted: frozenset[str] | None) -> None:
+        self._d, self._where, self._wanted = dialect, where, wanted
+        self.names: list[str] = []
+        self._row = 0
+        self._consumed = 0
+        self._skipping = False  # inside a row that was too large to hold
+
+    def resume(self, names: list[str], row: int, consumed: int) -> None:
+        """Go on behind the header, after `row` rows and `consumed` bytes."""
+        self.names, self._row, self._consumed = names, row, consumed
+
+    @property
+    def kept(self) -> list[int]:
+        """Places of the columns that are wanted."""
+        return [i for i, n in enumerate(self.names) if self._wanted is None or n in self._wanted]
+
+    def read(self, parts: Iterator[bytes]) -> Iterator[Rows]:
+        """All rows of the stream, in order."""
+        buffer = b""
+        ended = False
+        source = iter(parts)
+        while not ended:
+            size = len(buffer)
+            collected = [buffer]
+            while size < CHUNK_BYTES:
+                part = next(source, None)
+                if part is None:
+                    ended = True
+                    break
+                collected.append(part)
+                size += len(part)
+            buffer = b"".join(collected)
+            if self._skipping:
+                buffer = self._skip(buffer)
+            if not self.names:
+                buffer = self._take_header(buffer, ended)
+            rows, buffer = self._chunk(buffer, ended)
+            rows.consumed = self._consumed
+            if len(rows.numbers) or rows.failures:
+                yield rows
+
+    def _skip(self, buffer: bytes) -> bytes:
+        end = buffer.find(b"\n") + 1
+        self._skipping = end == 0
+        self._consumed += end or len(buffer)
+        return buffer[end:] if end else b""
+
+    def _take_header(self, buffer: bytes, ended: bool) -> bytes:
+        if buffer.startswith(b"\xef\xbb\xbf"):
+            buffer = buffer[3:]
+            self._consumed += 3
+        if self._d.columns is not None:
+            self.names = list(self._d.columns)
+        for line in range(self._d.header):
+            if not buffer:
+                return b""
+            end = self._scan(buffer, 0, ended)[1] if line == self._d.header - 1 else buffer.find(b"\n") + 1
+            end = end or len(buffer)
+            if line == self._d.header - 1 and self._d.columns is None:
+                self.names = self._header(buffer[:end])
+            buffer = buffer[end:]
+            self._consumed += end
+        return buffer
+
+    def _header(self, record: bytes) -> list[str]:
+        try:
+            names = [f.decode(self._d.encoding).strip() for f in self._fields(record)]
+        except UnicodeDecodeError as error:
+            raise FileRefused("the header does not decode", where=self._where) from error
+        if len(names) > MAX_COLUMNS:
+            raise FileRefused(f"has {len(names):,} columns, {MAX_COLUMNS:,} are the most", where=self._where)
+        twice = sorted({n for n in names if n and names.count(n) > 1})
+        if twice:
+            raise FileRefused(f"has the column `{twice[0][:60]}` twice", where=self._where)
+        return [n or f"column_{i + 1}" for i, n in enumerate(names)]
+
+    def _chunk(self, buffer: bytes, ended: bool) -> tuple[Rows, bytes]:
+        simple = self._d.quote not in buffer and not _lone_returns(buffer)
+        if simple:
+            cut = len(buffer) if ended else buffer.rfind(b"\n") + 1
+            if cut == 0 and len(buffer) > MAX_ROW:
+                simple = False
+            else:
+                rows = self._fast(buffer[:cut])
+                self._consumed += cut
+                return rows, buffer[cut:]
+        rows, cut = self._careful(buffer, ended)
+        self._consumed += cut
+        return rows, buffer[cut:]
+
+    def _fast(self, data: bytes) -> Rows:
+        """Lines without quotes: count delimiters per line, take bad lines out, let Arrow split the rest."""
+        if not data:
+            return Rows(columns=self._empty(), numbers=np.empty(0, np.int64))
+        raw = np.frombuffer(data, np.uint8)
+        ends = np.flatnonzero(raw == NEWLINE)
+        if not len(ends) or ends[-1] != len(raw) - 1:
+            ends = np.append(ends, len(raw))
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        marks = np.flatnonzero(raw == self._d.delimiter[0])
+        counts = np.searchsorted(marks, ends) - np.searchsorted(marks, starts)
+        lengths = ends - starts
+        last = np.minimum(np.maximum(ends - 1, 0), len(raw) - 1)
+        lengths = lengths - ((lengths > 0) & (raw[last] == RETURN))
+        blank = lengths == 0
+        wrong = ~blank & ((counts != len(self.names) - 1) | (lengths > MAX_ROW))
+        numbers = self._row + np.cumsum(~blank)
+        self._row += int((~blank).sum())
+        failures = [
+            self._bad_line(int(numbers[i]), data[int(starts[i]) : int(starts[i] + lengths[i])])
+            for i in np.flatnonzero(wrong).tolist()
+        ]
+        good = ~blank & ~wrong
+        if not good.all():
+            pieces = [data[s:e] for s, e in zip(starts[good].tolist(), (ends[good] + 1).tolist(), strict=True)]
+            data = b"".join(p if p.endswith(b"\n") else p + b"\n" for p in pieces)
+        columns = self._split(data) if good.any() else self._empty()
+        return self._decode(Rows(columns=columns, numbers=numbers[good].astype(np.int64), failures=failures), None)
+
+    def _bad_line(self, number: int, line: bytes) -> ReadFailure:
+        reason = "TOO_LARGE" if len(line) > MAX_ROW else "COLUMN_COUNT"
+        return ReadFailure(row=number, reason=reason, raw=line[:MAX_QUOTED])
+
+    def _split(self, data: bytes) -> list[pa.Array]:
+        table = pacsv.read_csv(
+            io.BytesIO(data),
+            read_options=pacsv.ReadOptions(
+                use_threads=False, column_names=self._labels(), block_size=max(len(data) + 1, 1024)
+            ),
+            parse_options=pacsv.ParseOptions(
+                delimiter=self._d.delimiter.decode(), quote_char=False, double_quote=False, escape_char=False
+            ),
+            convert_options=pacsv.ConvertOptions(
+                check_utf8=False,
+                column_types=dict.fromkeys(self._labels(), pa.binary()),
+                strings_can_be_null=False,
+                quoted_strings_can_be_null=False,
+                include_columns=[str(i) for i in self.kept],
+            ),
+        )
+        return [c.combine_chunks() if c.num_chunks != 1 else c.chunk(0) for c in table.columns]
+
+    def _labels(self) -> list[str]:
+        return [str(i) for i in range(len(self.names))]
+
+    def _empty(self) -> list[pa.Array]:
+        return [pa.array([], pa.string()) for _ in self.kept]
+
+    def _careful(self, buffer: bytes, ended: bool) -> tuple[Rows, int]:
+        """Record by record. A quote that does not close costs its line; reading goes on from the next one."""
+        at = 0
+        records: list[list[bytes]] = []
+        raws: list[bytes] = []
+        numbers: list[int] = []
+        failures: list[ReadFailure] = []
+        while at < len(buffer):
+            kind, end = self._scan(buffer, at, ended)
+            if kind == "more":
+                if len(buffer) - at <= 2 * MAX_ROW:
+                    break  # the rest of this record is still to come
+                self._skipping, kind, end = True, "large", len(buffer)
+            record = buffer[at:end].rstrip(b"\r\n")
+            at = end
+            if not record:
+                continue
+            self._row += 1
+            fields = self._fields(record) if kind == "record" and len(record) <= MAX_ROW else None
+            if fields is not None and len(fields) == len(self.names):
+                records.append([fields[i] for i in self.kept])
+                raws.append(record)
+                numbers.append(self._row)
+            elif kind == "unclosed":
+                failures.append(ReadFailure(row=self._row, reason="UNCLOSED_QUOTE", raw=record[:MAX_QUOTED]))
+            else:
+                failures.append(self._bad_line(self._row, record))
+        columns = [pa.array(list(c), pa.binary()) for c in zip(*records, strict=True)] if records else self._empty()
+        rows = Rows(columns=columns, numbers=np.array(numbers, np.int64), failures=failures)
+        return self._decode(rows, raws), at
+
+    def _scan(self, buffer: bytes, at: int, ended: bool) -> tuple[str, int]:
+        """What begins here: a `record` and its end, `more` bytes needed, or a line with an `unclosed` quote."""
+        start = at
+        while True:
+            newline = buffer.find(b"\n", at)
+            mark = buffer.find(self._d.quote, at, newline if newline >= 0 else len(buffer))
+            if mark < 0:
+                if newline >= 0:
+                    return "record", newline + 1
+                return ("record", len(buffer)) if ended else ("more", 0)
+            if mark > start and buffer[mark - 1 : mark] != self._d.delimiter:
+                at = mark + 1  # inside an unquoted field a quote is a character like any other
+                continue
+            closing = self._closing(buffer, mark + 1)
+            if closing is None:
+                if not ended and len(buffer) - mark <= MAX_QUOTED:
+                    return "more", 0
+                return "unclosed", buffer.find(b"\n", start) + 1 or len(buffer)
+            at = closing
+
+    def _closing(self, buffer: bytes, at: int) -> int | None:
+        """Behind the quote that closes a field; None when there is none within 64 KiB."""
+        bound = at + MAX_QUOTED
+        while True:
+            mark = buffer.find(self._d.quote, at, bound)
+            if mark < 0:
+                return None
+            if buffer[mark + 1 : mark + 2] != self._d.quote:
+                return mark + 1
+            at = mark + 2
+
+    def _fields(self, record: bytes) -> list[bytes]:
+        """One record's fields; Latin-1 carries any bytes through Python's csv unchanged."""
+        record = record.rstrip(b"\r\n")
+        if self._d.quote not in record:
+            return record.split(self._d.delimiter)
+        reader = csv.reader(
+            io.StringIO(record.decode("latin-1"), newline=""),
+            delimiter=self._d.delimiter.decode(),
+            quotechar=self._d.quote.decode(),
+        )
+        return [f.encode("latin-1") for f in next(reader)]
+
+    def _decode(self, rows: Rows, raws: list[bytes] | None) -> Rows:
+        """Bytes → text, nulls → NULL; rows with a value that does not decode are taken out."""
+        bad: dict[int, int] = {}
+        texts = []
+        for place, column in zip(self.kept, rows.columns, strict=True):
+            text, wrong = _to_text(column, self._d.encoding)
+            texts.append(text)
+            for row in wrong:
+                bad.setdefault(row, place)
+        if bad:
+            for row, place in bad.items():
+                raw = raws[row] if raws else self._d.delimiter.join(c[row].as_py() for c in rows.columns)
+                number = int(rows.numbers[row])
+                rows.failures.append(
+                    ReadFailure(row=number, reason="BAD_ENCODING", raw=raw[:MAX_QUOTED], path=self.names[place])
+                )
+            keep = np.setdiff1d(np.arange(len(rows.numbers)), list(bad))
+            texts = [t.take(pa.array(keep)) for t in texts]
+            rows.numbers = rows.numbers[keep]
+            rows.failures.sort(key=lambda f: f.row)
+        rows.columns = [self._nulls(t) for t in texts]
+        return rows
+
+    def _nulls(self, column: pa.Array) -> pa.Array:
+        if self._d.nulls == ("",):
+            hit = pc.equal(column, "")
+        elif self._d.nulls:
+            hit = pc.is_in(column, pa.array(self._d.nulls, pa.string()))
+        else:
+            return column
+        return pc.if_else(hit, pa.scalar(None, pa.string()), column) if pc.any(hit).as_py() else column
+
+
+def _lone_returns(buffer: bytes) -> bool:
+    """A carriage return that is not part of a line end: pyarrow would take it for one."""
+    returns = buffer.count(b"\r")
+    return returns > 0 and returns != buffer.count(b"\r\n") + buffer.endswith(b"\r")
+
+
+def _to_text(column: pa.Array, encoding: str) -> tuple[pa.Array, list[int]]:
+    if pa.types.is_string(column.type):
+        return column, []
+    if encoding == "utf-8" or _is_ascii(column):
+        try:
+            return column.cast(pa.string()), []
+        except pa.ArrowInvalid:
+            pass
+    values: list[str | None] = []
+    wrong = []
+    for i, value in enumerate(column.to_pylist()):
+        try:
+            values.append(value.decode(encoding))
+        except UnicodeDecodeError:
+            values.append(None)
+            wrong.append(i)
+    return pa.array(values, pa.string()), wrong
+
+
+def _is_ascii(column: pa.Array) -> bool:
+    buffer = column.buffers()[2]
+    return buffer is None or not len(buffer) or bool((np.frombuffer(buffer, np.uint8) < 0x80).all())

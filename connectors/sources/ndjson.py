@@ -1,0 +1,146 @@
+"""NDJSON → columns of text: one object a line, nested objects by dotted names, arrays as JSON text (S24)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from connectors.sources.delimited import MAX_QUOTED, MAX_ROW, Rows
+from hub.model import ReadFailure
+
+ROWS_AT_ONCE = 10_000
+BYTES_AT_ONCE = 4 * 1024 * 1024
+MAX_DEPTH = 32
+MAX_MEMBERS = 2_000
+
+
+class Bad(ValueError):
+    """A line that is no row; the argument is the reason."""
+
+
+class JsonLines:
+    """Reads one stream. Columns are those met in a batch; numbers keep the text they were written with."""
+
+    def __init__(self, encoding: str, *, wanted: frozenset[str] | None) -> None:
+        self._encoding, self._wanted = encoding, wanted
+        self.names: list[str] = []
+        self._row = 0
+        self._consumed = 0
+
+    def resume(self, names: list[str], row: int, consumed: int) -> None:
+        """Go on after `row` rows and `consumed` bytes."""
+        self.names, self._row, self._consumed = names, row, consumed
+
+    def read(self, parts: Iterator[bytes]) -> Iterator[Rows]:
+        """All rows of the stream, in order."""
+        lines: list[bytes] = []
+        size = 0
+        for line in _lines(parts):
+            lines.append(line)
+            size += len(line)
+            if len(lines) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+                yield self._batch(lines)
+                lines, size = [], 0
+        if lines:
+            yield self._batch(lines)
+
+    def _batch(self, lines: list[bytes]) -> Rows:
+        made: list[dict[str, str | None]] = []
+        numbers, failures = [], []
+        for line in lines:
+            self._consumed += len(line)
+            text = line.strip(b"\r\n\xef\xbb\xbf" if self._row == 0 else b"\r\n")
+            if not text.strip():
+                continue
+            self._row += 1
+            try:
+                made.append(self._parse(text))
+                numbers.append(self._row)
+            except Bad as bad:
+                failures.append(ReadFailure(row=self._row, reason=str(bad), raw=text[:MAX_QUOTED]))
+        for row in made:
+            self.names += [n for n in row if n not in self.names]
+        self.names = self.names[:MAX_MEMBERS]
+        kept = [n for n in self.names if self._wanted is None or n in self._wanted]
+        columns = [pa.array([row.get(n) for row in made], pa.string()) for n in kept]
+        return Rows(columns=columns, numbers=np.array(numbers, np.int64), failures=failures, consumed=self._consumed)
+
+    @property
+    def kept(self) -> list[int]:
+        """Places of the columns that are wanted."""
+        return [i for i, n in enumerate(self.names) if self._wanted is None or n in self._wanted]
+
+    def _parse(self, line: bytes) -> dict[str, str | None]:
+        if len(line) > MAX_ROW:
+            raise Bad("TOO_LARGE")
+        try:
+            text = line.decode(self._encoding)
+        except UnicodeDecodeError as error:
+            raise Bad("BAD_ENCODING") from error
+        try:
+            data = json.loads(
+                text, object_pairs_hook=_unique, parse_float=_Number, parse_int=_Number, parse_constant=_no_constant
+            )
+        except Bad:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise Bad("TOO_DEEP" if isinstance(error, RecursionError) else "BAD_JSON") from error
+        if not isinstance(data, dict):
+            raise Bad("BAD_JSON")
+        row: dict[str, str | None] = {}
+        _flatten(data, "", row, 0)
+        return row
+
+
+class _Number(str):
+    """A number as it is written: 17 digits, 1e400 or a trailing zero are the mapping's to judge."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Bad("DUPLICATE_MEMBER")
+    return found
+
+
+def _no_constant(_text: str) -> Any:
+    raise Bad("NOT_A_NUMBER")
+
+
+def _flatten(data: dict[str, Any], prefix: str, row: dict[str, str | None], depth: int) -> None:
+    if depth > MAX_DEPTH or len(row) > MAX_MEMBERS:
+        raise Bad("TOO_DEEP" if depth > MAX_DEPTH else "TOO_LARGE")
+    for name, value in data.items():
+        path = prefix + name
+        if isinstance(value, dict):
+            _flatten(value, f"{path}.", row, depth + 1)
+        elif value is None or isinstance(value, str):
+            row[path] = _surrogate_free(value)
+        elif isinstance(value, bool):
+            row[path] = "true" if value else "false"
+        else:
+            row[path] = json.dumps(value, ensure_ascii=False)
+
+
+def _surrogate_free(value: str | None) -> str | None:
+    try:
+        return None if value is None else str(value.encode(), "utf-8")
+    except UnicodeEncodeError as error:
+        raise Bad("BAD_ENCODING") from error
+
+
+def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines with their ends; one longer than a row may be is handed over in pieces that will not parse."""
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (line + b"\n" for line in lines)
+        if len(rest) > 2 * MAX_ROW:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest

@@ -1,0 +1,67 @@
+"""The settings of each kind: checked when a connector is read, published as JSON Schema, printed by `connector spec`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FilesSpec(BaseModel):
+    """Files under the project's directory (R15, R16)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["files"] = Field(description="Always `files`.")
+    path: str = Field(
+        description="Glob below the files root, such as `data/schools-*.csv.gz`. No `..`.", max_length=1000
+    )
+    format: Literal["csv", "tsv", "ndjson"] | None = Field(
+        None, description="By default from the file's ending; `.gz` is taken off first."
+    )
+    delimiter: str = Field(",", description="One character between columns (CSV).", min_length=1, max_length=1)
+    quote: str = Field('"', description="The character around fields that hold delimiters.", min_length=1, max_length=1)
+    header: int = Field(1, description="Line of the header, 1 = first; lines before it are skipped.", ge=0, le=100)
+    columns: tuple[str, ...] | None = Field(
+        None, description="Names of the columns of a file without header; set `header: 0`."
+    )
+    encoding: str | None = Field(
+        None,
+        description="Declared encoding. Without it: BOM, then strict UTF-8, then strict GB 18030, for all of a file.",
+    )
+    nulls: tuple[str, ...] = Field(
+        ("",), description="Cell texts that mean NULL. `NA` is a province unless listed here."
+    )
+    snapshot_of: Literal["newest", "union"] | None = Field(
+        None, description="In snapshot mode, of several files: the newest by name, or all together."
+    )
+    stable_after_s: float = Field(0.5, description="Seconds a file must have been left alone before it is read.", ge=0)
+    max_expansion: int = Field(100, description="A gzip file that grows by more than this factor is refused.", ge=1)
+
+
+class SqlSpec(BaseModel):
+    """A table or view of a relational database, read only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["sql"] = Field(description="Always `sql`.")
+    url: str = Field(
+        description="SQLAlchemy URL. A password comes as `${secret:NAME}`. `sqlite:///data/x.db` is below the files root.",
+        max_length=2000,
+    )
+    table: str = Field(
+        description="Table or view, `schema.table` where needed; looked up, never spliced.", max_length=300
+    )
+    cursor: str | None = Field(
+        None, description="Column that grows with every change. With it only new and changed rows are read."
+    )
+    key: tuple[str, ...] = Field((), description="Columns that, with the cursor, order rows without ties.")
+    overlap: float = Field(
+        0,
+        description="Read rows again whose cursor is at most this far behind the last (seconds for dates and times, units "
+        "for numbers), since commits may come late. Rows met before are counted as deduplicated.",
+        ge=0,
+    )
+    statement_timeout_s: float = Field(
+        300, description="Seconds a statement may take, where the database can say so.", gt=0
+    )
