@@ -66,7 +66,7 @@ class LogWriter(Protocol):
     """The side of the log that tasks use."""
 
     def ensure(self, topic: Topic) -> None:
-        """Create the topic, or change its retention. Another partition count than the existing topic's: Conflict (R9)."""
+        """Create the topic or change its retention. Another partition count than it already has: Conflict (R9)."""
 
     def open(self, task: str, epoch: int) -> Writer:
         """Take over `task`. An epoch older than the stored one raises Fenced; an equal one may reopen (R4)."""

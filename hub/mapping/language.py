@@ -75,7 +75,7 @@ def parse_expression(text: str, names: Iterable[str]) -> Node:
         raise _syntax(error) from error
     if len(statements) != 1 or statements[0] is None:
         raise ExpressionInvalid("one expression is expected, not several statements")
-    node = _Reader(tuple(names)).node(statements[0], 0)
+    node = _Reader(names if isinstance(names, tuple) else tuple(names)).node(statements[0], 0)
     _check_depth(node, 0)
     return node
 
@@ -136,7 +136,7 @@ class _Reader:
             return Literal(float(text), pa.float64())
         if abs(number) >= 2**63:
             raise ExpressionInvalid("a whole number has at most 64 bits", position=_place(of))
-        return Literal(number, pa.int64())
+        return Literal(number, pa.int32() if abs(number) < 2**31 else pa.int64())
 
     def _boolean(self, of: exp.Expression, _depth: int) -> Node:
         return Literal(bool(of.this), pa.bool_())

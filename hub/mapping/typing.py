@@ -88,7 +88,9 @@ class Typed:
         for side in (left, right):
             _need(ACCEPTS["number"](side) or pa.types.is_null(side), f"`{node.op}` is for numbers, not {side}")
         both = common([left, right], node.op)
-        return pa.float64() if node.op == "/" and not pa.types.is_decimal(both) else both
+        if pa.types.is_integer(both):
+            return pa.float64() if node.op == "/" else pa.int64()
+        return both
 
     def _case(self, node: Case) -> pa.DataType:
         for condition, _value in node.whens:

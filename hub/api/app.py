@@ -1,0 +1,44 @@
+"""The ASGI application: guard, problems, routers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+
+from hub import __version__
+from hub.api import consumers, health, operators, problems
+from hub.api.guard import Guard
+from hub.app import Hub
+
+
+def create_app(hub: Hub) -> FastAPI:
+    """The hub's API. The hub must be open; closing it is the caller's."""
+    app = FastAPI(
+        title="Datong",
+        version=__version__,
+        description="Public agencies share data: connectors, topics, grants.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.hub = hub
+    problems.install(app)
+    app.include_router(health.router())
+    app.include_router(consumers.router())
+    app.include_router(operators.router())
+
+    @app.middleware("http")
+    async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        started = time.perf_counter()
+        response = await call_next(request)
+        route = getattr(request.scope.get("route"), "path", "unknown")
+        hub.metrics.request(route, request.method, response.status_code, time.perf_counter() - started)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    settings = hub.settings
+    app.add_middleware(Guard, hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
+    return app

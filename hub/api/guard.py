@@ -1,0 +1,103 @@
+"""Who may ask: Host and Origin, body size, bearer tokens. Deny by default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.api.problems import problem
+from hub.errors import NotAuthenticated, NotGranted
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+class Guard:
+    """ASGI middleware: refuses foreign Hosts (DNS rebinding), foreign Origins (CSRF) and bodies over the limit."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], max_body_bytes: int) -> None:
+        self._app, self._hosts, self._limit = app, frozenset(hosts) | frozenset(LOOPBACK), max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check one request, then hand it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers)
+        if refusal is not None:
+            await problem(*refusal)(scope, receive, send)
+            return
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._limit:
+                raise _TooLarge
+            return message
+
+        try:
+            await self._app(scope, limited, send)
+        except _TooLarge:
+            await problem(413, "LimitExceeded", f"a request body is at most {self._limit:,} bytes")(
+                scope, receive, send
+            )
+
+    def _refusal(self, headers: Headers) -> tuple[int, str, str] | None:
+        host = _hostname(headers.get("host", ""))
+        if host not in self._hosts:
+            return 421, "HostRefused", "this hub does not answer to that Host; see the setting http.allowed_hosts"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            return 403, "OriginRefused", "requests from another site's pages are refused"
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._limit:
+            return 413, "LimitExceeded", f"a request body is at most {self._limit:,} bytes"
+        return None
+
+
+class _TooLarge(Exception):
+    """The body passed the limit while it was read."""
+
+
+def _hostname(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who a valid token belongs to."""
+
+    role: str  # "operator" or "agency"
+    agency: str  # empty for an operator
+    token_id: str
+
+
+def bearer(request: Request) -> str:
+    """The bearer token of a request. Raises NotAuthenticated."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not 0 < len(token) <= 512:
+        raise NotAuthenticated("this endpoint needs a bearer token", remedy="Authorization: Bearer <token>")
+    return token.strip()
+
+
+def require_operator(caller: Caller) -> Caller:
+    """Raises NotGranted unless the caller operates this hub."""
+    if caller.role != "operator":
+        raise NotGranted("only an operator may do this", rule="operator_only")
+    return caller
+
+
+def require_agency(caller: Caller) -> Caller:
+    """Raises NotGranted unless the caller is a subscribing agency."""
+    if caller.role != "agency":
+        raise NotGranted("only a subscribing agency may do this", rule="agency_only")
+    return caller

@@ -1,0 +1,151 @@
+"""Endpoints of the hub's operator: connectors, runs, topics, schemas, quarantine, tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from hub.api.deps import HubOf, operator
+
+MAX_WAIT_MS = 5_000
+
+
+class RunRequest(BaseModel):
+    """How to run."""
+
+    model_config = ConfigDict(extra="forbid")
+    accept_deletions: bool = Field(False, description="Publish deletions even when more than a tenth of the keys is gone.")
+
+
+class ReplayRequest(BaseModel):
+    """Which quarantined rows to map again: one case, or all open rows of a connector."""
+
+    model_config = ConfigDict(extra="forbid")
+    case: str | None = Field(None, description="A case's id.", max_length=64)
+    connector: str | None = Field(None, description="A connector's name.", max_length=249)
+
+
+class TokenRequest(BaseModel):
+    """A token for an agency."""
+
+    model_config = ConfigDict(extra="forbid")
+    agency: str = Field(description="The agency that will hold it.", max_length=100)
+    days: int = Field(365, description="Valid for so many days.", ge=1, le=3650)
+
+
+def router() -> APIRouter:
+    """All operator endpoints."""
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(operator)])
+    _connectors(api)
+    _catalogue(api)
+    _quarantine(api)
+    _tokens(api)
+    return api
+
+
+def _connectors(api: APIRouter) -> None:
+    @api.get("/connectors")
+    def connectors(hub: HubOf) -> dict[str, Any]:
+        """All connectors with state and last run."""
+        return {"connectors": [hub.views.connector(name) for name in hub.supervisor.names()]}
+
+    @api.get("/connectors/{name}")
+    def connector(name: str, hub: HubOf) -> dict[str, Any]:
+        """One connector."""
+        return hub.views.connector(name)
+
+    @api.post("/connectors/{name}/runs", status_code=202)
+    def run(name: str, body: RunRequest, hub: HubOf, response: Response) -> dict[str, str]:
+        """Start a run now."""
+        run_id = hub.supervisor.run_now(name, accept_deletions=body.accept_deletions)
+        response.headers["Location"] = f"/api/v1/connectors/{name}/runs/{run_id}"
+        return {"run": run_id}
+
+    @api.get("/connectors/{name}/runs")
+    def runs(name: str, hub: HubOf, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> dict[str, Any]:
+        """The last runs, newest first."""
+        hub.supervisor.status(name)
+        return {"runs": hub.views.runs(name, limit)}
+
+    @api.get("/connectors/{name}/runs/{run_id}")
+    def one_run(
+        name: str, run_id: str, hub: HubOf, wait_ms: Annotated[int, Query(ge=0, le=MAX_WAIT_MS)] = 0
+    ) -> dict[str, Any]:
+        """One run with its totals so far; waits up to `wait_ms` for its end."""
+        return hub.views.run(name, run_id, wait_ms / 1000)
+
+    @api.put("/connectors/{name}/{verb}", status_code=202)
+    def steer(name: str, verb: str, hub: HubOf) -> dict[str, Any]:
+        """pause, resume or stop."""
+        hub.steer(name, verb)
+        return hub.views.connector(name)
+
+    @api.post("/reload")
+    def reload(hub: HubOf) -> dict[str, Any]:
+        """Read connectors.d, topics.d and grants.d again. Files with mistakes are left out and named."""
+        return {"mistakes": hub.reload()}
+
+
+def _catalogue(api: APIRouter) -> None:
+    @api.get("/topics")
+    def topics(hub: HubOf) -> dict[str, Any]:
+        """All topics with contract and size."""
+        return {"topics": hub.views.topics()}
+
+    @api.get("/topics/{topic}")
+    def topic(topic: str, hub: HubOf) -> dict[str, Any]:
+        """One topic: contract, fields, offsets."""
+        return hub.views.topic(topic)
+
+    @api.get("/schemas")
+    def schemas(hub: HubOf) -> dict[str, Any]:
+        """The latest version of every subject."""
+        return {"schemas": hub.views.schemas()}
+
+    @api.get("/schemas/{subject}")
+    def schema(subject: str, hub: HubOf) -> Any:
+        """The latest schema of a subject, as registered."""
+        return hub.views.schema(subject)
+
+    @api.get("/config")
+    def config(hub: HubOf) -> dict[str, Any]:
+        """Every setting with its origin; secrets are redacted."""
+        return {"settings": hub.views.settings()}
+
+
+def _quarantine(api: APIRouter) -> None:
+    @api.get("/quarantine")
+    def cases(hub: HubOf, topic: str | None = None, connector: str | None = None) -> dict[str, Any]:
+        """Open cases: rows of one connector that failed at one stage and field for one reason."""
+        return {"cases": hub.quarantine.cases(topic=topic, connector=connector)}
+
+    @api.get("/quarantine/{case}")
+    def case(case: str, hub: HubOf, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> dict[str, Any]:
+        """One case with the first of its rows, values masked."""
+        return hub.quarantine.case(case, limit)
+
+    @api.post("/quarantine/replay", status_code=202)
+    def replay(body: ReplayRequest, hub: HubOf) -> dict[str, Any]:
+        """Map quarantined rows again with today's mapping: a run for each connector concerned."""
+        return {"runs": hub.quarantine.replay(case=body.case, connector=body.connector)}
+
+
+def _tokens(api: APIRouter) -> None:
+    @api.post("/tokens", status_code=201)
+    def issue(body: TokenRequest, hub: HubOf) -> dict[str, Any]:
+        """A new token; the answer is the only place where its secret is ever seen."""
+        return hub.tokens_of.issue(body.agency, body.days)
+
+    @api.get("/tokens")
+    def tokens(hub: HubOf) -> dict[str, Any]:
+        """Tokens by agency, without secrets."""
+        return {"tokens": hub.tokens_of.listed()}
+
+    @api.delete("/tokens/{token_id}", status_code=204)
+    def revoke(token_id: str, hub: HubOf) -> None:
+        """End a token now."""
+        hub.tokens_of.revoke(token_id)
+
+

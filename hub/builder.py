@@ -1,0 +1,114 @@
+"""From a connector's file to a task: schema registered, topic ensured, mapping and source ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors import KINDS
+from connectors.context import SourceContext
+from hub.avro import arrow_schema, parse_topic_schema
+from hub.avro.types import Enum, Record, Type, Union
+from hub.catalogue.load import Catalogue
+from hub.catalogue.specs import ConnectorSpec
+from hub.errors import ConfigurationInvalid, NotFound
+from hub.mapping.program import columns_used
+from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
+from hub.pipeline.schedule import Schedule
+from hub.ports import LogWriter, Source
+from hub.registry import Registry
+from hub.secrets import Secrets
+from hub.settings import Settings
+
+
+class ConnectorBuilder:
+    """Implements `hub.pipeline.jobs.Builder` over a catalogue that may be read again while the hub runs."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, registry: Registry, log: LogWriter) -> None:
+        self._settings, self.catalogue, self._registry, self._log = settings, catalogue, registry, log
+
+    def plan(self, name: str) -> TaskPlan:
+        """Register the schema (BACKWARD enforced), ensure the topic, and put the plan together."""
+        spec = self._spec(name)
+        text = self.catalogue.schema_text(spec.publish.schema_file)
+        schema_id = self._registry.register(f"{spec.publish.topic}-value", text).id
+        made = draft(spec, self.catalogue, self._settings, schema_id=schema_id)
+        self._log.ensure(made.topic)
+        return made
+
+    def source(self, name: str, plan: TaskPlan) -> Source:
+        """Open the connector's source, reading only the columns that the mapping uses."""
+        return open_source(self._spec(name), self._settings, columns=frozenset(columns_used(plan.mapping)))
+
+    def _spec(self, name: str) -> ConnectorSpec:
+        spec = self.catalogue.connectors.get(name)
+        if spec is None:
+            raise NotFound(f"there is no valid connector {name}", remedy="`datong validate` shows what is wrong")
+        return spec
+
+
+def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, schema_id: int = 0) -> TaskPlan:
+    """The plan of a connector, registering nothing: for previews, with schema id 0."""
+    publish = spec.publish
+    topic = catalogue.topics.get(publish.topic)
+    if topic is None:
+        raise ConfigurationInvalid(f"topic {publish.topic} is not declared", remedy="declare it in topics.d/")
+    text = catalogue.schema_text(publish.schema_file)
+    record = parse_topic_schema(text)
+    keyed = publish.mode != "append"
+    limits = TaskLimits(
+        breaker_share=settings.breaker.share,
+        breaker_window=settings.breaker.window,
+        breaker_in_a_row=settings.breaker.in_a_row,
+        deletions_share=settings.deletions.max_share,
+    )
+    return TaskPlan(
+        connector=spec.connector,
+        agency=spec.agency,
+        topic=topic.to_log_topic(compacted=keyed),
+        mode=publish.mode,
+        key=publish.key,
+        scope=topic.scope if keyed else (),
+        event_time=topic.event_time,
+        mapping=publish.mapping,
+        codes=catalogue.codes,
+        record=record,
+        target=arrow_schema(record),
+        symbols=symbols_of(record),
+        schema_id=schema_id,
+        mapping_version=mapping_version(publish.mapping, text, catalogue.codes.versions),
+        limits=limits,
+    )
+
+
+def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[str] | None = None) -> Source:
+    """A connector's source. `columns` None: all."""
+    kind = KINDS[spec.kind]
+    given: Any = spec.source
+    source = kind.spec.model_validate(given) if isinstance(given, dict) else given
+    context = SourceContext(
+        task=spec.connector,
+        root=settings.files_path.resolve(),
+        mode=spec.publish.mode,
+        refused=(settings.data_path.resolve(), (settings.root / "secrets.d").resolve()),
+        columns=columns,
+        secret=Secrets(settings.root).fill,
+    )
+    return kind.build(source, context)
+
+
+def schedule_of(spec: ConnectorSpec) -> Schedule:
+    """When a connector is due."""
+    timing = spec.timing
+    return Schedule(kind=timing.kind, cron=timing.cron, every=timing.every)
+
+
+def symbols_of(record: Record, prefix: str = "") -> dict[str, tuple[str, ...]]:
+    """Enum symbols by dotted path, so that the mapping can say UNKNOWN_SYMBOL with the field."""
+    found: dict[str, tuple[str, ...]] = {}
+    for field in record.fields:
+        inner: Type | None = field.type.nullable if isinstance(field.type, Union) else field.type
+        if isinstance(inner, Enum):
+            found[prefix + field.name] = inner.symbols
+        elif isinstance(inner, Record):
+            found |= symbols_of(inner, f"{prefix}{field.name}.")
+    return found

@@ -1,0 +1,1 @@
+"""What is declared: agencies, connectors, topics, grants, schemas and code lists, read from a project's files."""

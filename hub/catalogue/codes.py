@@ -1,0 +1,170 @@
+"""Code lists from files: `schemas/codes/it.istat.csv` with `it.istat.yaml` beside it.
+
+The CSV has a header and the columns `code` and, as wanted, `name`, `aliases` (with `|` between them), `valid_from`,
+`valid_to`, `successor`, and `to:<list>` for a cross-walk to another list. The YAML beside it says `list`, `version`,
+`title`, `source`, `licence`. A short list may stand in the YAML alone, as `codes:` with the same names per entry.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from hub.catalogue.mistakes import Mistake, Place, checked, did_you_mean, of_error
+from hub.catalogue.specs import Spec, Words
+from hub.catalogue.yaml import load_yaml
+from hub.errors import ConfigurationInvalid
+from hub.mapping.codelists import Code, CodeList, CodeLists
+
+FOLDER = "codes"
+MAX_BYTES = 64 * 1024 * 1024  # of one CSV file
+CROSSWALK = "to:"
+COLUMNS = ("code", "name", "aliases", "valid_from", "valid_to", "successor")
+
+
+Edition = Annotated[str, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)]
+
+
+class CodeListSpec(Spec):
+    """What a code list's YAML says."""
+
+    list: str = Field(description="Name used in `code(…)`: the file's name.", pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")
+    version: Edition = Field(description="Day or number of this edition.", min_length=1, max_length=100)
+    title: Words = Field(description="Its title.")
+    source: str = Field(description="Who publishes it, and where.", min_length=1, max_length=2000)
+    licence: str = Field(description="The licence it is published under.", min_length=1, max_length=300)
+    codes: tuple[dict[str, str], ...] | None = Field(None, description="The entries, where there is no CSV file.")
+
+
+def load_codes(folders: Sequence[Path], shown: Mapping[Path, str]) -> tuple[CodeLists, list[Mistake]]:
+    """All lists below the folders' `codes`; a list in an earlier folder hides one of that name in a later one.
+
+    `shown` has the words for each folder in mistakes. Lists with mistakes are left out.
+    """
+    lists: dict[str, CodeList] = {}
+    mistakes: list[Mistake] = []
+    for folder in folders:
+        here: dict[str, CodeList] = {}
+        for path in sorted((folder / FOLDER).glob("*.yaml")):
+            file = f"{shown[folder]}/{FOLDER}/{path.name}"
+            one, found = _read(path, file)
+            mistakes += found
+            if one is not None:
+                here[one.name] = one
+        mistakes += _alone(folder, shown[folder])
+        lists = here | lists
+    return CodeLists(lists=lists), mistakes
+
+
+def _alone(folder: Path, shown: str) -> Iterator[Mistake]:
+    for path in sorted((folder / FOLDER).glob("*.csv")):
+        if not path.with_suffix(".yaml").exists():
+            yield Mistake(
+                file=f"{shown}/{FOLDER}/{path.name}",
+                line=0,
+                path="",
+                message="there is no YAML beside it that says version, title, source and licence",
+                suggestion=f"write {path.stem}.yaml",
+            )
+
+
+def _read(path: Path, file: str) -> tuple[CodeList | None, list[Mistake]]:
+    try:
+        document = load_yaml(path.read_bytes(), file)
+    except ConfigurationInvalid as error:
+        return None, [of_error(error, file)]
+    place = Place(file=file, document=document)
+    spec, mistakes = checked(CodeListSpec, document.data, place)
+    if spec is None:
+        return None, mistakes
+    if spec.list != path.stem:
+        mistakes.append(place.mistake(("list",), "is not the file's name", f"`{path.stem}`"))
+    csv_path = path.with_suffix(".csv")
+    if spec.codes is not None:
+        rows = [(document.line(f"codes.{i}"), row) for i, row in enumerate(spec.codes)]
+        codes, found = _codes(rows, file)
+    elif csv_path.exists():
+        codes, found = _from_csv(csv_path, file.removesuffix("yaml") + "csv")
+    else:
+        codes, found = [], [place.mistake((), "has neither `codes` nor a CSV file beside it")]
+    mistakes += found
+    if mistakes:
+        return None, mistakes
+    return CodeList(name=spec.list, version=spec.version, codes=codes, title=spec.title.model_dump()), []
+
+
+def _from_csv(path: Path, file: str) -> tuple[list[Code], list[Mistake]]:
+    if path.stat().st_size > MAX_BYTES:
+        return [], [Mistake(file=file, line=0, path="", message=f"has more than {MAX_BYTES:,} bytes")]
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline=""), restkey="", strict=True)
+        unknown = [n for n in reader.fieldnames or () if n not in COLUMNS and not n.startswith(CROSSWALK)]
+        if unknown or "code" not in (reader.fieldnames or ()):
+            return [], _header(file, unknown)
+        rows = [(reader.line_num, row) for row in reader]
+    except UnicodeDecodeError:
+        return [], [Mistake(file=file, line=0, path="", message="the file is not UTF-8")]
+    except csv.Error:
+        return [], [Mistake(file=file, line=reader.line_num, path="", message="this is not CSV")]
+    return _codes(rows, file)
+
+
+def _header(file: str, unknown: Sequence[str]) -> list[Mistake]:
+    if not unknown:
+        return [Mistake(file=file, line=1, path="code", message="the header has no such column")]
+    return [
+        Mistake(file=file, line=1, path=n, message="is no column of a code list", suggestion=did_you_mean(n, COLUMNS))
+        for n in unknown
+    ]
+
+
+def _codes(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> tuple[list[Code], list[Mistake]]:
+    made: dict[str, Code] = {}
+    mistakes: list[Mistake] = []
+    for line, row in rows:
+        wrong = _wrong(row, made)
+        if wrong:
+            path, message = wrong
+            mistakes.append(Mistake(file=file, line=line, path=path, message=message))
+            continue
+        made[row["code"]] = Code(
+            code=row["code"],
+            name=row.get("name") or "",
+            aliases=tuple(a for a in (row.get("aliases") or "").split("|") if a),
+            valid_from=row.get("valid_from") or None,
+            valid_to=row.get("valid_to") or None,
+            successor=row.get("successor") or None,
+            to={k.removeprefix(CROSSWALK): v for k, v in row.items() if k.startswith(CROSSWALK) and v},
+        )
+    return list(made.values()), mistakes
+
+
+def _wrong(row: Mapping[str, Any], known: Mapping[str, Code]) -> tuple[str, str] | None:
+    """The first thing wrong with an entry: field and message."""
+    if any(v is None or not isinstance(v, str) for v in row.values()):
+        return "", "the row has another number of columns than the header"
+    unknown = next((n for n in row if n not in COLUMNS and not n.startswith(CROSSWALK)), None)
+    if unknown is not None:
+        return unknown, "is no column of a code list"
+    if not row.get("code"):
+        return "code", "is missing"
+    if row["code"] in known:
+        return "code", "stands in the list twice"
+    for name in ("valid_from", "valid_to"):
+        if row.get(name) and not _is_date(row[name]):
+            return name, "must be a date such as 2027-12-31"
+    return None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 10

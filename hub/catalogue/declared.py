@@ -1,0 +1,109 @@
+"""One declaration and the place it stands in, so that later checks can name a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from hub.catalogue.mistakes import Mistake, Place, checked, of_error
+from hub.catalogue.specs import AgencySpec, Spec
+from hub.catalogue.yaml import MAX_BYTES, Document, load_yaml
+from hub.errors import ConfigurationInvalid
+
+Of = TypeVar("Of", bound=Spec)
+AGENCIES = "agencies.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared(Generic[Of]):
+    """A spec that is well-formed by itself."""
+
+    spec: Of
+    place: Place
+
+    @property
+    def file(self) -> str:
+        """The file it stands in."""
+        return self.place.file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(Generic[Of]):
+    """What a folder of declarations holds."""
+
+    declared: tuple[Declared[Of], ...]
+    mistakes: tuple[Mistake, ...]
+    claimed: Mapping[str, str]  # name → file, also of files with mistakes: they declare it, if badly
+
+
+def read_folder(project: Path, folder: str, model: type[Of], name_field: str) -> Folder[Of]:
+    """Every `*.yaml` of a folder, in the order of their names. One bad file leaves the others alone."""
+    declared: list[Declared[Of]] = []
+    mistakes: list[Mistake] = []
+    claimed: dict[str, str] = {}
+    for path in _yaml_files(project / folder):
+        file = f"{folder}/{path.name}"
+        document = read_document(path, file, mistakes)
+        if document is None:
+            continue
+        place = Place(file=file, document=document)
+        name = document.data.get(name_field)
+        if isinstance(name, str) and name in claimed:
+            mistakes.append(place.mistake((name_field,), f"`{name}` is declared in {claimed[name]} already"))
+        elif isinstance(name, str):
+            claimed[name] = file
+        spec, found = checked(model, document.data, place)
+        mistakes += found
+        if spec is not None:
+            declared.append(Declared(spec=spec, place=place))
+    return Folder(declared=tuple(declared), mistakes=tuple(mistakes), claimed=claimed)
+
+
+def read_agencies(project: Path) -> tuple[dict[str, AgencySpec], list[Mistake]]:
+    """The agencies of `agencies.yaml`. A bad entry leaves the others alone."""
+    mistakes: list[Mistake] = []
+    path = project / AGENCIES
+    document = read_document(path, AGENCIES, mistakes) if path.exists() else Document({}, {})
+    if document is None:
+        return {}, mistakes
+    place = Place(file=AGENCIES, document=document)
+    mistakes += [place.mistake((k,), "is not known here", "agencies stand under `agencies:`") for k in document.data if k != "agencies"]
+    entries = document.data.get("agencies", [])
+    if not isinstance(entries, list):
+        return {}, [*mistakes, place.mistake(("agencies",), "must be a list")]
+    agencies: dict[str, AgencySpec] = {}
+    for one, found in _entries(entries, place):
+        mistakes += found
+        if one is not None:
+            agencies[one.id] = one
+    return agencies, mistakes
+
+
+def _entries(entries: list[Any], place: Place) -> Iterator[tuple[AgencySpec | None, list[Mistake]]]:
+    seen: set[str] = set()
+    for i, entry in enumerate(entries):
+        at = Place(file=place.file, document=place.document, prefix=("agencies", i))
+        spec, found = checked(AgencySpec, entry, at)
+        if spec is not None and spec.id in seen:
+            spec, found = None, [at.mistake(("id",), f"`{spec.id}` stands in the list twice")]
+        if spec is not None:
+            seen.add(spec.id)
+        yield spec, found
+
+
+def read_document(path: Path, file: str, mistakes: list[Mistake]) -> Document | None:
+    """A YAML file, or None and a mistake."""
+    try:
+        with path.open("rb") as handle:
+            return load_yaml(handle.read(MAX_BYTES + 1), file)
+    except ConfigurationInvalid as error:
+        mistakes.append(of_error(error, file))
+    except OSError:
+        mistakes.append(Mistake(file=file, line=0, path="", message="the file cannot be read"))
+    return None
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("*") if p.suffix in (".yaml", ".yml") and p.is_file())

@@ -1,0 +1,115 @@
+"""One way to the hub for every command: over HTTP when it serves this directory, else the same API in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from hub import errors
+from hub.directory import Directory, Running
+
+if TYPE_CHECKING:
+    from hub.settings import Loaded
+
+START_WAIT_S = 10.0  # a hub that has the lock may not have announced itself yet
+
+
+class Api:
+    """The hub's API with its errors as exceptions again."""
+
+    def __init__(self, client: httpx.Client, *, local: bool) -> None:
+        self._client = client
+        self.local = local
+
+    def get(self, path: str, **params: Any) -> Any:
+        """JSON of a GET."""
+        return self._call("GET", path, params={k: v for k, v in params.items() if v is not None})
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """JSON of a POST."""
+        return self._call("POST", path, json=body if body is not None else {})
+
+    def put(self, path: str, body: Any = None) -> Any:
+        """JSON of a PUT."""
+        return self._call("PUT", path, json=body if body is not None else {})
+
+    def delete(self, path: str) -> Any:
+        """JSON of a DELETE."""
+        return self._call("DELETE", path)
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = self._client.request(method, f"/api/v1{path}", **options)
+        except httpx.TransportError as error:
+            raise errors.SourceUnavailable(
+                f"the hub does not answer ({type(error).__name__})", remedy="is `datong serve` still running?"
+            ) from error
+        if response.is_success:
+            return response.json() if response.content else None
+        raise error_of(response)
+
+
+def error_of(response: httpx.Response) -> errors.DatongError:
+    """The exception that the hub answered with."""
+    try:
+        body = response.json()
+        code, detail = str(body["code"]), str(body["detail"])
+    except (ValueError, KeyError, TypeError):
+        return errors.DatongError(f"the hub answered {response.status_code}")
+    mistakes = tuple(str(m) for m in body.get("mistakes", ()))
+    remedy = str(body.get("remedy", ""))
+    kind = getattr(errors, code, errors.DatongError)
+    if issubclass(kind, errors.ConfigurationInvalid):
+        return errors.ConfigurationInvalid(detail, remedy=remedy, mistakes=mistakes)
+    if issubclass(kind, errors.SchemaIncompatible):
+        return errors.SchemaIncompatible(detail, incompatibilities=mistakes)
+    error = errors.DatongError.__new__(kind)
+    errors.DatongError.__init__(error, detail, remedy=remedy)
+    return error
+
+
+@contextmanager
+def connect(loaded: Loaded) -> Iterator[Api]:
+    """The hub of this project's data directory, as its operator."""
+    directory = Directory(loaded.settings.data_path)
+    running = _running(directory)
+    if running is not None:
+        headers = {"Authorization": f"Bearer {directory.operator_token()}"}
+        with httpx.Client(base_url=running.url, headers=headers, timeout=60.0, trust_env=False) as client:
+            yield Api(client, local=False)
+        return
+    from hub.cli.inprocess import in_process
+
+    with in_process(loaded, directory) as client:
+        yield Api(client, local=True)
+
+
+def _running(directory: Directory) -> Running | None:
+    """The hub to talk to. A lock without a note is a hub that starts, or another command that ends soon: wait for it."""
+    deadline = time.monotonic() + START_WAIT_S
+    while True:
+        try:
+            directory.acquire()
+        except errors.DirectoryInUse:
+            running = directory.running()
+            if running is not None:
+                return running
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            directory.release()
+            return None
+
+
+def project_of(path: Path | None) -> Path:
+    """The project directory: the one given, or the nearest one up from here that has a datong.yaml."""
+    if path is not None:
+        return path.resolve()
+    here = Path.cwd()
+    return next((d for d in (here, *here.parents) if (d / "datong.yaml").is_file()), here)

@@ -1,0 +1,135 @@
+"""The hub's side of delivery: which grants and contracts hold now, and the groups that read under them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import structlog
+
+from hub.access.decide import Refusal, Request, decide
+from hub.access.grants import Grant
+from hub.access.plan import Contract, Plan
+from hub.avro.types import Record
+from hub.catalogue.load import Catalogue
+from hub.delivery.groups import GroupState, Member, Pulled, Subscriptions
+from hub.delivery.read import DeliveryReader, ReadLimits
+from hub.errors import DatongError, NotFound
+from hub.model import Topic
+from hub.ports import LogReader
+from hub.registry import Registry
+from hub.settings import Settings
+from hub.store import Store
+
+security = structlog.get_logger("datong.security")
+
+
+class Deliveries:
+    """Decides on every call, so that a changed or ended grant works at once (G11, G12)."""
+
+    def __init__(
+        self,
+        log: LogReader,
+        registry: Registry,
+        store: Store,
+        catalogue: Callable[[], Catalogue],
+        clock: Callable[[], datetime],
+        settings: Settings,
+    ) -> None:
+        self._log, self._registry, self._catalogue, self._clock = log, registry, catalogue, clock
+        self._limits = settings.limits
+        reader = DeliveryReader(log, self._schema, cache_bytes=settings.limits.cache_bytes)
+        self._groups = Subscriptions(
+            log, registry, store.groups, reader, lambda: int(clock().timestamp() * 1000)
+        )
+
+    def pull(self, request: Request, member: Member, max_records: int | None, timeout_s: float) -> Pulled:
+        """The next batch of a group. Raises NotFound for what is not the caller's to see (S8)."""
+        most = min(max_records or self._limits.read_records, self._limits.read_records)
+        limits = ReadLimits(max_records=most, max_bytes=self._limits.read_bytes)
+        pulled = self._groups.pull(lambda: self._plan(request), member, limits, timeout_s)
+        delivery = pulled.delivery
+        security.info(  # stands where the ledger's entry will (rules.md, Ledger)
+            "released",
+            agency=request.agency,
+            grant=delivery.plan.grant,
+            purpose=delivery.plan.purpose,
+            topic=delivery.plan.topic,
+            records=delivery.records.num_rows,
+            positions={str(p): n for p, n in delivery.positions.items()},
+            fields=delivery.plan.fingerprint,
+        )
+        return pulled
+
+    def commit(self, request: Request, member: Member, positions: Mapping[int, int]) -> GroupState:
+        """Move the group's cursor: the subscriber's receipt."""
+        return self._groups.commit(self._plan(request), member, positions)
+
+    def seek(
+        self, request: Request, member: Member, to: Literal["earliest", "latest"] | Mapping[int, int]
+    ) -> GroupState:
+        """Move the group's cursor anywhere."""
+        return self._groups.seek(self._plan(request), member, to)
+
+    def state(self, request: Request, group: str) -> GroupState:
+        """Where the group stands."""
+        return self._groups.state(self._plan(request), group)
+
+    def leave(self, request: Request, member: Member) -> None:
+        """Let the next reader in."""
+        self._groups.leave(self._plan(request), member)
+
+    def lags(self) -> Sequence[tuple[str, str, int, int]]:
+        """For metrics."""
+        return self._groups.lags()
+
+    def grants(self) -> list[Grant]:
+        """Every grant that is declared and valid."""
+        return [spec.to_grant() for spec in self._catalogue().grants.values()]
+
+    def contract(self, topic: str) -> Contract | None:
+        """What access must know of a topic; None while nothing was ever published on it."""
+        catalogue = self._catalogue()
+        spec, schema = catalogue.topics.get(topic), self.newest_schema(topic)
+        if spec is None or schema is None:
+            return None
+        known: Topic | None = self._log.topics().get(topic)
+        publish = next((c.publish for c in catalogue.connectors.values() if c.publish.topic == topic), None)
+        keyed = known is not None and known.compacted and publish is not None
+        key = publish.key if keyed and publish is not None else ()
+        return Contract(topic=topic, schema=schema, key=key, scope=spec.scope, sharing=spec.sharing)
+
+    def newest_schema(self, topic: str) -> Record | None:
+        """The newest schema registered for a topic."""
+        schema_id = self.schema_id(topic)
+        return None if schema_id is None else self._schema(schema_id)
+
+    def schema_id(self, topic: str) -> int | None:
+        """Its id."""
+        try:
+            return self._registry.latest(f"{topic}-value").id
+        except NotFound:
+            return None
+
+    def _plan(self, request: Request) -> Plan:
+        """The decision of this moment. Every refusal is logged with its rule and looks the same outside (S8)."""
+        decided = decide(request, self.grants(), self.contract(request.topic), self._clock())
+        if isinstance(decided, Plan):
+            return decided
+        return self._refuse(request, decided)
+
+    def _refuse(self, request: Request, refusal: Refusal) -> Plan:
+        security.warning("denied", agency=request.agency, topic=request.topic, rule=refusal.rule)
+        if refusal.rule in ("expired", "several_grants", "other_purpose"):
+            raise refusal.error()
+        raise NotFound(
+            f"there is no topic {request.topic} for you to read",
+            remedy="ask the publishing agency for a grant, and whether data was published yet",
+        )
+
+    def _schema(self, schema_id: int) -> Record:
+        parsed = self._registry.parsed(schema_id).type
+        if not isinstance(parsed, Record):
+            raise DatongError(f"schema {schema_id} is not a record")
+        return parsed

@@ -1,0 +1,107 @@
+"""The data directory: one hub at a time, private to its user, and the note by which commands find the running hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from hub.errors import DirectoryInUse
+
+LOCK, NOTE, TOKEN = "hub.lock", "hub.json", "operator.token"  # noqa: S105 - file names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """What a serving hub says of itself in `hub.json`."""
+
+    url: str
+    pid: int
+    version: str
+
+
+class Directory:
+    """A data directory. `acquire` takes it for this process; the lock goes with the process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[bytes] | None = None
+
+    def acquire(self) -> None:
+        """Raises DirectoryInUse when another process has it."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = open(self.path / LOCK, "ab")  # noqa: SIM115 - held until release
+        try:
+            _lock(handle)
+        except OSError:
+            handle.close()
+            raise self._in_use() from None
+        self._lock = handle
+
+    def release(self) -> None:
+        """Give it back. Idempotent."""
+        if self._lock:
+            (self.path / NOTE).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def announce(self, running: Running) -> None:
+        """Let commands find this hub."""
+        _write_private(self.path / NOTE, json.dumps(asdict(running)))
+
+    def running(self) -> Running | None:
+        """The hub that serves this directory, or None. A note left by a dead hub does not count."""
+        if self._lock is None:
+            try:
+                self.acquire()
+            except DirectoryInUse:
+                return self._note()
+            self.release()
+        return None
+
+    def operator_token(self) -> str:
+        """The token of this directory's operator, made on first use, readable by its user alone (0600)."""
+        file = self.path / TOKEN
+        if not file.exists():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_private(file, secrets.token_urlsafe(32))
+        return file.read_text().strip()
+
+    def _note(self) -> Running | None:
+        try:
+            return Running(**json.loads((self.path / NOTE).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _in_use(self) -> DirectoryInUse:
+        note = self._note()
+        who = f"by the hub at {note.url} (process {note.pid})" if note else "by another datong command"
+        return DirectoryInUse(
+            f"this data directory is in use {who}",
+            where=self.path.name,
+            remedy="use that hub, stop it, or give this one a directory of its own with `--project`",
+        )
+
+
+def _write_private(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)
+    new.replace(path)
+
+
+def _lock(handle: IO[bytes]) -> None:
+    """An advisory lock that the system drops when the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore] # Windows only
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

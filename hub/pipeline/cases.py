@@ -1,0 +1,85 @@
+"""The operator's desk for quarantine: cases, masked samples, replay (G9, R20, R22)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from hub.errors import NotFound
+from hub.pipeline.followers import Case, OpenQuarantine
+from hub.pipeline.preview import explain
+from hub.pipeline.quarantine import Entry
+from hub.pipeline.supervisor import Supervisor
+
+
+class Names(Protocol):
+    """The catalogue's connectors."""
+
+    @property
+    def connectors(self) -> Any: ...
+
+
+class QuarantineDesk:
+    """Reads through the follower, replays through the supervisor."""
+
+    def __init__(self, index: OpenQuarantine, supervisor: Supervisor, catalogue: Callable[[], Names]) -> None:
+        self._index, self._supervisor, self._catalogue = index, supervisor, catalogue
+
+    def cases(self, *, topic: str | None = None, connector: str | None = None) -> list[dict[str, Any]]:
+        """Open cases, the largest first."""
+        return [
+            _as_json(c)
+            for c in self._index.cases()
+            if (topic is None or c.topic == topic) and (connector is None or c.task == connector)
+        ]
+
+    def case(self, case: str, limit: int) -> dict[str, Any]:
+        """One case with its first rows; every value is masked but for its shape (G13). Raises NotFound."""
+        found = next((c for c in self._index.cases() if c.id == case), None)
+        if found is None:
+            raise NotFound(f"there is no open case {case}", remedy="`datong quarantine list` names them")
+        entries = self._index.entries(case=case, limit=limit)
+        rows = [{"origin": e.origin, "row": e.row, "preview": _masked(e)} for e in entries]
+        return {**_as_json(found), "explanation": explain(found.reason), "rows": rows}
+
+    def replay(self, *, case: str | None, connector: str | None) -> list[dict[str, str]]:
+        """Start a replay for each connector concerned. Raises NotFound when nothing is open there."""
+        groups: dict[str, list[Entry]] = defaultdict(list)
+        if case is not None or connector is not None:
+            for entry in self._index.entries(case=case, task=connector):
+                groups[entry.task].append(entry)
+        if not groups:
+            raise NotFound("no open rows match", remedy="name a case or a connector; `datong quarantine list` has both")
+        return [{"connector": name, "run": self._supervisor.replay(name, rows)} for name, rows in groups.items()]
+
+
+def _as_json(case: Case) -> dict[str, Any]:
+    return {
+        "case": case.id,
+        "connector": case.task,
+        "topic": case.topic,
+        "stage": case.stage,
+        "reason": case.reason,
+        "path": case.path,
+        "count": case.count,
+        "first": _iso(case.first),
+        "last": _iso(case.last),
+    }
+
+
+def _iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _masked(entry: Entry) -> dict[str, str]:
+    """Shape without content: letters become x, digits 9, the rest stays; long values are cut."""
+    if entry.columns is None:
+        return {"": f"{len(entry.raw or b''):,} bytes"}
+    return {name: "NULL" if value is None else _mask(str(value)) for name, value in entry.columns.items()}
+
+
+def _mask(text: str) -> str:
+    shape = "".join("9" if c.isdigit() else "x" if c.isalpha() else c if c.isprintable() else "?" for c in text[:24])
+    return shape + ("…" if len(text) > 24 else "")

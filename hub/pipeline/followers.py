@@ -1,0 +1,176 @@
+"""Indexes over internal topics: run history and open quarantine. Rebuilt from the topics at any time, never the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from hub import blocks
+from hub.model import QUARANTINE
+from hub.pipeline import manifest as manifests
+from hub.pipeline import quarantine
+from hub.pipeline.manifest import RunRecord
+from hub.pipeline.quarantine import Entry
+from hub.ports import LogReader
+
+FETCH_BYTES = 8 * 1024 * 1024
+RUNS_KEPT = 10_000  # in memory; the topic has them all
+
+
+class RunHistory:
+    """Every run, summed over its manifests, oldest first. Thread-safe; `catch_up` before each answer."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._offset = 0
+        self._runs: OrderedDict[str, RunRecord] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def runs(self, task: str | None = None) -> list[RunRecord]:
+        """Runs of one task or of all, newest first."""
+        self._catch_up()
+        with self._lock:
+            return [r for r in reversed(self._runs.values()) if task is None or r.task == task]
+
+    def get(self, run: str) -> RunRecord | None:
+        """One run."""
+        self._catch_up()
+        return self._runs.get(run)
+
+    def last(self, task: str) -> RunRecord | None:
+        """The newest run of a task that was no replay."""
+        return next((r for r in self.runs(task) if not r.replay), None)
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            for offset, item in manifests.manifests(self._reader, after=self._offset):
+                self._offset = offset
+                known = self._runs.get(item.run) or manifests.first(item)
+                self._runs[item.run] = known.plus(item)
+            while len(self._runs) > RUNS_KEPT:
+                self._runs.popitem(last=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """An open entry, without its data."""
+
+    id: str
+    case: str
+    task: str
+    topic: str
+    stage: str
+    reason: str
+    path: str
+    at: int  # ms
+    offset: int  # of the entry in `__quarantine`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Open rows of one task that failed at one stage and field for one reason."""
+
+    id: str
+    task: str
+    topic: str
+    stage: str
+    reason: str
+    path: str
+    count: int
+    first: int  # ms
+    last: int  # ms
+
+
+class OpenQuarantine:
+    """All open entries, by id. Thread-safe; catches up before each answer."""
+
+    def __init__(self, reader: LogReader, history: RunHistory) -> None:
+        self._reader, self._history = reader, history
+        self._offset = 0
+        self._open: dict[str, Open] = {}
+        self._lock = threading.Lock()
+
+    def cases(self) -> list[Case]:
+        """Cases, the largest first. `last` moves with every run that met the reason again (R22)."""
+        groups: dict[str, list[Open]] = {}
+        for entry in self._entries():
+            groups.setdefault(entry.case, []).append(entry)
+        return sorted((self._case(g) for g in groups.values()), key=lambda c: (-c.count, c.id))
+
+    def entries(self, *, case: str | None = None, task: str | None = None, limit: int | None = None) -> list[Entry]:
+        """Open entries with their data, in the order they were quarantined."""
+        wanted = [e for e in self._entries() if (case is None or e.case == case) and (task is None or e.task == task)]
+        return list(self._load(wanted[:limit] if limit is not None else wanted))
+
+    def _case(self, group: Sequence[Open]) -> Case:
+        head = group[0]
+        met = [
+            r.finished or r.started for r in self._history.runs(head.task) if r.reasons.get(head.reason) and not r.replay
+        ]
+        return Case(
+            id=head.case,
+            task=head.task,
+            topic=head.topic,
+            stage=head.stage,
+            reason=head.reason,
+            path=head.path,
+            count=len(group),
+            first=min(e.at for e in group),
+            last=max([*met, *[e.at for e in group]]),
+        )
+
+    def _entries(self) -> list[Open]:
+        with self._lock:
+            self._catch_up()
+            return list(self._open.values())
+
+    def _catch_up(self) -> None:
+        while True:
+            fetch = self._reader.read(QUARANTINE, 0, self._offset, FETCH_BYTES)
+            for block in fetch.blocks:
+                records = blocks.decode(block.records, block.base_offset)
+                for offset, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
+                    if offset >= self._offset:
+                        self._take(offset, quarantine.parse(value))
+            self._offset = fetch.next_offset
+            if fetch.next_offset >= fetch.end or not fetch.blocks:
+                return
+
+    def _take(self, offset: int, item: Entry | quarantine.Closing) -> None:
+        if not isinstance(item, Entry):
+            self._open.pop(item.id, None)
+            return
+        self._open[item.id] = Open(
+            id=item.id,
+            case=case_id(item),
+            task=item.task,
+            topic=item.topic,
+            stage=item.stage,
+            reason=item.reason,
+            path=item.path,
+            at=item.at,
+            offset=offset,
+        )
+
+    def _load(self, wanted: Sequence[Open]) -> Iterator[Entry]:
+        offsets = {e.offset for e in wanted}
+        while offsets:
+            fetch = self._reader.read(QUARANTINE, 0, min(offsets), 1)
+            for block in fetch.blocks:
+                records = blocks.decode(block.records, block.base_offset)
+                for offset, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
+                    if offset in offsets:
+                        offsets.discard(offset)
+                        item = quarantine.parse(value)
+                        if isinstance(item, Entry):
+                            yield item
+                offsets = {o for o in offsets if o > block.last_offset}
+
+
+def case_id(entry: Entry) -> str:
+    """12 hex characters, the same for all rows of a case."""
+    text = "\0".join([entry.task, entry.stage, entry.reason, entry.path])
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -1,0 +1,153 @@
+"""Rows as a source delivers them → framed Avro records with keys, and a reason for every row that is not one.
+
+The same code serves a run, a replay and a preview (one executor)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hub.avro import encode, frame_header
+from hub.errors import ColumnsChanged
+from hub.mapping.program import Mapped, Program, columns_used, compile_program
+from hub.model import MAX_BLOCK_BYTES, Batch, Rows
+from hub.pipeline import publish
+from hub.pipeline.plan import TaskPlan
+from hub.pipeline.quarantine import Rejection, Stage
+
+HEADER_ROOM = 4 * 1024  # bytes kept free in a block for one record's headers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalised:
+    """A batch, sorted: `records`, `values` and `keys` are the good rows, `rows` their index in the batch."""
+
+    rows: Rows
+    records: pa.RecordBatch
+    values: pa.BinaryArray
+    keys: pa.BinaryArray | None
+    rejections: Sequence[Rejection]
+    filtered: Rows
+    warnings: Mapping[str, int]
+    failed_keys: pa.BinaryArray  # keys that could be read of rows that failed
+    hidden_keys: int  # failed rows whose key could not be read (R18)
+
+    def without(self, which: Rows, stage: Stage, reason: str, path: str = "") -> Normalised:
+        """The same with some good rows (by their place here) turned into rejections."""
+        if not len(which):
+            return self
+        keep = np.setdiff1d(np.arange(len(self.rows)), which)
+        chosen = pa.array(keep)
+        more = [Rejection(index=int(self.rows[i]), stage=stage, reason=reason, path=path) for i in which.tolist()]
+        hidden = int(self.keys.take(pa.array(which)).null_count) if self.keys is not None else 0
+        return Normalised(
+            rows=self.rows[keep],
+            records=self.records.take(chosen),
+            values=self.values.take(chosen),
+            keys=self.keys.take(chosen) if self.keys is not None else None,
+            rejections=[*self.rejections, *more],
+            filtered=self.filtered,
+            warnings=self.warnings,
+            failed_keys=self.failed_keys,
+            hidden_keys=self.hidden_keys + hidden,
+        )
+
+
+class Normaliser:
+    """One task's mapping and schema, applied to batch after batch."""
+
+    def __init__(self, plan: TaskPlan) -> None:
+        self._plan = plan
+        self._header = frame_header(plan.schema_id)
+        self._programs: dict[str, Program] = {}
+
+    def apply(self, batch: Batch) -> Normalised:
+        """Never raises for a row. Raises ColumnsChanged when the batch lacks columns (R13)."""
+        mapped = self.program(batch.records.schema, batch.origin).apply(batch.records, keep=self._plan.key)
+        rejections = [Rejection(index=f.row, stage=f.stage, reason=f.reason, path=f.path) for f in mapped.failures]
+        rejections += [
+            Rejection(index=i, stage="read", reason=f.reason, path=f.path, in_failures=True)
+            for i, f in enumerate(batch.failures)
+        ]
+        failed_keys = self._failed_keys(mapped)
+        result = self._encode(mapped, rejections, failed_keys, len(batch.failures))
+        return self._check_sizes(self._check_keys(result))
+
+    def program(self, schema: pa.Schema, origin: str) -> Program:
+        """The mapping compiled for the columns that a file or page really has; kept per set of columns."""
+        signature = str(schema)
+        program = self._programs.get(signature)
+        if program is None:
+            require_columns(self._plan, schema, origin)
+            program = compile_program(
+                self._plan.mapping, schema, self._plan.target, self._plan.codes, self._plan.symbols
+            )
+            self._programs[signature] = program
+        return program
+
+    def _failed_keys(self, mapped: Mapped) -> pa.BinaryArray:
+        if not self._plan.key or mapped.kept is None:
+            return pa.array([], pa.binary())
+        return publish.keys_of(mapped.kept, self._plan.key).drop_null()
+
+    def _encode(
+        self, mapped: Mapped, rejections: list[Rejection], failed_keys: pa.BinaryArray, unread: int
+    ) -> Normalised:
+        encoded = encode(mapped.records, self._plan.record, header=self._header)
+        records, rows = mapped.records, mapped.rows
+        rejections += [
+            Rejection(index=int(rows[i]), stage="encode", reason=reason, path=path)
+            for i, path, reason in encoded.rejected
+        ]
+        if encoded.accepted is not None:
+            lost = np.setdiff1d(np.arange(len(rows)), encoded.accepted)
+            if self._plan.key:
+                more = publish.keys_of(records.take(pa.array(lost)), self._plan.key).drop_null()
+                failed_keys = pa.concat_arrays([failed_keys, more])
+            records, rows = records.take(pa.array(encoded.accepted)), rows[encoded.accepted]
+        return Normalised(
+            rows=rows,
+            records=records,
+            values=encoded.values,
+            keys=publish.keys_of(records, self._plan.key) if self._plan.key else None,
+            rejections=rejections,
+            filtered=mapped.filtered,
+            warnings=mapped.warnings,
+            failed_keys=failed_keys,
+            hidden_keys=len(rejections) - len(failed_keys) if self._plan.key else unread,
+        )
+
+    def _check_keys(self, result: Normalised) -> Normalised:
+        if result.keys is None or not result.keys.null_count:
+            return result
+        missing = np.flatnonzero(result.keys.is_null().to_numpy(zero_copy_only=False))
+        return result.without(missing, "key", "NULL_KEY", self._plan.key[0])
+
+    def _check_sizes(self, result: Normalised) -> Normalised:
+        """A record that would not fit in a block (R5)."""
+        room = MAX_BLOCK_BYTES - HEADER_ROOM
+        if len(result.values) == 0 or result.values.nbytes <= room:
+            return result
+        sizes = pc.binary_length(result.values).to_numpy(zero_copy_only=False).astype(np.int64)
+        if result.keys is not None:
+            sizes = sizes + pc.binary_length(result.keys).to_numpy(zero_copy_only=False)
+        return result.without(np.flatnonzero(sizes > room), "encode", "TOO_LARGE")
+
+
+def require_columns(plan: TaskPlan, schema: pa.Schema, origin: str) -> None:
+    """Columns that the mapping reads must be there or be declared optional (R13)."""
+    missing = sorted(columns_used(plan.mapping) - set(schema.names) - set(plan.mapping.optional))
+    if missing:
+        raise ColumnsChanged(
+            f"the mapping needs {_names(missing)}; the source has {_names(schema.names)}",
+            where=origin,
+            remedy="mend the source, change the mapping, or name the column under `optional:`, then resume",
+        )
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{n}`" for n in names[:40]) + (" …" if len(names) > 40 else "")

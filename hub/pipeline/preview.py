@@ -1,0 +1,115 @@
+"""Source row, result and rejection side by side, before anything is deployed: a run on a few rows that appends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+import pyarrow as pa
+
+from hub.model import Batch, ReadFailure
+from hub.pipeline import quarantine
+from hub.pipeline.normalise import Normaliser
+from hub.pipeline.plan import TaskPlan
+from hub.ports import Source
+
+EXPLANATIONS = {
+    "NULL_REQUIRED": "the target field must have a value and the expression gave NULL",
+    "NULL_KEY": "a key field is NULL",
+    "CHECK_FAILED": "the contract check is false for this row",
+    "BAD_ENCODING": "the row's bytes are not valid in the file's encoding",
+    "COLUMN_COUNT": "the row has another number of columns than the header",
+    "UNCLOSED_QUOTE": "a quoted field is not closed, or longer than 64 KiB",
+    "TOO_LARGE": "the row or record is over its size limit",
+    "DUPLICATE_KEY": "an earlier row of the same pass has this key",
+    "UNKNOWN_CODE": "the code is not in the code list",
+    "AMBIGUOUS_NAME": "several entries of the code list have this name",
+    "BAD_DATE": "not a date in any of the formats given",
+    "UNKNOWN_SYMBOL": "the value is not a symbol of the target's enum",
+    "OUT_OF_RANGE": "the number does not fit the target type",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewRow:
+    """One source row and what became of it."""
+
+    row: int
+    origin: str
+    source: dict[str, Any] | None  # None: the row could not be split into columns
+    result: dict[str, Any] | None
+    outcome: str  # published, filtered, or the rejection's reason
+    path: str = ""
+    explanation: str = ""
+
+
+def preview(plan: TaskPlan, source: Source, limit: int) -> list[PreviewRow]:
+    """The first `limit` rows. Shows data as read: for the publishing agency's own eyes, never stored or logged."""
+    rows: list[PreviewRow] = []
+    normaliser = Normaliser(plan)
+    stop = Event()
+    for batch in source.batches(None, stop):
+        rows += _rows(plan, normaliser, _head(batch, limit - len(rows)))
+        if len(rows) >= limit:
+            stop.set()
+            break
+    source.close()
+    return sorted(rows, key=lambda r: r.row)[:limit]
+
+
+def _head(batch: Batch, limit: int) -> Batch:
+    failures: Sequence[ReadFailure] = [f for f in batch.failures][:limit]
+    return Batch(
+        records=batch.records.slice(0, limit),
+        position=batch.position,
+        origin=batch.origin,
+        rows=batch.rows[:limit],
+        failures=failures,
+    )
+
+
+def _rows(plan: TaskPlan, normaliser: Normaliser, batch: Batch) -> list[PreviewRow]:
+    good = normaliser.apply(batch)
+    sources = quarantine.rows_as_json(batch.records, range(batch.records.num_rows))
+    results = dict(zip(good.rows.tolist(), _results(good.records), strict=True))
+    rejected = {r.index: r for r in good.rejections if not r.in_failures}
+    made = []
+    for i, cells in enumerate(sources):
+        rejection = rejected.get(i)
+        outcome = rejection.reason if rejection else "published" if i in results else "filtered"
+        made.append(
+            PreviewRow(
+                row=int(batch.rows[i]),
+                origin=batch.origin,
+                source=cells,
+                result=results.get(i),
+                outcome=outcome,
+                path=rejection.path if rejection else "",
+                explanation=explain(rejection.reason) if rejection else "",
+            )
+        )
+    for failure in batch.failures:
+        made.append(
+            PreviewRow(
+                row=failure.row,
+                origin=batch.origin,
+                source=None,
+                result=None,
+                outcome=failure.reason,
+                path=failure.path,
+                explanation=explain(failure.reason),
+            )
+        )
+    return made
+
+
+def _results(records: pa.RecordBatch) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = records.to_pylist()
+    return [{k: v if isinstance(v, (str, int, float, list, dict, type(None))) else str(v) for k, v in r.items()} for r in rows]
+
+
+def explain(reason: str) -> str:
+    """A sentence for a reason code; the code itself where there is none."""
+    return EXPLANATIONS.get(reason, reason.replace("_", " ").lower())

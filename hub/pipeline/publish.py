@@ -1,0 +1,182 @@
+"""From encoded records to blocks: keys, headers and partitions (R5, R6, R7)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hub import blocks
+from hub.model import Block, Rows
+from hub.pipeline.plan import TaskPlan
+
+SCOPE = "scope"  # header of a tombstone: the scope under which the record was last delivered (R19)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """Records on their way to one topic, in order; a null value is a tombstone."""
+
+    keys: pa.BinaryArray | None
+    values: pa.BinaryArray
+    ids: pa.BinaryArray  # ce_id
+    times: pa.BinaryArray | None = None  # ce_time
+    scopes: pa.BinaryArray | None = None  # only tombstones have one
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def text_of(column: pa.Array) -> pa.BinaryArray:
+    """A key field as UTF-8 text: integers in decimal, dates and times in ISO 8601, binary as it is (R6)."""
+    if pa.types.is_binary(column.type) or pa.types.is_string(column.type):
+        return column.cast(pa.binary())
+    return column.cast(pa.string()).cast(pa.binary())
+
+
+def keys_of(records: pa.RecordBatch, key: tuple[str, ...]) -> pa.BinaryArray:
+    """The key of each record: the one field's text, or a compact JSON array of several (R6). Null where a field is."""
+    columns = [text_of(records.column(name)) for name in key]
+    if len(columns) == 1:
+        return columns[0]
+    rows = zip(*[c.cast(pa.string()).to_pylist() for c in columns], strict=True)
+    texts = [None if None in row else json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows]
+    return pa.array(texts, pa.string()).cast(pa.binary())
+
+
+def scopes_of(records: pa.RecordBatch, scope: tuple[str, ...]) -> list[bytes]:
+    """The scope fields of each record as a compact JSON object; `{}` where a topic declares none."""
+    if not scope:
+        return [b"{}"] * records.num_rows
+    columns = [records.column(name).cast(pa.string()).to_pylist() for name in scope]
+    return [
+        json.dumps(dict(zip(scope, row, strict=True)), separators=(",", ":"), ensure_ascii=False).encode()
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def positional_ids(task: str, origin: str, rows: Rows) -> pa.BinaryArray:
+    """Record ids from where a row stands: the same on every reading of a class A source (R7)."""
+    prefix = hashlib.blake2b(f"{task}\0{origin}".encode(), digest_size=8).hexdigest() + "-"
+    numbers = pa.array(rows).cast(pa.string()).cast(pa.binary())
+    return pc.binary_join_element_wise(pa.scalar(prefix.encode(), pa.binary()), numbers, pa.scalar(b"", pa.binary()))
+
+
+def content_ids(task: str, keys: pa.BinaryArray | None, values: pa.BinaryArray) -> pa.BinaryArray:
+    """Record ids from key and content, for sources whose positions do not repeat (R7)."""
+    salt = hashlib.blake2b(task.encode(), digest_size=16).digest()
+    parts = values.to_pylist()
+    named = keys.to_pylist() if keys is not None else [b""] * len(parts)
+    ids = [
+        hashlib.blake2b((k or b"") + b"\0" + (v or b""), digest_size=16, key=salt).hexdigest().encode()
+        for k, v in zip(named, parts, strict=True)
+    ]
+    return pa.array(ids, pa.binary())
+
+
+def iso_times(column: pa.Array) -> pa.BinaryArray:
+    """A date or timestamp column as RFC 3339 text, for ce_time."""
+    if pa.types.is_date(column.type):
+        return pc.strftime(column.cast(pa.timestamp("s")), format="%Y-%m-%dT00:00:00Z").cast(pa.binary())
+    text = pc.strftime(column.cast(pa.timestamp(column.type.unit)), format="%Y-%m-%dT%H:%M:%S")
+    return pc.binary_join_element_wise(text, "Z", "").cast(pa.binary())
+
+
+class Publisher:
+    """Cuts records into blocks for the topic of one task and numbers them (G3: seq = seq_base + place in the batch)."""
+
+    def __init__(self, plan: TaskPlan, *, epoch: int, sequences: Mapping[str, int], replay_of: str | None = None) -> None:
+        self._plan = plan
+        self._epoch = epoch
+        self.sequences = dict(sequences)
+        self._next = 0  # round robin for topics without key (R6)
+        self._constant = [
+            ("ce_specversion", b"1.0"),
+            ("ce_source", plan.source_uri.encode()),
+            ("ce_type", plan.topic.name.encode()),
+            ("ce_dataschema", f"/schemas/ids/{plan.schema_id}".encode()),
+            *([("replay", replay_of.encode())] if replay_of else []),
+        ]
+
+
+    def blocks(self, out: Outgoing, *, batch_id: str) -> list[Block]:
+        """All records of one batch as blocks, each partition's in order."""
+        if not len(out):
+            return []
+        made: list[Block] = []
+        for partition, part in self._partitions(out):
+            place = f"{self._plan.topic.name}/{partition}"
+            base = self.sequences.get(place, -1) + 1
+            headers = self._headers(part, batch_id.encode(), len(out), base)
+            for _start, count, section in blocks.split(part.keys, part.values, headers):
+                made.append(Block(topic=self._plan.topic.name, partition=partition, count=count, records=section))
+            self.sequences[place] = base + len(part) - 1
+        return made
+
+    def _headers(self, out: Outgoing, batch_id: bytes, batch_n: int, base: int) -> blocks.Headers:
+        per_record = [("ce_id", out.ids)]
+        if out.times is not None:
+            per_record.append(("ce_time", out.times))
+        if out.scopes is not None:
+            per_record.append((SCOPE, out.scopes))
+        numbers = [("batch_n", batch_n), ("seq_base", base), ("epoch", self._epoch)]
+        constant = [*self._constant, ("batch_id", batch_id), *[(k, str(v).encode()) for k, v in numbers]]
+        return blocks.Headers(per_record=per_record, constant=constant)
+
+    def _partitions(self, out: Outgoing) -> Iterator[tuple[int, Outgoing]]:
+        partitions = self._plan.topic.partitions
+        if partitions == 1:
+            yield 0, out
+        elif out.keys is None:  # whole blocks, round robin
+            for start in range(0, len(out), 1000):
+                yield self._next % partitions, _take(out, slice(start, start + 1000))
+                self._next += 1
+        else:
+            where = blocks.partition_of(out.keys, partitions)
+            for partition in range(partitions):
+                rows = np.flatnonzero(where == partition)
+                if len(rows):
+                    yield partition, _take(out, pa.array(rows))
+
+
+def _take(out: Outgoing, rows: pa.Array | slice) -> Outgoing:
+    def pick(column: pa.Array | None) -> pa.Array | None:
+        if column is None:
+            return None
+        return column[rows] if isinstance(rows, slice) else column.take(rows)
+
+    return Outgoing(
+        keys=pick(out.keys),
+        values=pick(out.values),
+        ids=pick(out.ids),
+        times=pick(out.times),
+        scopes=pick(out.scopes),
+    )
+
+
+def concat(parts: list[Outgoing]) -> Outgoing:
+    """Several groups of records as one, in order. Headers that one group lacks are null there."""
+
+    def join(columns: list[pa.Array | None]) -> pa.Array | None:
+        if all(c is None for c in columns):
+            return None
+        full = [
+            c.cast(pa.binary()) if c is not None else pa.nulls(len(p), pa.binary())
+            for c, p in zip(columns, parts, strict=True)
+        ]
+        return pa.concat_arrays(full)
+
+    if len(parts) == 1:
+        return parts[0]
+    return Outgoing(
+        keys=join([p.keys for p in parts]),
+        values=join([p.values for p in parts]),
+        ids=join([p.ids for p in parts]),
+        times=join([p.times for p in parts]),
+        scopes=join([p.scopes for p in parts]),
+    )

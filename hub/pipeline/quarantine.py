@@ -1,0 +1,265 @@
+"""Rows that could not be published: kept whole, explained, and read again after a fix (G9, R20, R22).
+
+The topic `__quarantine` holds three kinds of JSON records, keyed by the entry's id: an *entry* (the row as read and why it
+failed), a *closing* of an entry (replayed, superseded, gone from the source, discarded). An entry is open until closed.
+Its id is made from task, raw content and mapping version, so the same bad row read again is the same entry.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from hub import blocks
+from hub.model import QUARANTINE, Batch, Block, Rows
+from hub.pipeline.plan import TaskPlan
+from hub.ports import LogReader
+
+FETCH_BYTES = 8 * 1024 * 1024
+MAX_RAW = 64 * 1024  # bytes of a row kept; a longer one is cut and says so
+Stage = Literal["read", "map", "where", "check", "key", "encode", "snapshot"]
+Outcome = Literal["replayed", "superseded", "gone", "discarded"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """Why one row of a batch goes to quarantine. `index` points into the batch's records, or its failures."""
+
+    index: int
+    stage: Stage
+    reason: str
+    path: str = ""
+    in_failures: bool = False  # index counts `Batch.failures`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One quarantined row."""
+
+    id: str
+    task: str
+    topic: str
+    stage: str
+    reason: str
+    path: str  # field or column to blame
+    origin: str  # file @ version, or table
+    row: int  # number within the origin
+    columns: Mapping[str, Any] | None  # as read, JSON values; None when the row could not be decoded
+    types: Mapping[str, str]  # Arrow types of the columns that are not text
+    raw: bytes | None  # only when there are no columns
+    mapping: str  # mapping version
+    record_id: str  # the ce_id it would have had
+    run: str
+    at: int  # ms
+
+    def to_json(self) -> bytes:
+        """The record's value in `__quarantine`."""
+        data = {**self.__dict__, "kind": "entry", "raw": base64.b64encode(self.raw).decode() if self.raw else None}
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Entry:
+        """The inverse of `to_json`."""
+        data = {k: v for k, v in data.items() if k != "kind"}
+        return cls(**{**data, "raw": base64.b64decode(data["raw"]) if data["raw"] else None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """The end of an entry."""
+
+    id: str
+    task: str
+    outcome: Outcome
+    run: str
+    at: int  # ms
+
+    def to_json(self) -> bytes:
+        """The record's value in `__quarantine`."""
+        return json.dumps({**self.__dict__, "kind": "closing"}, separators=(",", ":")).encode()
+
+
+@dataclass
+class OpenEntries:
+    """The ids of a task's open entries and of those met again in this pass."""
+
+    ids: set[str] = field(default_factory=set)
+    met: set[str] = field(default_factory=set)
+
+    @classmethod
+    def load(cls, reader: LogReader, task: str) -> OpenEntries:
+        """From the topic itself, which is the truth."""
+        found = cls()
+        for item in history(reader, task):
+            if isinstance(item, Entry):
+                found.ids.add(item.id)
+            else:
+                found.ids.discard(item.id)
+        return found
+
+
+def history(reader: LogReader, task: str | None = None, *, after: int = 0) -> Iterator[Entry | Closing]:
+    """Entries and closings in order, of one task or of all, from offset `after`."""
+    offset = after
+    while True:
+        fetch = reader.read(QUARANTINE, 0, offset, FETCH_BYTES)
+        for block in fetch.blocks:
+            for value in blocks.decode(block.records, block.base_offset).values.to_pylist():
+                item = parse(value)
+                if task is None or item.task == task:
+                    yield item
+        if fetch.next_offset >= fetch.end or not fetch.blocks:
+            return
+        offset = fetch.next_offset
+
+
+def parse(value: bytes) -> Entry | Closing:
+    """One record of `__quarantine`."""
+    data = json.loads(value)
+    if data["kind"] == "entry":
+        return Entry.from_json(data)
+    return Closing(**{k: v for k, v in data.items() if k != "kind"})
+
+
+def entries(
+    plan: TaskPlan, batch: Batch, rejections: Sequence[Rejection], ids: Mapping[int, str], *, run: str, at_ms: int
+) -> list[Entry]:
+    """An entry per rejection. `ids` gives the record id of rows that got so far as to have one."""
+    decoded = [r for r in rejections if not r.in_failures]
+    rows = rows_as_json(batch.records, [r.index for r in decoded])
+    by_index = {r.index: row for r, row in zip(decoded, rows, strict=True)}
+    types = {f.name: str(f.type) for f in batch.records.schema if not pa.types.is_string(f.type)}
+    made = []
+    for rejection in rejections:
+        failure = batch.failures[rejection.index] if rejection.in_failures else None
+        columns = None if failure else by_index[rejection.index]
+        raw = failure.raw[:MAX_RAW] if failure else None
+        content = raw if raw is not None else _dumps(columns).encode()
+        row = failure.row if failure else int(batch.rows[rejection.index])
+        made.append(
+            Entry(
+                id=entry_id(plan.connector, content, plan.mapping_version),
+                task=plan.connector,
+                topic=plan.topic.name,
+                stage=rejection.stage,
+                reason=rejection.reason,
+                path=rejection.path,
+                origin=batch.origin,
+                row=row,
+                columns=columns,
+                types={} if failure else types,
+                raw=raw,
+                mapping=plan.mapping_version,
+                record_id="" if failure else ids.get(rejection.index, ""),
+                run=run,
+                at=at_ms,
+            )
+        )
+    return made
+
+
+def entry_id(task: str, content: bytes, mapping: str) -> str:
+    """32 hex characters; the same row under the same mapping is the same entry (R22)."""
+    salt = hashlib.blake2b(f"{task}\0{mapping}".encode(), digest_size=16).digest()
+    return hashlib.blake2b(content, digest_size=16, key=salt).hexdigest()
+
+
+def rows_as_json(records: pa.RecordBatch, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows as JSON values, exact: decimals, dates and times as text, bytes as base64."""
+    if not rows:
+        return []
+    picked = records.take(pa.array(rows, pa.int64()))
+    columns = {name: _json_values(picked.column(i)) for i, name in enumerate(picked.schema.names)}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _json_values(column: pa.Array) -> list[Any]:
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        values: list[Any] = column.to_pylist()
+        return values
+    if pa.types.is_binary(kind):
+        return [None if v is None else base64.b64encode(v).decode() for v in column.to_pylist()]
+    if pa.types.is_floating(kind):
+        return [None if v is None else repr(v) for v in column.to_pylist()]
+    texts: list[Any] = column.cast(pa.string()).to_pylist()
+    return texts
+
+
+def records_from_json(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pa.RecordBatch:
+    """The inverse of `rows_as_json`, for replay. All rows have the same columns."""
+    names = list(rows[0])
+    columns = [_column([row[name] for row in rows], types.get(name)) for name in names]
+    return pa.RecordBatch.from_arrays(columns, names)
+
+
+def _column(values: list[Any], kind: str | None) -> pa.Array:
+    if kind is None:
+        return pa.array(values, pa.string())
+    target = _arrow_type(kind)
+    if pa.types.is_binary(target):
+        return pa.array([None if v is None else base64.b64decode(v) for v in values], target)
+    if pa.types.is_floating(target):
+        return pa.array([None if v is None else float(v) for v in values], target)
+    if pa.types.is_integer(target) or pa.types.is_boolean(target):
+        return pa.array(values, target)
+    return pa.array(values, pa.string()).cast(target)
+
+
+def _arrow_type(text: str) -> pa.DataType:
+    """The types a source may deliver, from their own spelling."""
+    name, _, arguments = text.partition("(")
+    if name.startswith("decimal"):
+        precision, scale = arguments.rstrip(")").split(",")
+        return pa.decimal128(int(precision), int(scale)) if name == "decimal128" else pa.decimal256(int(precision), int(scale))
+    unit, _, zone = text.partition("[")[2].rstrip("]").partition(", tz=")
+    if text.startswith("timestamp"):
+        return pa.timestamp(unit, zone or None)
+    if text.startswith("time"):
+        return pa.time64(unit) if unit in ("us", "ns") else pa.time32(unit)
+    simple = {"double": pa.float64(), "float": pa.float32(), "date32[day]": pa.date32(), "bool": pa.bool_()}
+    return simple.get(text) or pa.type_for_alias(name)
+
+
+def _dumps(columns: Mapping[str, Any] | None) -> str:
+    return json.dumps(columns, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def to_blocks(items: Sequence[Entry | Closing], task: str) -> list[Block]:
+    """Entries and closings as blocks of `__quarantine`, with Kafka Connect's dead-letter headers."""
+    if not items:
+        return []
+    keys = pa.array([item.id.encode() for item in items], pa.binary())
+    values = pa.array([item.to_json() for item in items], pa.binary())
+    reasons = [item.reason.encode() if isinstance(item, Entry) else None for item in items]
+    stages = [item.stage.encode() if isinstance(item, Entry) else None for item in items]
+    headers = blocks.Headers(
+        per_record=[
+            ("__connect.errors.exception.class.name", pa.array(reasons, pa.binary())),
+            ("__connect.errors.stage", pa.array(stages, pa.binary())),
+        ],
+        constant=[("__connect.errors.connector.name", task.encode())],
+    )
+    return [
+        Block(topic=QUARANTINE, partition=0, count=count, records=section)
+        for _start, count, section in blocks.split(keys, values, headers)
+    ]
+
+
+def in_order(batch: Batch, bad_records: Rows) -> Any:
+    """For the breaker: one flag per row read, in the order of the rows' numbers."""
+    import numpy as np
+
+    bad = np.zeros(batch.records.num_rows, np.bool_)
+    bad[bad_records] = True
+    if not batch.failures:
+        return bad
+    numbers = np.concatenate([batch.rows, np.array([f.row for f in batch.failures], np.int64)])
+    flags = np.concatenate([bad, np.ones(len(batch.failures), np.bool_)])
+    return flags[np.argsort(numbers, kind="stable")]

@@ -1,0 +1,268 @@
+"""The life of a record: one run of one task, from its checkpoint to the end of what the source has (architecture §2)."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Event
+
+import numpy as np
+import pyarrow as pa
+
+from hub import failpoints
+from hub.errors import DatongError, ReconciliationFailed, TooManyDeletions
+from hub.model import Batch, Block, Checkpoint, RunTotals, SourceCheckpoint
+from hub.pipeline import publish, quarantine
+from hub.pipeline.breaker import Breaker
+from hub.pipeline.changes import Changes, Compared
+from hub.pipeline.manifest import Manifest, RunState
+from hub.pipeline.normalise import Normalised, Normaliser
+from hub.pipeline.plan import TaskPlan
+from hub.pipeline.publish import Outgoing, Publisher
+from hub.pipeline.quarantine import Closing, OpenEntries, Rejection
+from hub.pipeline.snapshot import KeyState
+from hub.ports import LogReader, Source, Writer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a run needs from outside: nothing of it is global, so a test can give its own."""
+
+    reader: LogReader
+    clock_ms: Callable[[], int]  # ms since 1970 UTC
+    epoch: int
+    progress: Callable[[RunTotals], None] = lambda _totals: None
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """How a run ended."""
+
+    run_id: str
+    state: RunState
+    totals: RunTotals
+    reasons: Mapping[str, int]  # quarantined rows by reason
+    warnings: Mapping[str, int]
+    notes: Sequence[str] = ()
+    error: DatongError | None = None
+
+
+class Account:
+    """Numbers the appends of a run and sums what they did (G2)."""
+
+    def __init__(self, plan: TaskPlan, around: Surroundings, stored: Checkpoint, *, replay: bool = False) -> None:
+        self._plan, self._around, self._replay = plan, around, replay
+        self._started = around.clock_ms()
+        self.batch = stored.batch
+        self.totals = RunTotals()
+        self.reasons: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()
+
+    def manifest(
+        self,
+        totals: RunTotals,
+        *,
+        reasons: Mapping[str, int] | None = None,
+        warnings: Mapping[str, int] | None = None,
+        origin: str = "",
+        state: RunState = "running",
+        error: DatongError | None = None,
+    ) -> Manifest:
+        """The account of the next append."""
+        batch = self.batch + 1
+        return Manifest(
+            run=self._around.run_id,
+            task=self._plan.connector,
+            topic=self._plan.topic.name,
+            epoch=self._around.epoch,
+            batch=batch,
+            batch_id=f"{self._plan.connector}-{self._around.epoch}-{batch}",
+            totals=totals,
+            reasons=dict(reasons or {}),
+            warnings=dict(warnings or {}),
+            origin=origin,
+            at=self._around.clock_ms(),
+            started=self._started,
+            state=state,
+            error=f"{error.code}: {error}" if error else "",
+            replay=self._replay,
+        )
+
+    def add(self, manifest: Manifest) -> None:
+        """The append is durable."""
+        self.batch = manifest.batch
+        self.totals += manifest.totals
+        self.reasons.update(manifest.reasons)
+        self.warnings.update(manifest.warnings)
+        self._around.progress(self.totals)
+
+    def result(self, state: RunState, *, notes: Sequence[str] = (), error: DatongError | None = None) -> RunResult:
+        """The run as it ended."""
+        return RunResult(
+            run_id=self._around.run_id,
+            state=state,
+            totals=self.totals,
+            reasons=dict(self.reasons),
+            warnings=dict(self.warnings),
+            notes=tuple(notes),
+            error=error,
+        )
+
+
+class Run:
+    """One run. `execute` returns when the source has nothing more, `stop` is set, or the task must pause or fail."""
+
+    def __init__(self, plan: TaskPlan, source: Source, writer: Writer, around: Surroundings) -> None:
+        self._plan, self._source, self._writer, self._around = plan, source, writer, around
+        stored = writer.checkpoint() or Checkpoint(source=None)
+        self._position = stored.source
+        self._account = Account(plan, around, stored)
+        self._normaliser = Normaliser(plan)
+        self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences)
+        self._open = OpenEntries.load(around.reader, plan.connector)
+        self._changes = Changes(plan, KeyState.load(around.reader, plan.connector)) if plan.keyed else None
+        self._breaker = Breaker(plan.limits)
+        self._notes: list[str] = []
+        self._keys_at_start = len(self._changes.state) if self._changes else 0
+        self._blind = False  # a quarantined row had no usable key: no deletions this pass (R18)
+
+    def execute(self, stop: Event) -> RunResult:
+        """Pull until the source ends. Raises Retry and Fenced; what pauses or fails the task is in the result."""
+        after = None if self._plan.mode == "snapshot" else self._position
+        if self._changes:
+            self._changes.start_pass()
+        complete = False
+        for batch in self._source.batches(after, stop):
+            failpoints.hit("fetched")
+            complete = batch.complete
+            error = self._append(batch)
+            if error:
+                return self._finish("paused", error)
+            if stop.is_set() and not complete:
+                return self._finish("stopped")
+        error = self._end_of_pass() if complete and self._plan.mode == "snapshot" else None
+        if error:
+            return self._finish("paused", error)
+        return self._finish("stopped" if stop.is_set() and not complete else "completed")
+
+    def _append(self, batch: Batch) -> DatongError | None:
+        """One batch, all or nothing. A breaker that trips is returned after the append (R21)."""
+        if not batch.read:
+            self._position = batch.position  # a file ended, a window passed: kept with the next append
+            return None
+        good = self._normaliser.apply(batch)
+        failpoints.hit("mapped")
+        compared = self._compare(batch, good)
+        rejections = [*good.rejections, *self._duplicates(good, compared)]
+        totals = RunTotals(
+            read=batch.read,
+            published=compared.published,
+            quarantined=len(rejections),
+            filtered=len(good.filtered),
+            unchanged=compared.unchanged,
+            deduplicated=batch.deduplicated,
+        )
+        reasons = Counter(r.reason for r in rejections)
+        manifest = self._account.manifest(totals, reasons=reasons, warnings=good.warnings, origin=batch.origin)
+        internal = [*self._quarantine(batch, rejections), *compared.state_blocks]
+        self._write(compared.out, internal, manifest, batch.position)
+        self._source.acknowledge(batch.position)
+        failpoints.hit("acknowledged")
+        bad = np.array([r.index for r in rejections if not r.in_failures], np.int64)
+        return self._breaker.observe(quarantine.in_order(batch, bad))
+
+    def _compare(self, batch: Batch, good: Normalised) -> Compared:
+        out = self._outgoing(batch, good)
+        if not self._changes:
+            return Compared(out=out, published=len(out), unchanged=0, state_blocks=())
+        self._changes.exists(good.failed_keys)
+        self._blind = self._blind or good.hidden_keys > 0
+        return self._changes.compare(out, good.records, self._around.clock_ms())
+
+    def _duplicates(self, good: Normalised, compared: Compared) -> list[Rejection]:
+        return [
+            Rejection(index=int(good.rows[i]), stage="snapshot", reason="DUPLICATE_KEY", path=self._plan.key[0])
+            for i in compared.duplicates.tolist()
+        ]
+
+    def _outgoing(self, batch: Batch, good: Normalised) -> Outgoing:
+        plan = self._plan
+        if self._source.replayable:
+            ids = publish.positional_ids(plan.connector, batch.origin, batch.rows[good.rows])
+        else:
+            ids = publish.content_ids(plan.connector, good.keys, good.values)
+        times = publish.iso_times(good.records.column(plan.event_time)) if plan.event_time else None
+        return Outgoing(keys=good.keys, values=good.values, ids=ids, times=times)
+
+    def _quarantine(self, batch: Batch, rejections: Sequence[Rejection]) -> list[Block]:
+        """Blocks for the entries that are not open yet (R22)."""
+        if not rejections:
+            return []
+        ids: dict[int, str] = {}
+        if self._source.replayable:
+            indexes = [r.index for r in rejections if not r.in_failures]
+            numbers = batch.rows[np.array(indexes, np.int64)]
+            made = publish.positional_ids(self._plan.connector, batch.origin, numbers).cast(pa.string()).to_pylist()
+            ids = dict(zip(indexes, made, strict=True))
+        entries = quarantine.entries(
+            self._plan, batch, rejections, ids, run=self._around.run_id, at_ms=self._around.clock_ms()
+        )
+        self._open.met.update(e.id for e in entries)
+        fresh = {e.id: e for e in entries if e.id not in self._open.ids}
+        self._open.ids.update(fresh)
+        return quarantine.to_blocks(list(fresh.values()), self._plan.connector)
+
+    def _end_of_pass(self) -> DatongError | None:
+        """Derive deletions, and close entries whose row is gone from the source (R18)."""
+        assert self._changes is not None
+        gone = self._changes.gone()
+        if self._blind:
+            self._notes.append("a quarantined row had no usable key, so no deletions were derived in this run")
+            gone = gone[:0]
+        if len(gone) > self._plan.limits.deletions_share * max(self._keys_at_start, 1):
+            return TooManyDeletions(
+                f"{len(gone):,} of {self._keys_at_start:,} keys are gone from the source",
+                remedy="see that the source is complete; `datong connector resume NAME --accept-deletions` goes on",
+            )
+        now = self._around.clock_ms()
+        out, blocks = self._changes.deletions(gone, now) if len(gone) else (None, [])
+        lost = sorted(self._open.ids - self._open.met)
+        closings = [
+            Closing(id=i, task=self._plan.connector, outcome="gone", run=self._around.run_id, at=now) for i in lost
+        ]
+        blocks += quarantine.to_blocks(closings, self._plan.connector)
+        if blocks:
+            self._write(out, blocks, self._account.manifest(RunTotals(deleted=len(gone))), self._position)
+        return None
+
+    def _write(
+        self, out: Outgoing | None, internal: Sequence[Block], manifest: Manifest, position: SourceCheckpoint | None
+    ) -> None:
+        records = self._publisher.blocks(out, batch_id=manifest.batch_id) if out is not None else []
+        sequences = dict(self._publisher.sequences)
+        checkpoint = Checkpoint(source=position, batch=manifest.batch, sequences=sequences)
+        self._writer.append([*records, *internal, manifest.to_block()], checkpoint)
+        self._position = position
+        self._account.add(manifest)
+
+    def _finish(self, state: RunState, error: DatongError | None = None) -> RunResult:
+        totals = self._account.totals
+        if totals.difference and error is None:
+            state = "failed"
+            error = ReconciliationFailed(f"{totals.difference:+,} of {totals.read:,} rows are unaccounted for")
+        self._write(None, (), self._account.manifest(RunTotals(), state=state, error=error), self._position)
+        return self._account.result(state, notes=self._notes, error=error)
+
+
+def record_failure(
+    plan: TaskPlan, writer: Writer, around: Surroundings, error: DatongError, *, state: RunState
+) -> RunResult:
+    """Write down a run that ended with an error outside its own control, so that history shows it."""
+    stored = writer.checkpoint() or Checkpoint(source=None)
+    account = Account(plan, around, stored)
+    manifest = account.manifest(RunTotals(), state=state, error=error)
+    writer.append([manifest.to_block()], replace(stored, batch=manifest.batch))
+    return account.result(state, error=error)

@@ -1,0 +1,40 @@
+"""Secrets are named in files and kept elsewhere: `${secret:NAME}` is the variable NAME or the file secrets.d/NAME."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from hub.errors import ConfigurationInvalid
+
+REFERENCE = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]{0,63})\}")
+MAX_BYTES = 64 * 1024
+
+
+class Secrets:
+    """Resolves references of one project. Values never stand in errors."""
+
+    def __init__(self, project: Path, env: Mapping[str, str] | None = None) -> None:
+        self._project, self._env = project, os.environ if env is None else env
+
+    def fill(self, text: str) -> str:
+        """The text with every reference replaced. Raises ConfigurationInvalid naming the reference."""
+        return REFERENCE.sub(lambda match: self.resolve(match.group(1)), text)
+
+    def resolve(self, name: str) -> str:
+        """One secret."""
+        if name in self._env:
+            return self._env[name]
+        path = self._project / "secrets.d" / name
+        if not path.is_file():
+            raise ConfigurationInvalid(
+                f"the secret {name} is not there", remedy=f"set the variable {name} or write secrets.d/{name} (mode 0600)"
+            )
+        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ConfigurationInvalid(
+                f"secrets.d/{name} can be read by others", remedy=f"chmod 600 secrets.d/{name}"
+            )
+        return path.read_text(encoding="utf-8")[:MAX_BYTES].strip()

@@ -1,0 +1,229 @@
+"""Settings of a hub: flags > environment > .env > datong.yaml > defaults, each value with its origin.
+
+Environment variables are `DATONG_` and the setting's name, `__` for a dot: `DATONG_HTTP__PORT`. Unknown ones are errors with
+a suggestion. `TEST_…` variables are never settings (R34).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hub.catalogue.yaml import load_yaml
+from hub.errors import ConfigurationInvalid
+
+PREFIX = "DATONG_"
+CLIENT = {"DATONG_TOKEN"}  # read by `datong subscribe`, not a setting of a hub
+FILE = "datong.yaml"
+SECRET = ("password", "secret", "token")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Http(_Section):
+    """The API's address."""
+
+    host: str = Field("127.0.0.1", description="Address to bind; loopback unless you say otherwise.")
+    port: int = Field(8080, description="TCP port.", ge=1, le=65535)
+    allowed_hosts: tuple[str, ...] = Field((), description="Host names the hub answers to besides loopback's.")
+
+
+class StoreSettings(_Section):
+    """Registry, leases, tokens and subscribers' offsets."""
+
+    url: str = Field("", description="SQLAlchemy URL; empty = `store.db` in the data directory.")
+
+
+class Files(_Section):
+    """Where file sources may look."""
+
+    root: str = Field(".", description="Directory, relative to the project; nothing outside it is ever read.")
+
+
+class Limits(_Section):
+    """Bounds on inputs (G17)."""
+
+    request_bytes: int = Field(8 * 1024 * 1024, description="Largest request body, bytes.", ge=1024)
+    read_records: int = Field(10_000, description="Most records in one answer to a subscriber.", ge=1)
+    read_bytes: int = Field(4 * 1024 * 1024, description="Bytes of blocks read for one answer.", ge=1024)
+    cache_bytes: int = Field(128 * 1024 * 1024, description="Bytes of decoded blocks shared by all subscribers.", ge=0)
+
+
+class BreakerSettings(_Section):
+    """When a connector that quarantines too much pauses (G8)."""
+
+    share: float = Field(0.05, description="Share of the last `window` rows.", gt=0, le=1)
+    window: int = Field(1_000, description="Rows.", ge=1)
+    in_a_row: int = Field(100, description="Rows, one after the other.", ge=1)
+
+
+class Deletions(_Section):
+    """What a snapshot may delete by itself (R18)."""
+
+    max_share: float = Field(0.10, description="Share of a topic's keys; more pauses the connector.", ge=0, le=1)
+
+
+class SupervisorSettings(_Section):
+    """Running connectors."""
+
+    workers: int = Field(4, description="Connectors that run at the same time.", ge=1, le=64)
+
+
+class Logging(_Section):
+    """Logs on stderr."""
+
+    format: Literal["json", "console"] = Field("console", description="One JSON object a line, or lines for people.")
+    level: Literal["debug", "info", "warning", "error"] = Field("warning", description="The least that is logged.")
+
+
+class Settings(_Section):
+    """All settings of a hub."""
+
+    root: Path = Field(description="Project directory; not a setting, but where the others were found.", exclude=True)
+    data_dir: str = Field("var", description="Directory of log, store and operator token, relative to the project.")
+    http: Http = Http()
+    store: StoreSettings = StoreSettings()
+    files: Files = Files()
+    limits: Limits = Limits()
+    breaker: BreakerSettings = BreakerSettings()
+    deletions: Deletions = Deletions()
+    supervisor: SupervisorSettings = SupervisorSettings()
+    logging: Logging = Logging()
+
+    @property
+    def data_path(self) -> Path:
+        """The data directory."""
+        return self.root / self.data_dir
+
+    @property
+    def files_path(self) -> Path:
+        """The files root."""
+        return self.root / self.files.root
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """Settings and where each came from: `flag`, a variable's name, `.env`, `datong.yaml:3`, or `default`."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(
+    project: Path, flags: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None
+) -> Loaded:
+    """Raises ConfigurationInvalid with every mistake at once."""
+    known = dict(leaves(Settings))
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(known, "default")
+    mistakes: list[str] = []
+    for key, value, origin in _layers(project, flags or {}, os.environ if env is None else env, mistakes):
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            mistakes.append(f"{origin}: there is no setting `{key}`" + (f"; did you mean `{close[0]}`?" if close else ""))
+            continue
+        values[key], origins[key] = value, origin
+    settings = _build(project, values, origins, mistakes)
+    if settings is None or mistakes:
+        raise ConfigurationInvalid("the settings are not valid", where=FILE, mistakes=tuple(mistakes))
+    return Loaded(settings=settings, origins=origins)
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting by dotted name, with pydantic's field."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, f"{prefix}{name}.")
+        elif not field.exclude:
+            yield prefix + name, field
+
+
+def _layers(
+    project: Path, flags: Mapping[str, Any], env: Mapping[str, str], mistakes: list[str]
+) -> Iterator[tuple[str, Any, str]]:
+    """Lowest first, so that later ones win."""
+    path = project / FILE
+    if path.is_file():
+        try:
+            document = load_yaml(path.read_bytes(), FILE)
+        except ConfigurationInvalid as error:
+            mistakes.extend(error.mistakes or (str(error),))
+        else:
+            for key, value in _flat(document.data, ""):
+                yield key, value, f"{FILE}:{document.line(key)}"
+    for name, text in dotenv_values(project / ".env", interpolate=False).items():
+        if name.startswith(PREFIX) and name not in CLIENT and text is not None:
+            yield _key(name), _scalar(text), ".env"
+    for name, text in env.items():
+        if name.startswith(PREFIX) and name not in CLIENT:
+            yield _key(name), _scalar(text), name
+    for key, value in flags.items():
+        yield key, value, "flag"
+
+
+def _flat(data: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in (data or {}).items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _key(variable: str) -> str:
+    return variable.removeprefix(PREFIX).lower().replace("__", ".")
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return yaml.safe_load(text) if text.startswith(("[", "{")) else text
+    except yaml.YAMLError:
+        return text
+
+
+def _build(
+    project: Path, values: Mapping[str, Any], origins: Mapping[str, str], mistakes: list[str]
+) -> Settings | None:
+    tree: dict[str, Any] = {"root": project}
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        at = tree
+        for section in sections:
+            at = at.setdefault(section, {})
+        at[name] = value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        for item in error.errors():
+            key = ".".join(str(p) for p in item["loc"])
+            mistakes.append(f"{origins.get(key, FILE)}: {key}: {item['msg'].lower()}")
+        return None
+
+
+def show(loaded: Loaded) -> list[tuple[str, str, str]]:
+    """(setting, value, origin); secrets are redacted."""
+    rows = []
+    for key, _field in leaves(Settings):
+        value: Any = loaded.settings
+        for part in key.split("."):
+            value = getattr(value, part)
+        hidden = any(word in key for word in SECRET) or (key == "store.url" and "@" in str(value))
+        rows.append((key, "[redacted]" if hidden else str(value), loaded.origins[key]))
+    return rows
+
+
+def settings_reference() -> str:
+    """Markdown, from the models alone."""
+    lines = ["| setting | default | what it is |", "|---|---|---|"]
+    for key, field in leaves(Settings):
+        lines.append(f"| `{key}` | `{field.default}` | {field.description} |")
+    return "\n".join(lines)

@@ -1,0 +1,52 @@
+"""Bearer tokens of subscribing agencies: issued, listed and revoked by the operator; only hashes are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hub.catalogue.load import Catalogue
+from hub.errors import NotFound
+from hub.store.tokens import Tokens
+
+
+class TokenDesk:
+    """The operator's side of `store.tokens`."""
+
+    def __init__(self, tokens: Tokens, catalogue: Callable[[], Catalogue], clock: Callable[[], datetime]) -> None:
+        self._tokens, self._catalogue, self._clock = tokens, catalogue, clock
+
+    def issue(self, agency: str, days: int) -> dict[str, Any]:
+        """A new token for a declared agency; the only time its secret is seen. Raises NotFound."""
+        if agency not in self._catalogue().agencies:
+            raise NotFound(f"there is no agency {agency}", remedy="declare it in agencies.yaml")
+        now = self._clock()
+        expires = now + timedelta(days=days)
+        made = self._tokens.issue(agency, role="agency", now_ms=_ms(now), expires_ms=_ms(expires))
+        return {"id": made.id, "agency": agency, "token": made.secret, "expires": expires.isoformat(timespec="seconds")}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All tokens without secrets."""
+        return [
+            {
+                "id": t.id,
+                "agency": t.agency,
+                "created": _iso(t.created_ms),
+                "expires": _iso(t.expires_ms),
+                "revoked": t.revoked,
+            }
+            for t in self._tokens.listed()
+        ]
+
+    def revoke(self, token_id: str) -> None:
+        """End a token now. Raises NotFound."""
+        self._tokens.revoke(token_id)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _iso(ms: int | None) -> str | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
