@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from hub.access.project import UnknownField, project
 from hub.catalogue.declared import Declared
 from hub.catalogue.mistakes import Mistake, Place, checked, did_you_mean
-from hub.catalogue.schemas import Refused, SchemaFile, SchemaFiles, scalar_columns
+from hub.catalogue.schema_files import Refused, SchemaFile, SchemaFiles, scalar_columns
 from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, TopicSpec
 from hub.errors import DatongError, ExpressionInvalid
 from hub.mapping.codelists import CodeLists
@@ -46,9 +46,8 @@ def with_source(one: Declared[ConnectorSpec], context: Context) -> tuple[Declare
         known = ", ".join(sorted(context.kinds))
         suggestion = did_you_mean(one.spec.kind, context.kinds) or f"known: {known}"
         return one, [place.mistake(("source", "kind"), "is not a kind of source", suggestion)]
-    settings = raw if "kind" in model.model_fields else {k: v for k, v in raw.items() if k != "kind"}
     at = Place(file=place.file, document=place.document, prefix=("source",))
-    source, mistakes = checked(model, settings, at)
+    source, mistakes = checked(model, raw, at)
     mistakes += [
         at.mistake((name,), "a password stands in the file", "write ${secret:NAME} in its place")
         for name, value in raw.items()
@@ -66,8 +65,8 @@ def check_agency(one: Declared[Any], path: str, context: Context) -> Iterator[Mi
         yield one.place.mistake((path,), f"`{one.spec.agency}` is not a declared agency", suggestion)
 
 
-def check_connector(one: Declared[ConnectorSpec], context: Context) -> Iterator[Mistake]:
-    """Agency, topic, schema, key and mapping of a connector."""
+def check_connector(one: Declared[ConnectorSpec], context: Context, *, look: bool) -> Iterator[Mistake]:
+    """Agency, topic, schema, key and mapping of a connector. `look`: its source may be asked for columns."""
     publish, place = one.spec.publish, one.place
     yield from check_agency(one, "agency", context)
     if publish.topic.partition(".")[0] != one.spec.agency:
@@ -79,13 +78,14 @@ def check_connector(one: Declared[ConnectorSpec], context: Context) -> Iterator[
         )
     yield from _declared_topic(publish.topic, ("publish", "topic"), place, context)
     if publish.mode != "append" and not publish.key:
-        yield place.mistake(("publish", "key"), f"mode {publish.mode} needs a key", "name the fields that identify a record")
+        suggestion = "name the fields that identify a record"
+        yield place.mistake(("publish", "key"), f"mode {publish.mode} needs a key", suggestion)
     schema = context.schemas.get(publish.schema_file)
     if isinstance(schema, Refused):
         yield place.mistake(("publish", "schema"), schema.message, schema.suggestion)
         return
     yield from _key(one, schema)
-    yield from _mapping(one, schema, context)
+    yield from _mapping(one, schema, context, look=look)
 
 
 def _declared_topic(topic: str, path: tuple[str, ...], place: Place, context: Context) -> Iterator[Mistake]:
@@ -102,14 +102,16 @@ def _key(one: Declared[ConnectorSpec], schema: SchemaFile) -> Iterator[Mistake]:
         if name not in known:
             yield one.place.mistake(path, f"`{name}` is no plain field of {schema.name}", did_you_mean(name, known))
         elif known[name].nullable:
-            yield one.place.mistake(path, f"`{name}` may be null in {schema.name}, a key may not", "make it required there")
+            yield one.place.mistake(
+                path, f"`{name}` may be null in {schema.name}, a key may not", "make it required there"
+            )
 
 
-def _mapping(one: Declared[ConnectorSpec], schema: SchemaFile, context: Context) -> Iterator[Mistake]:
+def _mapping(one: Declared[ConnectorSpec], schema: SchemaFile, context: Context, *, look: bool) -> Iterator[Mistake]:
     """What the mapping's own checker finds. Columns of an unknown source are of no type, which fits every type."""
     spec = one.spec.publish.mapping
     columns: pa.Schema | None = None
-    if context.discover is not None:
+    if context.discover is not None and look:
         try:
             columns = context.discover(one.spec)
         except DatongError as error:
@@ -157,7 +159,9 @@ def check_topic(one: Declared[TopicSpec], publisher: ConnectorSpec | None, conte
         return
     keyed = publisher.publish.mode != "append"
     if one.spec.scope and not keyed:
-        yield one.place.mistake(("scope",), "only keyed topics have a scope (R19)", "row filters may use any field here")
+        yield one.place.mistake(
+            ("scope",), "only keyed topics have a scope (R19)", "row filters may use any field here"
+        )
     if one.spec.retention and keyed:
         yield one.place.mistake(("retention",), "keyed topics are compacted, not trimmed by age or size (R8)")
     schema = context.schemas.get(publisher.publish.schema_file)
@@ -166,7 +170,9 @@ def check_topic(one: Declared[TopicSpec], publisher: ConnectorSpec | None, conte
     known = scalar_columns(schema.columns)
     for i, name in enumerate(one.spec.scope):
         if name not in known:
-            yield one.place.mistake(("scope", i), f"`{name}` is no plain field of {schema.name}", did_you_mean(name, known))
+            yield one.place.mistake(
+                ("scope", i), f"`{name}` is no plain field of {schema.name}", did_you_mean(name, known)
+            )
     yield from _event_time(one, schema, known)
 
 
@@ -197,7 +203,9 @@ def check_grant(one: Declared[GrantSpec], publisher: ConnectorSpec | None, conte
         return
     for i, name in enumerate(spec.fields):
         if not _has(schema, name):
-            yield place.mistake(("fields", i), f"{schema.name} has no field `{name}`", did_you_mean(name, _paths(schema)))
+            yield place.mistake(
+                ("fields", i), f"{schema.name} has no field `{name}`", did_you_mean(name, _paths(schema))
+            )
     keyed = publisher.publish.mode != "append"
     lacking = [k for k in publisher.publish.key if k not in spec.fields] if keyed else []
     if lacking:

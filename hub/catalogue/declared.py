@@ -34,6 +34,7 @@ class Folder(Generic[Of]):
     """What a folder of declarations holds."""
 
     declared: tuple[Declared[Of], ...]
+    malformed: tuple[Place, ...]  # files that are YAML but no such declaration
     mistakes: tuple[Mistake, ...]
     claimed: Mapping[str, str]  # name → file, also of files with mistakes: they declare it, if badly
 
@@ -41,6 +42,7 @@ class Folder(Generic[Of]):
 def read_folder(project: Path, folder: str, model: type[Of], name_field: str) -> Folder[Of]:
     """Every `*.yaml` of a folder, in the order of their names. One bad file leaves the others alone."""
     declared: list[Declared[Of]] = []
+    malformed: list[Place] = []
     mistakes: list[Mistake] = []
     claimed: dict[str, str] = {}
     for path in _yaml_files(project / folder):
@@ -56,9 +58,11 @@ def read_folder(project: Path, folder: str, model: type[Of], name_field: str) ->
             claimed[name] = file
         spec, found = checked(model, document.data, place)
         mistakes += found
-        if spec is not None:
+        if spec is None:
+            malformed.append(place)
+        else:
             declared.append(Declared(spec=spec, place=place))
-    return Folder(declared=tuple(declared), mistakes=tuple(mistakes), claimed=claimed)
+    return Folder(declared=tuple(declared), malformed=tuple(malformed), mistakes=tuple(mistakes), claimed=claimed)
 
 
 def read_agencies(project: Path) -> tuple[dict[str, AgencySpec], list[Mistake]]:
@@ -69,7 +73,11 @@ def read_agencies(project: Path) -> tuple[dict[str, AgencySpec], list[Mistake]]:
     if document is None:
         return {}, mistakes
     place = Place(file=AGENCIES, document=document)
-    mistakes += [place.mistake((k,), "is not known here", "agencies stand under `agencies:`") for k in document.data if k != "agencies"]
+    mistakes += [
+        place.mistake((k,), "is not known here", "agencies stand under `agencies:`")
+        for k in document.data
+        if k != "agencies"
+    ]
     entries = document.data.get("agencies", [])
     if not isinstance(entries, list):
         return {}, [*mistakes, place.mistake(("agencies",), "must be a list")]
@@ -86,11 +94,13 @@ def _entries(entries: list[Any], place: Place) -> Iterator[tuple[AgencySpec | No
     for i, entry in enumerate(entries):
         at = Place(file=place.file, document=place.document, prefix=("agencies", i))
         spec, found = checked(AgencySpec, entry, at)
-        if spec is not None and spec.id in seen:
-            spec, found = None, [at.mistake(("id",), f"`{spec.id}` stands in the list twice")]
-        if spec is not None:
+        if spec is None:
+            yield None, found
+        elif spec.id in seen:
+            yield None, [at.mistake(("id",), f"`{spec.id}` stands in the list twice")]
+        else:
             seen.add(spec.id)
-        yield spec, found
+            yield spec, found
 
 
 def read_document(path: Path, file: str, mistakes: list[Mistake]) -> Document | None:

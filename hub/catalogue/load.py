@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -22,10 +22,12 @@ from hub.catalogue.checks import (
     with_source,
 )
 from hub.catalogue.codes import load_codes
-from hub.catalogue.declared import Declared, Folder, read_agencies, read_folder
-from hub.catalogue.mistakes import Mistake
-from hub.catalogue.schemas import SchemaFile, SchemaFiles
+from hub.catalogue.declared import Declared, read_agencies, read_folder
+from hub.catalogue.mistakes import Mistake, Place, did_you_mean
+from hub.catalogue.remains import besides, remains
+from hub.catalogue.schema_files import SchemaFile, SchemaFiles
 from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, TopicSpec
+from hub.errors import NotFound
 from hub.mapping.codelists import CodeLists
 
 
@@ -38,7 +40,7 @@ class Catalogue:
     topics: Mapping[str, TopicSpec] = field(default_factory=dict)
     grants: Mapping[str, GrantSpec] = field(default_factory=dict)
     access_grants: Sequence[Grant] = ()  # the same, as access decides by them
-    schemas: Mapping[str, SchemaFile] = field(default_factory=dict)  # by the name connectors use
+    schemas: Mapping[str, SchemaFile] = field(default_factory=dict)  # of the connectors, by the name they use
     codes: CodeLists = field(default_factory=CodeLists)
     mistakes: Sequence[Mistake] = ()  # by file and line
     warnings: Sequence[Mistake] = ()  # worth saying, but nothing is left out for them
@@ -57,9 +59,16 @@ class Catalogue:
 
         `kinds` has the settings model of each kind of source. `schema_dirs` come in the order they are looked through,
         the project's own by default. `discover` gives a connector's source columns, or None where they are not known;
-        without it expressions are checked for everything but their columns' types. `today` warns of grants that ended.
+        without it expressions are checked for everything but their columns. `today` (UTC) warns of grants that ended.
         """
-        return _Loader(project, kinds, schema_dirs or [project / "schemas"], discover).catalogue(today)
+        folders = list(schema_dirs) if schema_dirs is not None else [project / "schemas"]
+        return _Loader(project, kinds, folders, discover).catalogue(today)
+
+    def schema_text(self, name: str) -> str:
+        """A connector's Avro schema as written. Raises NotFound."""
+        if name not in self.schemas:
+            raise NotFound(f"there is no schema {name}", remedy=did_you_mean(name, self.schemas))
+        return self.schemas[name].text
 
     def publisher(self, topic: str) -> ConnectorSpec | None:
         """A connector that publishes a topic. All of one topic share schema, mode and key."""
@@ -73,8 +82,7 @@ class Catalogue:
         spec, publisher = self.topics.get(topic), self.publisher(topic)
         if spec is None or publisher is None:
             return None
-        keyed = publisher.publish.mode != "append"
-        key = publisher.publish.key if keyed else ()
+        key = publisher.publish.key if publisher.publish.mode != "append" else ()
         return Contract(topic=topic, schema=schema, key=key, scope=spec.scope, sharing=spec.sharing)
 
 
@@ -85,40 +93,97 @@ class _Loader:
         self,
         project: Path,
         kinds: Mapping[str, type[BaseModel]],
-        schema_dirs: Sequence[Path],
+        folders: Sequence[Path],
         discover: Discover | None,
     ) -> None:
-        self.mistakes: list[Mistake] = []
-        self.agencies, found = read_agencies(project)
-        self.mistakes += found
-        codes, found = load_codes(schema_dirs, {d: _shown(d, project) for d in schema_dirs})
-        self.mistakes += found
-        topics = self._folder(read_folder(project, "topics.d", TopicSpec, "topic"))
+        agencies, agency_mistakes = read_agencies(project)
+        codes, code_mistakes = load_codes(folders, {d: _shown(d, project) for d in folders})
+        topics = read_folder(project, "topics.d", TopicSpec, "topic")
+        connectors = read_folder(project, "connectors.d", ConnectorSpec, "connector")
+        grants = read_folder(project, "grants.d", GrantSpec, "grant")
+        self.mistakes = [*agency_mistakes, *code_mistakes, *topics.mistakes, *connectors.mistakes, *grants.mistakes]
+        self.topics, self.grants = topics.declared, grants.declared
         self.context = Context(
-            agencies=self.agencies,
-            topics=_first({t.spec.topic: t for t in reversed(topics.declared)}),
+            agencies=agencies,
+            topics={t.spec.topic: t for t in reversed(topics.declared)},
             claimed_topics=topics.claimed,
-            schemas=SchemaFiles(folders=schema_dirs),
+            schemas=SchemaFiles(folders=folders),
             codes=codes,
             kinds=kinds,
             discover=discover,
         )
-        connectors = self._folder(read_folder(project, "connectors.d", ConnectorSpec, "connector"))
-        self.connectors = [self._with_source(c) for c in connectors.declared]
-        self.grants = self._folder(read_folder(project, "grants.d", GrantSpec, "grant")).declared
-        self.topics = topics.declared
+        self.connectors = [self._checked(c) for c in connectors.declared]
+        for place in connectors.malformed:
+            self._malformed_connector(place)
+        self.malformed_grants = grants.malformed
+
+    def _malformed_connector(self, place: Place) -> None:
+        """Nobody wants to mend a file's form only to learn of its next mistakes."""
+        left = remains(ConnectorSpec, place.document.data)
+        if left is not None:
+            ready, found = with_source(Declared(spec=left[0], place=place), self.context)
+            found += check_connector(ready, self.context, look=False)
+            self.mistakes += besides(iter(found), left[1])
+
+    def _malformed_grant(self, place: Place, publishers: Mapping[str, ConnectorSpec]) -> None:
+        left = remains(GrantSpec, place.document.data)
+        if left is not None:
+            one = Declared(spec=left[0], place=place)
+            self.mistakes += besides(check_grant(one, publishers.get(one.spec.topic), self.context), left[1])
+
+    def _checked(self, one: Declared[ConnectorSpec]) -> Declared[ConnectorSpec]:
+        """A connector with its source's own value. Columns are looked for only where the source is sound."""
+        ready, found = with_source(one, self.context)
+        self.mistakes += found
+        self.mistakes += check_connector(ready, self.context, look=not found)
+        return ready
 
     def catalogue(self, today: date | None) -> Catalogue:
-        for connector in self.connectors:
-            if not self._source_broken(connector):
-                self.mistakes += check_connector(connector, self.context)
+        """What is sound, and all mistakes."""
         publishers = self._publishers()
         for topic in self.topics:
             self.mistakes += check_topic(topic, publishers.get(topic.spec.topic), self.context)
         for grant in self.grants:
             self.mistakes += check_grant(grant, publishers.get(grant.spec.topic), self.context)
-        return self._sound(today)
+        for place in self.malformed_grants:
+            self._malformed_grant(place, publishers)
+        bad = {m.file for m in self.mistakes}
+        topics = {t.spec.topic: t.spec for t in self.topics if t.file not in bad}
+        connectors = [c.spec for c in self.connectors if c.file not in bad and c.spec.publish.topic in topics]
+        grants = [g for g in self.grants if g.file not in bad and g.spec.topic in topics]
+        return Catalogue(
+            agencies=self.context.agencies,
+            connectors={c.connector: c for c in connectors},
+            topics=topics,
+            grants={g.spec.grant: g.spec for g in grants},
+            access_grants=tuple(g.spec.to_grant() for g in grants),
+            schemas=self._schemas(connectors),
+            codes=self.context.codes,
+            mistakes=tuple(sorted(self.mistakes, key=lambda m: (m.file, m.line, m.path))),
+            warnings=tuple(_ended(g, today) for g in grants if today and g.spec.until and g.spec.until < today),
+        )
 
-    def _folder(self, folder: Folder[Of]) -> Folder[Of]:
-        self.mistakes += folder.mistakes
-        return folder
+    def _publishers(self) -> dict[str, ConnectorSpec]:
+        """The first connector of each topic, sound ones before others; a later one must agree with it."""
+        bad = {m.file for m in self.mistakes}
+        first: dict[str, Declared[ConnectorSpec]] = {}
+        for one in sorted(self.connectors, key=lambda c: c.file in bad):
+            before = first.setdefault(one.spec.publish.topic, one)
+            if before is not one:
+                self.mistakes += check_same(one, before)
+        return {topic: one.spec for topic, one in first.items()}
+
+    def _schemas(self, connectors: Sequence[ConnectorSpec]) -> dict[str, SchemaFile]:
+        found = ((c.publish.schema_file, self.context.schemas.get(c.publish.schema_file)) for c in connectors)
+        return {name: schema for name, schema in found if isinstance(schema, SchemaFile)}
+
+
+def _ended(one: Declared[GrantSpec], today: date) -> Mistake:
+    return one.place.mistake(("until",), f"the grant ended on {one.spec.until}, before {today}", "extend or remove it")
+
+
+def _shown(folder: Path, project: Path) -> str:
+    """A schema folder in mistakes: relative to the project where it is the project's."""
+    if folder.is_relative_to(project):
+        return folder.relative_to(project).as_posix()
+    return f"shipped {folder.name}"
