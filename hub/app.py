@@ -9,14 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pyarrow as pa
+
 from connectors import KINDS
 from hub import __version__, logs
 from hub.api.guard import Caller
-from hub.builder import ConnectorBuilder, schedule_of
+from hub.builder import ConnectorBuilder, open_source, schedule_of
 from hub.catalogue.load import Catalogue
+from hub.catalogue.specs import ConnectorSpec
 from hub.deliveries import Deliveries
 from hub.directory import Directory, Running
-from hub.errors import Conflict, NotAuthenticated, NotFound
+from hub.errors import Conflict, DatongError, NotAuthenticated, NotFound
 from hub.log.sqlite import SqliteLog
 from hub.metrics import HubCollector, Metrics
 from hub.model import INTERNAL_TOPICS
@@ -159,10 +162,26 @@ class Hub:
         )
 
 
-def read_catalogue(loaded: Loaded) -> Catalogue:
-    """The declared connectors, topics, grants and agencies of a project."""
+def read_catalogue(loaded: Loaded, *, look: bool = False) -> Catalogue:
+    """The declared connectors, topics, grants and agencies of a project.
+
+    With `look`, sources are asked for their columns, so that expressions are checked against them."""
     specs = {name: kind.spec for name, kind in KINDS.items()}
-    return Catalogue.load(loaded.settings.root, specs, schema_dirs=schema_dirs(loaded.settings.root))
+    settings = loaded.settings
+
+    def columns(spec: ConnectorSpec) -> pa.Schema | None:
+        try:
+            return open_source(spec, settings).discover()[0].columns
+        except DatongError:
+            return None  # not there now: `connector check` says why
+
+    return Catalogue.load(
+        settings.root,
+        specs,
+        schema_dirs=schema_dirs(settings.root),
+        discover=columns if look else None,
+        today=now().date(),
+    )
 
 
 def schema_dirs(project: Path) -> list[Path]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from connectors import KINDS
 from connectors.context import SourceContext
-from hub.avro import arrow_schema, parse_topic_schema
 from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
@@ -29,7 +26,7 @@ class ConnectorBuilder:
     def plan(self, name: str) -> TaskPlan:
         """Register the schema (BACKWARD enforced), ensure the topic, and put the plan together."""
         spec = self._spec(name)
-        text = self.catalogue.schema_text(spec.publish.schema_file)
+        text = self.catalogue.schemas[spec.publish.schema_file].text
         schema_id = self._registry.register(f"{spec.publish.topic}-value", text).id
         made = draft(spec, self.catalogue, self._settings, schema_id=schema_id)
         self._log.ensure(made.topic)
@@ -52,8 +49,8 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
     topic = catalogue.topics.get(publish.topic)
     if topic is None:
         raise ConfigurationInvalid(f"topic {publish.topic} is not declared", remedy="declare it in topics.d/")
-    text = catalogue.schema_text(publish.schema_file)
-    record = parse_topic_schema(text)
+    schema = catalogue.schemas[publish.schema_file]
+    record = schema.record
     keyed = publish.mode != "append"
     limits = TaskLimits(
         breaker_share=settings.breaker.share,
@@ -72,10 +69,10 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
         mapping=publish.mapping,
         codes=catalogue.codes,
         record=record,
-        target=arrow_schema(record),
+        target=schema.columns,
         symbols=symbols_of(record),
         schema_id=schema_id,
-        mapping_version=mapping_version(publish.mapping, text, catalogue.codes.versions),
+        mapping_version=mapping_version(publish.mapping, schema.text, catalogue.codes.versions),
         limits=limits,
     )
 
@@ -83,8 +80,6 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
 def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[str] | None = None) -> Source:
     """A connector's source. `columns` None: all."""
     kind = KINDS[spec.kind]
-    given: Any = spec.source
-    source = kind.spec.model_validate(given) if isinstance(given, dict) else given
     context = SourceContext(
         task=spec.connector,
         root=settings.files_path.resolve(),
@@ -93,7 +88,7 @@ def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[s
         columns=columns,
         secret=Secrets(settings.root).fill,
     )
-    return kind.build(source, context)
+    return kind.build(spec.source, context)
 
 
 def schedule_of(spec: ConnectorSpec) -> Schedule:

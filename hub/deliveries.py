@@ -16,7 +16,6 @@ from hub.catalogue.load import Catalogue
 from hub.delivery.groups import GroupState, Member, Pulled, Subscriptions
 from hub.delivery.read import DeliveryReader, ReadLimits
 from hub.errors import DatongError, NotFound
-from hub.model import Topic
 from hub.ports import LogReader
 from hub.registry import Registry
 from hub.settings import Settings
@@ -37,7 +36,7 @@ class Deliveries:
         clock: Callable[[], datetime],
         settings: Settings,
     ) -> None:
-        self._log, self._registry, self._catalogue, self._clock = log, registry, catalogue, clock
+        self._registry, self._catalogue, self._clock = registry, catalogue, clock
         self._limits = settings.limits
         reader = DeliveryReader(log, self._schema, cache_bytes=settings.limits.cache_bytes)
         self._groups = Subscriptions(
@@ -86,19 +85,12 @@ class Deliveries:
 
     def grants(self) -> list[Grant]:
         """Every grant that is declared and valid."""
-        return [spec.to_grant() for spec in self._catalogue().grants.values()]
+        return list(self._catalogue().access_grants)
 
     def contract(self, topic: str) -> Contract | None:
         """What access must know of a topic; None while nothing was ever published on it."""
-        catalogue = self._catalogue()
-        spec, schema = catalogue.topics.get(topic), self.newest_schema(topic)
-        if spec is None or schema is None:
-            return None
-        known: Topic | None = self._log.topics().get(topic)
-        publish = next((c.publish for c in catalogue.connectors.values() if c.publish.topic == topic), None)
-        keyed = known is not None and known.compacted and publish is not None
-        key = publish.key if keyed and publish is not None else ()
-        return Contract(topic=topic, schema=schema, key=key, scope=spec.scope, sharing=spec.sharing)
+        schema = self.newest_schema(topic)
+        return None if schema is None else self._catalogue().contract(topic, schema)
 
     def newest_schema(self, topic: str) -> Record | None:
         """The newest schema registered for a topic."""
@@ -108,7 +100,7 @@ class Deliveries:
     def schema_id(self, topic: str) -> int | None:
         """Its id."""
         try:
-            return self._registry.latest(f"{topic}-value").id
+            return self._registry.latest(f"{topic}-value").schema.id
         except NotFound:
             return None
 

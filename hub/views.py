@@ -103,12 +103,12 @@ class Views:
         for subject in self._hub.registry.subjects():
             latest = self._hub.registry.latest(subject)
             level = self._hub.registry.level(subject)
-            found.append({"subject": subject, "version": latest.version, "id": latest.id, "level": level})
+            found.append({"subject": subject, "version": latest.version, "id": latest.schema.id, "level": level})
         return found
 
     def schema(self, subject: str) -> Any:
         """The latest schema of a subject. Raises NotFound."""
-        return json.loads(self._hub.registry.by_id(self._hub.registry.latest(subject).id))
+        return json.loads(self._hub.registry.by_id(self._hub.registry.latest(subject).schema.id))
 
     def settings(self) -> list[dict[str, str]]:
         """Every setting with its origin."""

@@ -32,7 +32,7 @@ def load_catalogue(project: Path) -> Catalogue:
     from hub.app import read_catalogue
     from hub.settings import load_settings
 
-    return read_catalogue(load_settings(project))
+    return read_catalogue(load_settings(project), look=True)
 
 
 def init(

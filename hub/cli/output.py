@@ -15,6 +15,7 @@ from rich.table import Table
 
 from hub.errors import ConfigurationInvalid, DatongError, SchemaIncompatible
 
+WIDE = 160  # columns where no terminal says how many
 CONTROL = {c: None for c in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0), 0x200B, 0x200E, 0x200F)}
 CONTROL |= {c: None for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
@@ -29,7 +30,8 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), emoji=False, markup=False)
+        width = None if sys.stdout.isatty() else WIDE
+        self.console = Console(highlight=False, width=width, emoji=False, markup=False)
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
     def data(self, value: Any) -> None:

@@ -93,6 +93,8 @@ class Evaluation:
 
     def _arithmetic(self, node: Binary) -> Value:
         kind = self._typed.check(node)
+        if pa.types.is_decimal(kind) and node.op == "*":
+            return self._product(node, kind)
         left, right = self._as(node.left, kind), self._as(node.right, kind)
         failed = merge(left.failed, right.failed)
         if node.op in ("/", "%"):
@@ -106,6 +108,18 @@ class Evaluation:
             return self._finite(Value(made if made.type == kind else made.cast(kind), failed))
         except pa.ArrowInvalid:
             return self._overflowing(node, kind, left, right, failed)
+
+    def _product(self, node: Binary, kind: pa.DataType) -> Value:
+        """Exact, in 256 bits; what has more than 38 digits is out of range."""
+        sides = []
+        for side in (node.left, node.right):
+            value = self.value(side)
+            own = value.column.type
+            scale = own.scale if pa.types.is_decimal(own) else 0
+            sides.append(Value(value.column.cast(pa.decimal256(38, scale)), value.failed))
+        made = pc.multiply(sides[0].column, sides[1].column)
+        column, large = _per_row(made, kind)
+        return Value(column, merge(merge(sides[0].failed, sides[1].failed), large))
 
     def _overflowing(self, node: Binary, kind: pa.DataType, left: Value, right: Value, failed: Codes | None) -> Value:
         """Some row overflows: find out which, row by row."""

@@ -13,6 +13,7 @@ from hub.mapping.functions import TABLE
 from hub.mapping.functions.table import ACCEPTS, Kernel
 from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary
 
+MAX_DECIMAL = 37  # digits; Arrow wants one more for a sum
 COMPARE = ("=", "<>", "<", "<=", ">", ">=")
 HINTS = {
     "int32": "to_int(…)",
@@ -90,7 +91,9 @@ class Typed:
         both = common([left, right], node.op)
         if pa.types.is_integer(both):
             return pa.float64() if node.op == "/" else pa.int64()
-        return both
+        if pa.types.is_decimal(both) and node.op == "*":
+            return pa.decimal128(38, min(_scale(left) + _scale(right), 38))
+        return pa.float64() if pa.types.is_decimal(both) and node.op == "/" else both
 
     def _case(self, node: Case) -> pa.DataType:
         for condition, _value in node.whens:
@@ -146,17 +149,25 @@ def _wider(a: pa.DataType, b: pa.DataType, where: str) -> pa.DataType:
     if number(a) and number(b):
         if pa.types.is_floating(a) or pa.types.is_floating(b):
             return pa.float64()
-        if pa.types.is_decimal(a) and pa.types.is_decimal(b):
-            scale = max(a.scale, b.scale)
-            whole = max(a.precision - a.scale, b.precision - b.scale)
-            return pa.decimal128(min(whole + scale, 38), scale)
         if pa.types.is_decimal(a) or pa.types.is_decimal(b):
-            known = a if pa.types.is_decimal(a) else b
-            return pa.decimal128(max(38, known.precision), known.scale)
+            scale = max(_scale(a), _scale(b))
+            whole = max(_whole(a), _whole(b))
+            return pa.decimal128(min(whole + scale, MAX_DECIMAL), scale)
         return pa.int64()
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and a.tz == b.tz:
         return a if a.unit == "us" else b
     raise ExpressionInvalid(f"{where} mixes {a} and {b}", remedy=f"convert one, for example with {hint(b)}")
+
+
+def _scale(kind: pa.DataType) -> int:
+    return int(kind.scale) if pa.types.is_decimal(kind) else 0
+
+
+def _whole(kind: pa.DataType) -> int:
+    """Digits before the point."""
+    if pa.types.is_decimal(kind):
+        return int(kind.precision - kind.scale)
+    return 10 if kind.bit_width <= 32 else 19
 
 
 def hint(kind: pa.DataType) -> str:

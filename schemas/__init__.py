@@ -1,0 +1,1 @@
+"""Shared Avro schemas and code lists: data only."""
