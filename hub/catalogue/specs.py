@@ -108,11 +108,8 @@ class Text(Spec):
     zh: str = Field("", description="Chinese.", max_length=4000)
 
 
-Words = Annotated[
-    Text,
-    BeforeValidator(_text),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Text"}]}),
-]
+Words = Annotated[Text, BeforeValidator(_text, json_schema_input_type=str | Text)]
+Nested = dict[str, str | dict[str, Any]]
 TopicName = Annotated[str, BeforeValidator(lambda v: _topic_name(v) if isinstance(v, str) else v)]
 Name = Annotated[str, Field(pattern=NAME)]
 Expression = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -139,7 +136,7 @@ class PublishSpec(Spec):
         "`snapshot`: keyed, each run is the whole; differences and deletions are published.",
     )
     where: Expression | None = Field(None, description="Condition over source columns; other rows are filtered out.")
-    fields: Annotated[dict[str, Expression], BeforeValidator(_flat)] = Field(
+    fields: Annotated[dict[str, Expression], BeforeValidator(_flat, json_schema_input_type=Nested)] = Field(
         description="An expression over source columns for each field of the schema; nested, or as `address.street`.",
         min_length=1,
     )
