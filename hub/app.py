@@ -62,11 +62,11 @@ class Hub:
         runner = JobRunner(self.builder, self.log, now_ms)
         options = SupervisorOptions(workers=self.settings.supervisor.workers)
         self.supervisor = Supervisor(runner, self.store.leases, self.store.states, clock=now, options=options)
-        self.quarantine = QuarantineDesk(OpenQuarantine(self.log, self.history), self.supervisor, lambda: self.catalogue)
-        self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue, now)
-        self.deliveries = Deliveries(
-            self.log, self.registry, self.store, lambda: self.catalogue, now, self.settings
+        self.quarantine = QuarantineDesk(
+            OpenQuarantine(self.log, self.history), self.supervisor, lambda: self.catalogue
         )
+        self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue, now)
+        self.deliveries = Deliveries(self.log, self.registry, self.store, lambda: self.catalogue, now, self.settings)
         self.views = Views(self)
         self.metrics = Metrics(self._collector())
         self._operator_token = directory.operator_token()
@@ -90,7 +90,9 @@ class Hub:
     def __enter__(self) -> Hub:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -118,7 +120,7 @@ class Hub:
     def authenticate(self, token: str) -> Caller:
         """Who holds this token. Raises NotAuthenticated. Compared in constant time (S13)."""
         if hmac.compare_digest(token.encode(), self._operator_token.encode()):
-            return Caller(role="operator", agency="", token_id="operator")
+            return Caller(role="operator", agency="", token_id="operator")  # noqa: S106 - an id, not a secret
         found = self.store.tokens.verify(token, now_ms())
         if found is None:
             raise NotAuthenticated("the token is unknown, expired or revoked", remedy="ask the hub's operator for one")
@@ -189,5 +191,3 @@ def schema_dirs(project: Path) -> list[Path]:
     import schemas
 
     return [project / "schemas", Path(schemas.__file__).parent]
-
-

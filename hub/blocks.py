@@ -311,9 +311,7 @@ def _gather(section: bytes, starts: Ints, lengths: Ints) -> pa.BinaryArray:
     np.cumsum(sizes, out=offsets[1:])
     index = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
     data = np.frombuffer(section, np.uint8)[index]
-    column = pa.Array.from_buffers(
-        pa.binary(), n, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
-    )
+    column = pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)])
     return pc.if_else(pa.array(missing), pa.scalar(None, pa.binary()), column) if missing.any() else column
 
 

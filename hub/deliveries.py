@@ -39,9 +39,7 @@ class Deliveries:
         self._registry, self._catalogue, self._clock = registry, catalogue, clock
         self._limits = settings.limits
         reader = DeliveryReader(log, self._schema, cache_bytes=settings.limits.cache_bytes)
-        self._groups = Subscriptions(
-            log, registry, store.groups, reader, lambda: int(clock().timestamp() * 1000)
-        )
+        self._groups = Subscriptions(log, registry, store.groups, reader, lambda: int(clock().timestamp() * 1000))
 
     def pull(self, request: Request, member: Member, max_records: int | None, timeout_s: float) -> Pulled:
         """The next batch of a group. Raises NotFound for what is not the caller's to see (S8)."""

@@ -11,7 +11,7 @@ from typing import IO
 
 from hub.errors import DirectoryInUse
 
-LOCK, NOTE, TOKEN = "hub.lock", "hub.json", "operator.token"  # noqa: S105 - file names
+LOCK, NOTE, TOKEN = "hub.lock", "hub.json", "operator.token"
 
 
 @dataclass(frozen=True, kw_only=True)

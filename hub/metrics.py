@@ -37,9 +37,7 @@ class HubCollector:
         yield from self._connectors()
 
     def _records(self) -> Iterator[Metric]:
-        published = CounterMetricFamily(
-            "datong_records_published", "Records published.", labels=["topic", "connector"]
-        )
+        published = CounterMetricFamily("datong_records_published", "Records published.", labels=["topic", "connector"])
         quarantined = CounterMetricFamily("datong_records_quarantined", "Rows quarantined.", labels=["topic", "reason"])
         done: Counter[tuple[str, str]] = Counter()
         bad: Counter[tuple[str, str]] = Counter()

@@ -31,10 +31,9 @@ class Secrets:
         path = self._project / "secrets.d" / name
         if not path.is_file():
             raise ConfigurationInvalid(
-                f"the secret {name} is not there", remedy=f"set the variable {name} or write secrets.d/{name} (mode 0600)"
+                f"the secret {name} is not there",
+                remedy=f"set the variable {name} or write secrets.d/{name} (mode 0600)",
             )
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ConfigurationInvalid(
-                f"secrets.d/{name} can be read by others", remedy=f"chmod 600 secrets.d/{name}"
-            )
+            raise ConfigurationInvalid(f"secrets.d/{name} can be read by others", remedy=f"chmod 600 secrets.d/{name}")
         return path.read_text(encoding="utf-8")[:MAX_BYTES].strip()

@@ -130,7 +130,9 @@ def load_settings(
     for key, value, origin in _layers(project, flags or {}, os.environ if env is None else env, mistakes):
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
-            mistakes.append(f"{origin}: there is no setting `{key}`" + (f"; did you mean `{close[0]}`?" if close else ""))
+            mistakes.append(
+                f"{origin}: there is no setting `{key}`" + (f"; did you mean `{close[0]}`?" if close else "")
+            )
             continue
         values[key], origins[key] = value, origin
     settings = _build(project, values, origins, mistakes)

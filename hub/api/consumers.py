@@ -62,7 +62,13 @@ def router() -> APIRouter:
 
     @api.post(f"{BASE}/offsets")
     def commit(
-        topic: str, group: str, body: Positions, hub: HubOf, who: AgencyCaller, reader: Reader = "anonymous", grant: Grant = None
+        topic: str,
+        group: str,
+        body: Positions,
+        hub: HubOf,
+        who: AgencyCaller,
+        reader: Reader = "anonymous",
+        grant: Grant = None,
     ) -> dict[str, Any]:
         """Commit: the receipt for what was read."""
         wanted = Wanted(agency=who.agency, topic=topic, grant=grant)
@@ -75,7 +81,13 @@ def router() -> APIRouter:
 
     @api.post(f"{BASE}/seek")
     def seek(
-        topic: str, group: str, body: Seek, hub: HubOf, who: AgencyCaller, reader: Reader = "anonymous", grant: Grant = None
+        topic: str,
+        group: str,
+        body: Seek,
+        hub: HubOf,
+        who: AgencyCaller,
+        reader: Reader = "anonymous",
+        grant: Grant = None,
     ) -> dict[str, Any]:
         """Move the group's cursor."""
         wanted = Wanted(agency=who.agency, topic=topic, grant=grant)

@@ -25,7 +25,10 @@ def router() -> APIRouter:
         checks = hub.checks()
         ready = all(checks.values())
         response.status_code = 200 if ready else 503
-        return {"status": "ok" if ready else "failing", "checks": {k: "ok" if v else "failing" for k, v in checks.items()}}
+        return {
+            "status": "ok" if ready else "failing",
+            "checks": {k: "ok" if v else "failing" for k, v in checks.items()},
+        }
 
     @api.get("/metrics", dependencies=[Depends(operator)])
     def metrics(hub: HubOf) -> Response:
@@ -34,5 +37,3 @@ def router() -> APIRouter:
         return Response(body, media_type=media_type)
 
     return api
-
-

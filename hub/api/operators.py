@@ -16,7 +16,9 @@ class RunRequest(BaseModel):
     """How to run."""
 
     model_config = ConfigDict(extra="forbid")
-    accept_deletions: bool = Field(False, description="Publish deletions even when more than a tenth of the keys is gone.")
+    accept_deletions: bool = Field(
+        False, description="Publish deletions even when more than a tenth of the keys is gone."
+    )
 
 
 class ReplayRequest(BaseModel):
@@ -147,5 +149,3 @@ def _tokens(api: APIRouter) -> None:
     def revoke(token_id: str, hub: HubOf) -> None:
         """End a token now."""
         hub.tokens_of.revoke(token_id)
-
-

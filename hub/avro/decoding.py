@@ -63,8 +63,8 @@ def open_reader(values: pa.BinaryArray, skip: int) -> tuple[Reader, At]:
     """A reader over the bytes of a column without nulls, at the first byte of each body."""
     n = len(values)
     _valid, offset_buffer, data_buffer = values.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int32)[values.offset : values.offset + n + 1] if n else np.zeros(1)
-    offsets = offsets.astype(np.int64)
+    raw = np.frombuffer(offset_buffer, np.int32)[values.offset : values.offset + n + 1] if n else np.zeros(1, np.int32)
+    offsets: Ints = raw.astype(np.int64)
     first, last = int(offsets[0]), int(offsets[-1])
     data = np.frombuffer(data_buffer, np.uint8)[first:last] if data_buffer else np.empty(0, np.uint8)
     padded = np.concatenate([data, np.zeros(MAX_VARINT, np.uint8)])  # a varint may be looked at past the last end
@@ -179,7 +179,7 @@ class Reader:
             number, after = self.varint(at, path)
             if of.name == "int":
                 self.check((number >= -(2**31)) & (number < 2**31), at, path, "an int has more than 32 bits")
-                number = number.astype(np.int32)  # type: ignore[assignment] # narrower, on purpose
+                number = number.astype(np.int32)
             return _numbers(number, target), after
         if of.name in ("string", "bytes"):
             length, start, after = self._length(at, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hub.avro.types import Array, Enum, Fixed, Map, Primitive, Record, Ref, Type, Union
@@ -63,7 +63,7 @@ def _fits(of: Type, value: Any) -> bool:
     if not isinstance(of, Primitive):
         return False
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return {
+    fits: dict[str, Callable[[], bool]] = {
         "null": lambda: value is None,
         "boolean": lambda: isinstance(value, bool),
         "int": lambda: whole and INT[0] <= value <= INT[1],
@@ -72,7 +72,8 @@ def _fits(of: Type, value: Any) -> bool:
         "double": lambda: whole or isinstance(value, float),
         "bytes": lambda: isinstance(value, str) and _latin(value),
         "string": lambda: isinstance(value, str),
-    }[of.name]()
+    }
+    return fits[of.name]()
 
 
 def _latin(text: str) -> bool:

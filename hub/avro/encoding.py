@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from hub.avro.arrow import arrow_type
 from hub.avro.types import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
 
 Mask = npt.NDArray[np.bool_]
-Part = pa.Array | pa.Scalar
+Part: TypeAlias = Any  # an Arrow array, or a scalar that stands for every row
 EMPTY = pa.scalar(b"", pa.binary())
 
 
@@ -319,7 +320,7 @@ def _lengths(column: pa.Array) -> npt.NDArray[np.int32]:
     return np.asarray(_np(pc.fill_null(pc.binary_length(column), 0)), np.int32)
 
 
-def _np(column: pa.Array) -> np.ndarray:  # type: ignore[type-arg] # the element type follows the column's
+def _np(column: pa.Array) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 

@@ -278,10 +278,9 @@ def _logical(data: dict[str, Any], kind: str, size: int = 0) -> tuple[str | None
     logical = data.get("logicalType")
     if logical == "decimal" and kind in ("bytes", "fixed"):
         precision, scale = data.get("precision"), data.get("scale", 0)
-        valid = isinstance(precision, int) and isinstance(scale, int) and precision > 0 and 0 <= scale <= precision
-        if not valid or precision > 76:
+        if not isinstance(precision, int) or not isinstance(scale, int) or not 0 <= scale <= precision <= 76:
             return None, 0, 0
-        fits = kind == "bytes" or (size > 0 and precision < len(str(2 ** (8 * size - 1))))
+        fits = precision > 0 and (kind == "bytes" or (size > 0 and precision < len(str(2 ** (8 * size - 1)))))
         return ("decimal", precision, scale) if fits else (None, 0, 0)
     if kind == "fixed":
         return ("duration", 0, 0) if logical == "duration" and size == 12 else (None, 0, 0)

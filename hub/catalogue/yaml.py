@@ -53,9 +53,8 @@ def load_yaml(raw: bytes, name: str) -> Document:
 
 
 def _refuse_events(text: str, name: str) -> None:
-    depth = count = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        count += 1
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigurationInvalid("aliases and anchors are not allowed", where=f"{name}:{line}")

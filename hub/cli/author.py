@@ -106,7 +106,11 @@ def _show_row(out: Output, row: PreviewRow) -> None:
     left = [(safe(k), _text(v)) for k, v in (row.source or {}).items()]
     right = [(safe(k), _text(v)) for k, v in _flat(row.result or {})]
     rows = [
-        [*(left[i] if i < len(left) else ("", "")), "→" if i < len(right) else "", *(right[i] if i < len(right) else ("", ""))]
+        [
+            *(left[i] if i < len(left) else ("", "")),
+            "→" if i < len(right) else "",
+            *(right[i] if i < len(right) else ("", "")),
+        ]
         for i in range(max(len(left), len(right)))
     ]
     out.table(rows, ["source", "", "", "result", ""])
@@ -164,7 +168,9 @@ def check(connector: Target, project: ProjectOption = None, as_json: JsonOption 
     if as_json:
         out.data({"findings": [vars(f) for f in report.findings]})
     for finding in report.findings:
-        out.line(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}  {finding.detail}", style=None if finding.ok else "red")
+        out.line(
+            f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}  {finding.detail}", style=None if finding.ok else "red"
+        )
         if finding.remedy:
             out.line(f"      {finding.remedy}")
     return 0 if report.ok else 5
@@ -200,5 +206,3 @@ def _spec(connector: str, project: Path | None) -> tuple[Any, Catalogue, Any]:
             raise ConfigurationInvalid(f"connector {name} cannot be used", mistakes=mistakes)
         raise NotFound(f"there is no connector {name}", remedy=f"known: {', '.join(sorted(catalogue.connectors))}")
     return found, catalogue, loaded.settings
-
-

@@ -28,9 +28,13 @@ def subscribe(
     group: Annotated[str, typer.Option(help="Consumer group: one cursor, one reader at a time.")] = "default",
     limit: Annotated[int | None, typer.Option(help="Stop after so many records.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new records until interrupted.")] = False,
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Move the cursor to the earliest record first.")] = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Move the cursor to the earliest record first.")
+    ] = False,
     hub: Annotated[str | None, typer.Option(help="URL of the hub. Default: the hub that serves this project.")] = None,
-    token_file: Annotated[Path | None, typer.Option(help="File with the agency's token. Default: the environment variable DATONG_TOKEN.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the agency's token. Default: the environment variable DATONG_TOKEN.")
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -46,7 +50,9 @@ def subscribe(
     ) as subscription:
         for item in subscription.items(limit=limit):
             if isinstance(item, Gap):
-                out.note(f"gap in partition {item.partition}: offsets {item.from_offset} to {item.earliest - 1} are gone")
+                out.note(
+                    f"gap in partition {item.partition}: offsets {item.from_offset} to {item.earliest - 1} are gone"
+                )
             elif isinstance(item, Reset):
                 out.note("the grant changed: reading again from the earliest record")
             else:
@@ -79,5 +85,7 @@ def _url(given: str | None, project: Path | None) -> str:
     settings = load_settings(project_of(project)).settings
     running = Directory(settings.data_path).running()
     if running is None:
-        raise SourceUnavailable("no hub serves this project", remedy="start one with `datong serve`, or name one with --hub")
+        raise SourceUnavailable(
+            "no hub serves this project", remedy="start one with `datong serve`, or name one with --hub"
+        )
     return running.url

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio.from_thread
 import httpx
-from anyio.abc import BlockingPortal
+from anyio.from_thread import BlockingPortal
 
 from hub.directory import Directory
 
@@ -24,7 +24,8 @@ class AppTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """One request, its answer read whole."""
-        return self._portal.call(self._handle, request)
+        answer: httpx.Response = self._portal.call(self._handle, request)
+        return answer
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         copy = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
@@ -43,5 +44,5 @@ def in_process(loaded: Loaded, directory: Directory) -> Iterator[httpx.Client]:
         app = create_app(hub)
         transport = AppTransport(httpx.ASGITransport(app=app, raise_app_exceptions=False), portal)
         headers = {"Authorization": f"Bearer {directory.operator_token()}"}
-        with httpx.Client(transport=transport, base_url="http://localhost", headers=headers, timeout=None) as client:
+        with httpx.Client(transport=transport, base_url="http://localhost", headers=headers, timeout=600.0) as client:
             yield client

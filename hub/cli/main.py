@@ -24,7 +24,12 @@ app = typer.Typer(
 
 ProjectOption = Annotated[
     Path | None,
-    typer.Option("--project", "-p", help="Project directory: the one with datong.yaml. Default: here or above.", show_default=False),
+    typer.Option(
+        "--project",
+        "-p",
+        help="Project directory: the one with datong.yaml. Default: here or above.",
+        show_default=False,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 

@@ -40,7 +40,8 @@ def run(
     project: ProjectOption = None,
     as_json: JsonOption = False,
     accept_deletions: Annotated[
-        bool, typer.Option("--accept-deletions", help="Publish deletions even when more than a tenth of the keys is gone.")
+        bool,
+        typer.Option("--accept-deletions", help="Publish deletions even when more than a tenth of the keys is gone."),
     ] = False,
 ) -> int:
     """Run connectors once, now, and wait for them. Example: datong run it-istat-divisions"""
@@ -153,7 +154,9 @@ def _show_topic(out: Output, topic: dict[str, Any]) -> None:
     out.line(f"{topic['topic']}  {topic['title'].get('en', '')}  {topic['title'].get('zh', '')}", style="bold")
     facts = ("agency", "mode", "key", "scope", "sharing", "records", "freshness", "schema_id")
     out.table([[name, _text(topic[name])] for name in facts], ["fact", "value"])
-    out.table([[p["partition"], p["earliest"], p["end"]] for p in topic["offsets"]], ["partition>", "earliest>", "end>"])
+    out.table(
+        [[p["partition"], p["earliest"], p["end"]] for p in topic["offsets"]], ["partition>", "earliest>", "end>"]
+    )
     out.table([[f["name"], f["type"], f["doc"], f["doc_zh"]] for f in topic["fields"]], ["field", "type", "", ""])
 
 
@@ -175,7 +178,10 @@ def schemas(
         listed = api.get("/schemas")
     if as_json:
         out.data(listed)
-    out.table([[s["subject"], s["version"], s["id"], s["level"]] for s in listed["schemas"]], ["subject", "version>", "id>", "level"])
+    out.table(
+        [[s["subject"], s["version"], s["id"], s["level"]] for s in listed["schemas"]],
+        ["subject", "version>", "id>", "level"],
+    )
 
 
 def _connector() -> typer.Typer:
@@ -362,7 +368,9 @@ def doctor(project: ProjectOption = None, as_json: JsonOption = False) -> int:
     if as_json:
         out.data({"findings": [vars(f) for f in findings]})
     for finding in findings:
-        out.line(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}  {finding.detail}", style=None if finding.ok else "red")
+        out.line(
+            f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}  {finding.detail}", style=None if finding.ok else "red"
+        )
         if not finding.ok and finding.remedy:
             out.line(f"      next: {finding.remedy}")
     return 0 if all(f.ok for f in findings) else 1

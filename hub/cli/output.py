@@ -16,8 +16,8 @@ from rich.table import Table
 from hub.errors import ConfigurationInvalid, DatongError, SchemaIncompatible
 
 WIDE = 160  # columns where no terminal says how many
-CONTROL = {c: None for c in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0), 0x200B, 0x200E, 0x200F)}
-CONTROL |= {c: None for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160), 8203, 8206, 8207))
+CONTROL |= dict.fromkeys((*range(8234, 8239), *range(8294, 8298)))
 
 
 def safe(text: object) -> str:

@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     project: ProjectOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to bind. Default: the setting http.host, 127.0.0.1.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to bind. Default: the setting http.host, 127.0.0.1.")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="Port. Default: the setting http.port, 8080.")] = None,
 ) -> None:
     """Run the hub: API, schedules and deliveries in one process. SIGTERM drains. Example: datong serve"""
@@ -104,9 +106,13 @@ def _check_port(host: str, port: int) -> None:
 
 
 def demo(
-    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where the demo's project is made.")] = Path("datong-demo"),
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where the demo's project is made.")] = Path(
+        "datong-demo"
+    ),
     once: Annotated[bool, typer.Option("--once", help="End when everything is published, instead of serving.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier demo left in the directory first.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete what an earlier demo left in the directory first.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Publish real Italian open data through four connectors, and read it as two agencies. Example: datong demo --once"""

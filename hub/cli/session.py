@@ -68,7 +68,7 @@ def error_of(response: httpx.Response) -> errors.DatongError:
         return errors.ConfigurationInvalid(detail, remedy=remedy, mistakes=mistakes)
     if issubclass(kind, errors.SchemaIncompatible):
         return errors.SchemaIncompatible(detail, incompatibilities=mistakes)
-    error = errors.DatongError.__new__(kind)
+    error: errors.DatongError = errors.DatongError.__new__(kind)
     errors.DatongError.__init__(error, detail, remedy=remedy)
     return error
 

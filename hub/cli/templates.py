@@ -71,7 +71,8 @@ SCHEMA = """\
     {"name": "branch_id", "type": "string", "doc": "Code of the branch.", "doc_zh": "分馆编码。", "classification": "public"},
     {"name": "name", "type": "string", "doc": "Name.", "doc_zh": "名称。", "classification": "public"},
     {"name": "district", "type": "string", "doc": "District of the city.", "doc_zh": "所在区。", "classification": "public"},
-    {"name": "seats", "type": "int", "unit": "seats", "doc": "Reading seats.", "doc_zh": "阅览座位数。", "classification": "public"},
+    {"name": "seats", "type": "int", "unit": "seats", "doc": "Reading seats.", "doc_zh": "阅览座位数。",
+     "classification": "public"},
     {"name": "opened_on", "type": ["null", {"type": "int", "logicalType": "date"}], "default": null,
      "doc": "Day of opening.", "doc_zh": "启用日期。", "classification": "public"}
   ]

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pyarrow as pa
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import TokenType  # type: ignore[attr-defined] # re-exported without saying so
 
 from hub.errors import ExpressionInvalid
 from hub.mapping.functions import TABLE
@@ -52,7 +52,7 @@ BINARY: dict[type[exp.Expression], str] = {
 class MappingDialect(Postgres):
     """PostgreSQL's grammar without any function, so that only our table's names mean something."""
 
-    class Parser(Postgres.Parser):
+    class Parser(Postgres.Parser):  # type: ignore[misc,valid-type] # sqlglot builds it by metaclass
         FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
         NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
@@ -75,7 +75,7 @@ def parse_expression(text: str, names: Iterable[str]) -> Node:
         raise _syntax(error) from error
     if len(statements) != 1 or statements[0] is None:
         raise ExpressionInvalid("one expression is expected, not several statements")
-    node = _Reader(names if isinstance(names, tuple) else tuple(names)).node(statements[0], 0)
+    node = _Reader(names if isinstance(names, tuple) else tuple(names)).node(cast(exp.Expression, statements[0]), 0)
     _check_depth(node, 0)
     return node
 

@@ -182,17 +182,14 @@ def assignable(kind: pa.DataType, target: pa.DataType) -> bool:
         return True
     if pa.types.is_integer(kind):
         fits = pa.types.is_integer(target) and kind.bit_width <= target.bit_width
-        return (
-            fits
-            or pa.types.is_float64(target)
-            or (pa.types.is_decimal(target) and target.precision - target.scale >= 19)
-        )
+        wide = pa.types.is_decimal(target) and _whole(target) >= _whole(kind)
+        return bool(fits or wide or pa.types.is_float64(target))
     if pa.types.is_floating(kind):
-        return pa.types.is_floating(target)
+        return bool(pa.types.is_floating(target))
     if pa.types.is_decimal(kind) and pa.types.is_decimal(target):
-        return target.scale >= kind.scale and target.precision - target.scale >= kind.precision - kind.scale
+        return bool(target.scale >= kind.scale and _whole(target) >= _whole(kind))
     if pa.types.is_timestamp(kind) and pa.types.is_timestamp(target):
-        return kind.tz == target.tz and (kind.unit, target.unit) != ("us", "ms")
+        return bool(kind.tz == target.tz and (kind.unit, target.unit) != ("us", "ms"))
     if pa.types.is_list(kind) and pa.types.is_list(target):
         return assignable(kind.value_type, target.value_type)
-    return pa.types.is_string(kind) and pa.types.is_large_string(target)
+    return bool(pa.types.is_string(kind) and pa.types.is_large_string(target))

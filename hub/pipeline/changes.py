@@ -63,9 +63,7 @@ class Changes:
                 parts += self._going_out(out, scopes, changed)
                 state += self._remember(out.keys, hashes, scopes, changed, at_ms)
         joined = publish.concat(parts) if parts else pick(out, np.empty(0, np.int64))
-        return Compared(
-            out=joined, published=published, unchanged=unchanged, state_blocks=state, duplicates=duplicates
-        )
+        return Compared(out=joined, published=published, unchanged=unchanged, state_blocks=state, duplicates=duplicates)
 
     def _groups(self, keys: pa.BinaryArray) -> tuple[list[Rows], Rows]:
         """Rows in rounds: each round holds a key once. A snapshot has one round, the rest are duplicates."""

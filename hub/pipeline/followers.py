@@ -108,7 +108,9 @@ class OpenQuarantine:
     def _case(self, group: Sequence[Open]) -> Case:
         head = group[0]
         met = [
-            r.finished or r.started for r in self._history.runs(head.task) if r.reasons.get(head.reason) and not r.replay
+            r.finished or r.started
+            for r in self._history.runs(head.task)
+            if r.reasons.get(head.reason) and not r.replay
         ]
         return Case(
             id=head.case,

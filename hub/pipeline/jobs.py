@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hub.errors import ColumnsChanged, DatongError
 from hub.model import RunTotals
+from hub.pipeline.manifest import RunState
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.quarantine import Entry
 from hub.pipeline.replay import Replay
@@ -83,7 +84,7 @@ class JobRunner:
                 source.close()
 
     def _recorded(self, job: Job, plan: TaskPlan, around: Surroundings, error: DatongError) -> RunResult:
-        state = "paused" if isinstance(error, ColumnsChanged) else "failed"
+        state: RunState = "paused" if isinstance(error, ColumnsChanged) else "failed"
         try:
             writer = self._log.open(plan.connector, around.epoch)
             return record_failure(plan, writer, around, error, state=state)

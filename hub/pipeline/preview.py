@@ -51,7 +51,7 @@ def preview(plan: TaskPlan, source: Source, limit: int) -> list[PreviewRow]:
     normaliser = Normaliser(plan)
     stop = Event()
     for batch in source.batches(None, stop):
-        rows += _rows(plan, normaliser, _head(batch, limit - len(rows)))
+        rows += _rows(normaliser, _head(batch, limit - len(rows)))
         if len(rows) >= limit:
             stop.set()
             break
@@ -60,7 +60,7 @@ def preview(plan: TaskPlan, source: Source, limit: int) -> list[PreviewRow]:
 
 
 def _head(batch: Batch, limit: int) -> Batch:
-    failures: Sequence[ReadFailure] = [f for f in batch.failures][:limit]
+    failures: Sequence[ReadFailure] = batch.failures[:limit]
     return Batch(
         records=batch.records.slice(0, limit),
         position=batch.position,
@@ -70,7 +70,7 @@ def _head(batch: Batch, limit: int) -> Batch:
     )
 
 
-def _rows(plan: TaskPlan, normaliser: Normaliser, batch: Batch) -> list[PreviewRow]:
+def _rows(normaliser: Normaliser, batch: Batch) -> list[PreviewRow]:
     good = normaliser.apply(batch)
     sources = quarantine.rows_as_json(batch.records, range(batch.records.num_rows))
     results = dict(zip(good.rows.tolist(), _results(good.records), strict=True))
@@ -107,7 +107,10 @@ def _rows(plan: TaskPlan, normaliser: Normaliser, batch: Batch) -> list[PreviewR
 
 def _results(records: pa.RecordBatch) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = records.to_pylist()
-    return [{k: v if isinstance(v, (str, int, float, list, dict, type(None))) else str(v) for k, v in r.items()} for r in rows]
+    return [
+        {k: v if isinstance(v, (str, int, float, list, dict, type(None))) else str(v) for k, v in r.items()}
+        for r in rows
+    ]
 
 
 def explain(reason: str) -> str:

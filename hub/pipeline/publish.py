@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hub import blocks
+from hub import blocks as sections
 from hub.model import Block, Rows
 from hub.pipeline.plan import TaskPlan
 
@@ -90,7 +90,9 @@ def iso_times(column: pa.Array) -> pa.BinaryArray:
 class Publisher:
     """Cuts records into blocks for the topic of one task and numbers them (G3: seq = seq_base + place in the batch)."""
 
-    def __init__(self, plan: TaskPlan, *, epoch: int, sequences: Mapping[str, int], replay_of: str | None = None) -> None:
+    def __init__(
+        self, plan: TaskPlan, *, epoch: int, sequences: Mapping[str, int], replay_of: str | None = None
+    ) -> None:
         self._plan = plan
         self._epoch = epoch
         self.sequences = dict(sequences)
@@ -103,7 +105,6 @@ class Publisher:
             *([("replay", replay_of.encode())] if replay_of else []),
         ]
 
-
     def blocks(self, out: Outgoing, *, batch_id: str) -> list[Block]:
         """All records of one batch as blocks, each partition's in order."""
         if not len(out):
@@ -113,12 +114,12 @@ class Publisher:
             place = f"{self._plan.topic.name}/{partition}"
             base = self.sequences.get(place, -1) + 1
             headers = self._headers(part, batch_id.encode(), len(out), base)
-            for _start, count, section in blocks.split(part.keys, part.values, headers):
+            for _start, count, section in sections.split(part.keys, part.values, headers):
                 made.append(Block(topic=self._plan.topic.name, partition=partition, count=count, records=section))
             self.sequences[place] = base + len(part) - 1
         return made
 
-    def _headers(self, out: Outgoing, batch_id: bytes, batch_n: int, base: int) -> blocks.Headers:
+    def _headers(self, out: Outgoing, batch_id: bytes, batch_n: int, base: int) -> sections.Headers:
         per_record = [("ce_id", out.ids)]
         if out.times is not None:
             per_record.append(("ce_time", out.times))
@@ -126,7 +127,7 @@ class Publisher:
             per_record.append((SCOPE, out.scopes))
         numbers = [("batch_n", batch_n), ("seq_base", base), ("epoch", self._epoch)]
         constant = [*self._constant, ("batch_id", batch_id), *[(k, str(v).encode()) for k, v in numbers]]
-        return blocks.Headers(per_record=per_record, constant=constant)
+        return sections.Headers(per_record=per_record, constant=constant)
 
     def _partitions(self, out: Outgoing) -> Iterator[tuple[int, Outgoing]]:
         partitions = self._plan.topic.partitions
@@ -137,7 +138,7 @@ class Publisher:
                 yield self._next % partitions, _take(out, slice(start, start + 1000))
                 self._next += 1
         else:
-            where = blocks.partition_of(out.keys, partitions)
+            where = sections.partition_of(out.keys, partitions)
             for partition in range(partitions):
                 rows = np.flatnonzero(where == partition)
                 if len(rows):

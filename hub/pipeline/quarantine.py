@@ -217,7 +217,11 @@ def _arrow_type(text: str) -> pa.DataType:
     name, _, arguments = text.partition("(")
     if name.startswith("decimal"):
         precision, scale = arguments.rstrip(")").split(",")
-        return pa.decimal128(int(precision), int(scale)) if name == "decimal128" else pa.decimal256(int(precision), int(scale))
+        return (
+            pa.decimal128(int(precision), int(scale))
+            if name == "decimal128"
+            else pa.decimal256(int(precision), int(scale))
+        )
     unit, _, zone = text.partition("[")[2].rstrip("]").partition(", tz=")
     if text.startswith("timestamp"):
         return pa.timestamp(unit, zone or None)

@@ -159,5 +159,3 @@ def _chunks(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     for group in groups.values():
         for start in range(0, len(group), CHUNK):
             yield group[start : start + CHUNK]
-
-

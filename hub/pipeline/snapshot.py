@@ -120,7 +120,7 @@ class KeyState:
         where = np.where(known, slots, 0)
         if not len(self._hashes):
             return known
-        return known & self._live[where] & (self._hashes[where] == hashes)
+        return np.asarray(known & self._live[where] & (self._hashes[where] == hashes), np.bool_)
 
     def live(self, slots: Slots) -> npt.NDArray[np.bool_]:
         """Which of these keys are published and not deleted."""

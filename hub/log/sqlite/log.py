@@ -98,9 +98,7 @@ class SqliteLog:
             row = connection.execute(SQL["task_epoch"], {"task": task}).fetchone()
             _fence(task, epoch, row[0] if row else epoch)
             offsets = _insert(connection, blocks, packed, self._clock_ms())
-            connection.execute(
-                SQL["checkpoint_put"], {"task": task, "epoch": epoch, "checkpoint": _dump(checkpoint)}
-            )
+            connection.execute(SQL["checkpoint_put"], {"task": task, "epoch": epoch, "checkpoint": _dump(checkpoint)})
             failpoints.hit("appended")
         failpoints.hit("committed")
         with self._grew:
@@ -244,9 +242,7 @@ def _fence(task: str, epoch: int, stored: int) -> None:
         )
 
 
-def _insert(
-    connection: sqlite3.Connection, blocks: Sequence[Block], packed: Sequence[bytes], now_ms: int
-) -> list[int]:
+def _insert(connection: sqlite3.Connection, blocks: Sequence[Block], packed: Sequence[bytes], now_ms: int) -> list[int]:
     """Give each block its offsets and store it."""
     next_offsets: dict[tuple[str, int], int] = {}
     offsets, rows = [], []
@@ -318,4 +314,3 @@ def _load(text: str) -> Checkpoint:
         batch=data["batch"],
         sequences=data["sequences"],
     )
-

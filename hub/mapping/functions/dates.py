@@ -37,7 +37,8 @@ class Format:
 
 def parse_format(pattern: str, needed: str) -> Format:
     """`%Y-%m-%d` and the like. Raises ValueError for what is not known or missing."""
-    parts, fixed = [], []
+    parts: list[tuple[str, int]] = []
+    fixed: list[tuple[int, int]] = []
     place, i = 0, 0
     raw = pattern.encode()
     while i < len(raw):

@@ -64,7 +64,8 @@ def _fits(value: str | None, kind: pa.DataType) -> bool:
     if value is None:
         return True
     bits = 31 if kind == pa.int32() else 63
-    return -(2**bits) <= int(value) < 2**bits
+    limit: int = 2**bits
+    return -limit <= int(value) < limit
 
 
 def _whole(kind: pa.DataType) -> Any:
