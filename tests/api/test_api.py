@@ -1,0 +1,186 @@
+"""The API in one process: who may ask, what refusals look like, and what an agency gets (S8, S13, S16, S17)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hub.cli import templates
+from hub.cli.inprocess import in_process
+from hub.directory import Directory
+from hub.errors import DirectoryInUse
+from hub.settings import load_settings
+
+TOPIC = "city-library.culture.branch.v1"
+CANARY = "canary-Zq81"
+
+
+def make_project(directory: Path) -> Path:
+    for name, text in templates.FILES.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return directory
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "p")
+
+
+@pytest.fixture
+def operator(project: Path) -> Iterator[httpx.Client]:
+    loaded = load_settings(project, env={})
+    with in_process(loaded, Directory(loaded.settings.data_path)) as client:
+        yield client
+
+
+def run(client: httpx.Client, name: str = "city-library-branches") -> dict[str, object]:
+    started = client.post(f"/api/v1/connectors/{name}/runs", json={}).json()
+    while True:
+        found: dict[str, object] = client.get(
+            f"/api/v1/connectors/{name}/runs/{started['run']}", params={"wait_ms": 1000}
+        ).json()
+        if found["state"] != "running":
+            return found
+
+
+def agency(client: httpx.Client, name: str = "city-planning") -> dict[str, str]:
+    token = client.post("/api/v1/tokens", json={"agency": name}).json()["token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+def records(client: httpx.Client, headers: dict[str, str], **params: object) -> httpx.Response:
+    return client.get(f"/api/v1/topics/{TOPIC}/consumers/g/records", headers=headers, params=params)  # type: ignore[arg-type]
+
+
+def test_health_needs_no_token_and_operators_do(operator: httpx.Client) -> None:
+    anonymous = {"Authorization": ""}
+    assert operator.get("/livez", headers=anonymous).json() == {"status": "ok"}
+    assert operator.get("/readyz", headers=anonymous).json()["checks"] == {"log": "ok", "store": "ok"}
+    refused = operator.get("/api/v1/connectors", headers=anonymous)
+    assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
+    assert operator.get("/metrics", headers=anonymous).status_code == 401
+    assert "datong_build_info" in operator.get("/metrics").text
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", ""])
+def test_a_foreign_host_is_refused(operator: httpx.Client, host: str) -> None:
+    assert operator.get("/livez", headers={"Host": host}).status_code == 421
+
+
+def test_S19_a_foreign_origin_is_refused(operator: httpx.Client) -> None:
+    answer = operator.post("/api/v1/reload", headers={"Origin": "http://evil.example"}, json={})
+    assert answer.status_code == 403
+
+
+def test_G17_a_large_body_is_refused(operator: httpx.Client) -> None:
+    answer = operator.post("/api/v1/tokens", content=b"x" * (9 * 1024 * 1024))
+    assert answer.status_code == 413
+
+
+def test_agencies_are_no_operators_and_operators_no_agencies(operator: httpx.Client) -> None:
+    run(operator)
+    mine = agency(operator)
+    assert operator.get("/api/v1/connectors", headers=mine).status_code == 403
+    assert records(operator, {}).status_code == 403
+    assert records(operator, {"Authorization": "Bearer dtg.0000.nope"}).status_code == 401
+
+
+def test_S8_without_grant_a_topic_does_not_exist(operator: httpx.Client) -> None:
+    run(operator)
+    other = agency(operator, "city-library")
+    refused = records(operator, other)
+    unknown = operator.get("/api/v1/topics/city-library.culture.nothing.v1/consumers/g/records", headers=other)
+    assert refused.status_code == unknown.status_code == 404
+    assert refused.json()["code"] == unknown.json()["code"]
+
+
+def test_G11_a_subscriber_gets_its_fields_and_rows_only(operator: httpx.Client) -> None:
+    run(operator)
+    answer = records(operator, agency(operator)).json()
+    assert [{k: v for k, v in r.items() if not k.startswith("_")} for r in answer["records"]] == [
+        {"branch_id": "B-001", "district": "North", "seats": 240},
+        {"branch_id": "B-003", "district": "North", "seats": 18},
+    ]
+    assert {r["_op"] for r in answer["records"]} == {"upsert"}
+
+
+def test_R24_commit_moves_the_group_and_another_reader_waits(operator: httpx.Client) -> None:
+    run(operator)
+    mine = agency(operator)
+    first = {**mine, "X-Datong-Reader": "one"}
+    positions = records(operator, first).json()["positions"]
+    assert records(operator, {**mine, "X-Datong-Reader": "two"}).status_code == 409
+    base = f"/api/v1/topics/{TOPIC}/consumers/g"
+    assert operator.post(f"{base}/offsets", headers=first, json={"positions": positions}).json()["lag"] == 0
+    assert records(operator, first).json()["records"] == []
+    operator.post(f"{base}/seek", headers=first, json={"to": "earliest"})
+    assert len(records(operator, first).json()["records"]) == 2
+
+
+def test_R27_csv_and_ndjson(operator: httpx.Client) -> None:
+    run(operator)
+    mine = agency(operator)
+    lines = records(operator, {**mine, "Accept": "application/x-ndjson"}).text.splitlines()
+    assert [json.loads(line)["branch_id"] for line in lines] == ["B-001", "B-003"]
+    table = records(operator, {**mine, "Accept": "text/csv"}).text.splitlines()
+    assert "branch_id" in table[0]
+    assert len(table) == 3
+    assert records(operator, {**mine, "Accept": "image/png"}).status_code == 406
+
+
+def test_G12_a_revoked_token_and_a_withdrawn_grant_end_at_once(operator: httpx.Client, project: Path) -> None:
+    run(operator)
+    made = operator.post("/api/v1/tokens", json={"agency": "city-planning"}).json()
+    mine = {"Authorization": f"Bearer {made['token']}"}
+    assert records(operator, mine).status_code == 200
+    (project / "grants.d/planning.yaml").unlink()
+    operator.post("/api/v1/reload", json={})
+    assert records(operator, mine).status_code == 404
+    operator.delete(f"/api/v1/tokens/{made['id']}")
+    assert records(operator, mine).status_code == 401
+
+
+def test_a_second_hub_on_one_directory_is_refused(operator: httpx.Client, project: Path) -> None:
+    assert operator.get("/livez").status_code == 200
+    with pytest.raises(DirectoryInUse, match="in use"):
+        Directory(project / "var").acquire()
+
+
+def test_the_operators_token_is_private(operator: httpx.Client, project: Path) -> None:
+    assert operator.get("/livez").status_code == 200
+    assert (project / "var/operator.token").stat().st_mode & 0o777 == 0o600
+    assert (project / "var/log.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_S16_data_and_tokens_are_in_no_answer_of_the_operator(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (project / "data/branches.csv").write_text(
+        f"Code,Name,District,Seats,Opened\n{CANARY},{CANARY},{CANARY},{CANARY},{CANARY}\nb,ok,North,5,\n"
+    )
+    loaded = load_settings(project, env={"DATONG_LOGGING__LEVEL": "debug", "DATONG_LOGGING__FORMAT": "json"})
+    with in_process(loaded, Directory(loaded.settings.data_path)) as client:
+        run(client)
+        token = client.post("/api/v1/tokens", json={"agency": "city-planning"}).json()["token"]
+        cases = client.get("/api/v1/quarantine").json()["cases"]
+        assert len(cases) == 1
+        paths = ["connectors", "topics", "quarantine", f"quarantine/{cases[0]['case']}", "config", "tokens", "schemas"]
+        texts = [client.get(f"/api/v1/{p}").text for p in paths] + [client.get("/metrics").text]
+        secret = (project / "var/operator.token").read_text()
+    printed = capfd.readouterr()
+    for text in [*texts, printed.out, printed.err]:
+        assert CANARY not in text
+        assert token not in text
+        assert secret not in text
+
+
+def test_a_framework_refusal_is_a_problem_too(operator: httpx.Client) -> None:
+    missing = operator.get("/api/v1/nothing")
+    assert missing.headers["content-type"] == "application/problem+json"
+    wrong = operator.post("/api/v1/tokens", json={"agency": "city-planning", "sudo": True})
+    assert wrong.status_code == 422
+    assert "sudo" in json.dumps(wrong.json()["mistakes"])

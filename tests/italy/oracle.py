@@ -1,0 +1,234 @@
+"""What the demo's files must become, computed row by row with the standard library and fastavro only.
+
+Shares no code with the hub: `python3 tests/italy/oracle.py` prints the table."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import decimal
+import json
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fastavro
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "examples" / "italy" / "data"
+CODES = ROOT / "schemas" / "codes"
+LEVELS = {
+    "SCUOLA INFANZIA NON STATALE": "PRE_PRIMARY",
+    "SCUOLA PRIMARIA NON STATALE": "PRIMARY",
+    "SCUOLA SEC. PRIMO GRADO NON STATALE": "LOWER_SECONDARY",
+    "SCUOLA SEC. SECONDO GRADO NON STATALE": "UPPER_SECONDARY",
+}
+STATES = {
+    "aperta": "OPEN",
+    "in carico": "IN_PROGRESS",
+    "chiusa": "CLOSED",
+    "archiviata": "ARCHIVED",
+    "annullata": "CANCELLED",
+}
+
+
+class Rejected(Exception):
+    """The reason a row is quarantined."""
+
+
+@dataclass
+class Expected:
+    """One connector's outcome."""
+
+    read: int = 0
+    filtered: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def row(self) -> dict[str, int]:
+        quarantined = sum(self.reasons.values())
+        return {
+            "read": self.read,
+            "published": len(self.records),
+            "quarantined": quarantined,
+            "filtered": self.filtered,
+        }
+
+
+def rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle, delimiter=delimiter))
+
+
+def fold(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in plain if c.isalnum())
+
+
+def region_names() -> dict[str, str]:
+    found = {}
+    for row in rows(CODES / "it.region.csv"):
+        for name in [row["name"], *filter(None, row["aliases"].split("|"))]:
+            found[fold(name)] = row["code"]
+    return found
+
+
+def need(condition: bool, reason: str) -> None:
+    if not condition:
+        raise Rejected(reason)
+
+
+def look(table: dict[str, str], value: str) -> str:
+    need(value in table, "UNKNOWN_CODE")
+    return table[value]
+
+
+def division(row: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    population = row["Popolazione legale 2011 (09/10/2011)"]
+    need(re.fullmatch(r"\d{1,3}(\.\d{3})*|\d+", population) is not None, "BAD_NUMBER")
+    code = row["Codice Comune formato alfanumerico"]
+    need(re.fullmatch(r"[0-9]{6}", code) is not None, "CHECK_FAILED")
+    place = "Denominazione dell'Unità territoriale sovracomunale (valida a fini statistici)"
+    capital = "Flag Comune capoluogo di provincia/città metropolitana/libero consorzio"
+    return code, {
+        "division_code": code,
+        "name": row["Denominazione in italiano"],
+        "name_other_language": row["Denominazione altra lingua"] or None,
+        "province_code": row["Codice Provincia (Storico)(1)"],
+        "province": row[place],
+        "province_acronym": row["Sigla automobilistica"],
+        "region": row["Codice Regione"],
+        "region_name": row["Denominazione regione"],
+        "nuts3": row["NUTS3"],
+        "cadastral_code": row["Codice Catastale del comune"],
+        "population_2011": int(population.replace(".", "")),
+        "is_capital": row[capital] == "1",
+    }
+
+
+def title(text: str) -> str:
+    """Each run of letters begins with a capital."""
+    out, inside = [], False
+    for c in text:
+        out.append((c.lower() if inside else c.upper()) if c.isalpha() else c)
+        inside = c.isalpha()
+    return "".join(out)
+
+
+def blanks(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def school(row: dict[str, str], places: dict[str, str], regions: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    code = row["CODICESCUOLA"].strip().upper()
+    division_code = look(places, row["CODICECOMUNESCUOLA"])
+    region = look(regions, fold(row["REGIONE"]))
+    need(re.fullmatch(r"[A-Z]{2}[A-Z0-9]{8}", code) is not None, "CHECK_FAILED")
+    need(re.fullmatch(r"[0-9]{5}", row["CAPSCUOLA"]) is not None, "CHECK_FAILED")
+    return code, {
+        "school_id": code,
+        "name": blanks(row["DENOMINAZIONESCUOLA"]),
+        "level": LEVELS[row["DESCRIZIONETIPOLOGIAGRADOISTRUZIONESCUOLA"]],
+        "school_year": row["ANNOSCOLASTICO"][:4] + "/" + row["ANNOSCOLASTICO"][4:6],
+        "division_code": division_code,
+        "region": region,
+        "address": {
+            "street": blanks(row["INDIRIZZOSCUOLA"]),
+            "postcode": row["CAPSCUOLA"],
+            "municipality": title(row["DESCRIZIONECOMUNE"]),
+        },
+    }
+
+
+def transfer(row: dict[str, str], codes: dict[str, str], regions: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    division_code = look(codes, row["codINT"])
+    region = look(regions, fold(row["REGIONE"]))
+    first, total = decimal.Decimal(row["Quota a)"]), decimal.Decimal(row["Contributo spettante"])
+    second = decimal.Decimal(row["Quota b)"]) if row["Quota b)"] else None
+    need(abs(total - first - (second or 0)) <= decimal.Decimal("0.01"), "CHECK_FAILED")
+    need(total > 0, "CHECK_FAILED")
+    return row["codINT"], {
+        "interior_code": row["codINT"],
+        "division_code": division_code,
+        "region": region,
+        "recipient": row["ENTE"],
+        "population": int(row["POP"]),
+        "share_by_population": first,
+        "share_by_income": second,
+        "amount": total,
+        "page": int(row["pagina"]) if row.get("pagina") else None,
+    }
+
+
+def request(row: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    opened = dt.date.fromisoformat(row["Creato"])
+    closed = dt.date.fromisoformat(row["Chiusa"]) if row["Chiusa"] else None
+    need(closed is None or row["Stato"] == "chiusa", "CHECK_FAILED")
+    need(closed is None or closed >= opened, "CHECK_FAILED")
+    return row["Id"], {
+        "case_id": row["Id"],
+        "status": STATES[row["Stato"]],
+        "category": row["Categoria"] or None,
+        "channel": row["DescrizioneBreve"],
+        "division_code": "006003",
+        "opened_on": opened,
+        "closed_on": closed,
+        "changed_on": closed or opened,
+    }
+
+
+def outcome(source: list[dict[str, str]], make: Any, keep: Any = lambda _row: True) -> Expected:
+    found = Expected(read=len(source))
+    for row in source:
+        if not keep(row):
+            found.filtered += 1
+            continue
+        try:
+            key, record = make(row)
+        except Rejected as reason:
+            found.reasons[str(reason)] += 1
+            continue
+        if key in found.records:
+            found.reasons["DUPLICATE_KEY"] += 1
+        else:
+            found.records[key] = record
+    return found
+
+
+def expected() -> dict[str, Expected]:
+    """Everything, by connector."""
+    regions = region_names()
+    places = {r["to:it.cadastral"]: r["code"] for r in rows(CODES / "it.istat.csv")}
+    interior = {r["code"]: r["to:it.istat"] for r in rows(CODES / "it.interior.csv")}
+    transfers = rows(DATA / "interior/allegato_01.csv") + rows(DATA / "interior/allegato_02.csv")
+    requests = rows(DATA / "alessandria/segnalazioni-municipium_2023-2024.csv", ";")
+    return {
+        "it-istat-divisions": outcome(rows(DATA / "istat/comuni-2020-01-01.csv"), division),
+        "it-mim-schools": outcome(
+            rows(DATA / "mim/scuole-paritarie-2023-24.csv"), lambda r: school(r, places, regions)
+        ),
+        "it-interior-transfers": outcome(transfers, lambda r: transfer(r, interior, regions)),
+        "it-alessandria-requests": outcome(requests, request, lambda r: r["Stato"] != "eliminata"),
+    }
+
+
+SCHEMAS = {
+    "it-istat-divisions": "administration/division.avsc",
+    "it-mim-schools": "education/school.avsc",
+    "it-interior-transfers": "finance/transfer.avsc",
+    "it-alessandria-requests": "citizen/case.avsc",
+}
+
+
+def schema(connector: str) -> Any:
+    """Parsed by fastavro."""
+    return fastavro.parse_schema(json.loads((ROOT / "schemas" / SCHEMAS[connector]).read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    for name, found in expected().items():
+        print(name, found.row, dict(found.reasons))
