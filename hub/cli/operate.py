@@ -13,6 +13,8 @@ from hub.cli.output import Output
 from hub.cli.session import Api, connect, project_of
 from hub.errors import DatongError, NotFound
 
+Name = Annotated[str, typer.Argument(help="The connector's name.")]
+Case = Annotated[str, typer.Argument(help="The case's id, from `datong quarantine list`.")]
 POLL_S = 0.2
 TOTALS = ("read", "published", "quarantined", "filtered", "unchanged", "deduplicated", "deleted")
 
@@ -47,7 +49,7 @@ def run(
     """Run connectors once, now, and wait for them. Example: datong run it-istat-divisions"""
     out = Output(as_json=as_json)
     with open_api(project) as api:
-        names = _names(api, connectors or [])
+        names = _names(api, out, connectors or [])
         ended = run_connectors(api, out, names, accept_deletions=accept_deletions)
     if as_json:
         out.data({"runs": ended})
@@ -56,10 +58,11 @@ def run(
     return max((int(r["exit_code"]) for r in ended), default=0)
 
 
-def _names(api: Api, given: list[str]) -> list[str]:
+def _names(api: Api, out: Output, given: list[str]) -> list[str]:
     """Connector names; a file stands for the connector it declares."""
     if given:
-        api.post("/reload")
+        for mistake in api.post("/reload")["mistakes"]:
+            out.note(f"left out: {mistake}")
     known = [c["name"] for c in api.get("/connectors")["connectors"]]
     if not given:
         if not known:
@@ -202,7 +205,7 @@ def _connector() -> typer.Typer:
         out.table(rows, ["connector", "topic", "state", "schedule", "last run", "reason"])
 
     @group.command()
-    def show(name: str, project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    def show(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:
         """One connector: state, next run and the last runs. Example: datong connector show it-mim-schools"""
         out = Output(as_json=as_json)
         with open_api(project) as api:
@@ -215,18 +218,18 @@ def _connector() -> typer.Typer:
         print_runs(out, runs)
 
     @group.command()
-    def pause(name: str, project: ProjectOption = None) -> None:
+    def pause(name: Name, project: ProjectOption = None) -> None:
         """Let the run under way finish its batch and start no more. Example: datong connector pause it-mim-schools"""
         _steer(project, name, "pause")
 
     @group.command()
-    def stop(name: str, project: ProjectOption = None) -> None:
+    def stop(name: Name, project: ProjectOption = None) -> None:
         """Like pause, for good: nothing resumes it but you. Example: datong connector stop it-mim-schools"""
         _steer(project, name, "stop")
 
     @group.command()
     def resume(
-        name: str,
+        name: Name,
         project: ProjectOption = None,
         accept_deletions: Annotated[
             bool, typer.Option("--accept-deletions", help="Run at once and publish deletions, however many.")
@@ -281,7 +284,7 @@ def _quarantine() -> typer.Typer:
 
     @group.command()
     def show(
-        case: str,
+        case: Case,
         limit: Annotated[int, typer.Option(help="Rows at most.")] = 20,
         project: ProjectOption = None,
         as_json: JsonOption = False,
@@ -350,7 +353,10 @@ def _token() -> typer.Typer:
         out.table(rows, ["id", "agency", "created", "expires", "revoked"])
 
     @group.command()
-    def revoke(id: str, project: ProjectOption = None) -> None:
+    def revoke(
+        id: Annotated[str, typer.Argument(help="The token's id, from `datong token list`.")],
+        project: ProjectOption = None,
+    ) -> None:
         """End a token now. Example: datong token revoke 3f9a"""
         with open_api(project) as api:
             api.delete(f"/tokens/{id}")

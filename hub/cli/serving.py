@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.cli.main import JsonOption, ProjectOption
+from hub.cli.main import INTERRUPTED, JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.session import project_of
 from hub.errors import ConfigurationInvalid
@@ -54,10 +56,30 @@ def serve(
 
 def _serve(hub: Hub, loaded: Loaded, out: Output) -> None:
     """Serve until a signal; then stop taking requests, drain, and return."""
-    server = make_server(hub, loaded)
+    for mistake in hub.catalogue.mistakes:
+        out.note(f"left out: {mistake}")
+    server, thread = _background(hub, loaded)
     out.note(f"datong serves http://{_shown(loaded)} (stop with Ctrl-C)")
-    server.run()
+    wait_for_signal()
+    out.note("draining; a second signal quits at once")
+    server.should_exit = True
     hub.supervisor.drain(DRAIN_S)
+    thread.join(DRAIN_S)
+
+
+def wait_for_signal() -> None:
+    """Until SIGTERM or SIGINT. The next one ends the process without waiting for anything."""
+    asked = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        if asked.is_set():
+            os._exit(INTERRUPTED)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    while not asked.wait(1.0):  # a wait without end would not let the handler run on every system
+        pass
 
 
 def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
@@ -157,8 +179,6 @@ def _stay(hub: Hub, out: Output, loaded: Loaded, directory: Path) -> None:
     out.line(f"The hub serves http://{_shown(loaded)} until Ctrl-C. In another terminal, try:", style="bold")
     for command in ("connector list", "topics it-mim.education.school.v1", "quarantine list", "run"):
         out.line(f"  python3 dev.py datong {command} --project {directory}")
-    try:
-        hub.supervisor.start()
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        out.note("draining")
+    hub.supervisor.start()
+    wait_for_signal()
+    out.note("draining")

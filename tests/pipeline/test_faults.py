@@ -25,6 +25,7 @@ from tests.support.requirements import require
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 3_000
+Done = subprocess.CompletedProcess[str]
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -37,9 +38,7 @@ print(result.state, flush=True)
 """
 
 
-def child(
-    directory: Path, mode: str, epoch: int, *, prefix: tuple[str, ...] = (), **env: str
-) -> subprocess.CompletedProcess[str]:
+def child(directory: Path, mode: str, epoch: int, *, prefix: tuple[str, ...] = (), **env: str) -> Done:
     command = [*prefix, sys.executable, "-c", SCRIPT, str(directory), mode, str(epoch)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -73,8 +72,8 @@ def test_F1_kill_at_every_step_loses_and_doubles_nothing(tmp_path: Path, mode: s
 def test_F15_a_full_log_writes_nothing_and_goes_on_after(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     fill_one(bench, 20_000)
+    limit_pages(bench, 20)
     with pytest.raises(StorageFull):
-        limit_pages(bench, 20)
         bench.run(make_plan("append"))
     assert records_of(bench.log, TOPIC) == []
     limit_pages(bench, 1_000_000)
