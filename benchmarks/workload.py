@@ -100,9 +100,8 @@ def write_project(directory: Path, rows: int, *, mode: str = "append", seed: int
     (directory / "datong.yaml").write_text("http: {port: 8080}\n")
     (directory / "agencies.yaml").write_text("agencies:\n  - {id: bench, name: {en: Benchmark, zh: 基准}}\n")
     (directory / "connectors.d/benefits.yaml").write_text(CONNECTOR.format(mode=mode))
-    (directory / "topics.d/benefit.yaml").write_text(
-        "topic: bench.social.benefit.v1\ntitle: {en: Benefits, zh: 津贴}\npartitions: 4\n"
-    )
+    topic = "topic: bench.social.benefit.v1\ntitle: {en: Benefits, zh: 津贴}\npartitions: 4\n"
+    (directory / "topics.d/benefit.yaml").write_text(topic)
     (directory / "schemas/benefit.avsc").write_text(json.dumps(SCHEMA))
     _codes(directory / "schemas/codes")
     write_rows(directory / "data/extract.csv", rows, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from hub.errors import FileRefused
@@ -64,29 +64,32 @@ def digest(parts: Iterator[bytes], limit: int | None = None) -> str:
     return total.hexdigest()
 
 
-def decide_encoding(parts: Iterator[bytes], name: str) -> str:
-    """BOM, else UTF-8 or GB 18030 if 99 % of the rows with non-ASCII bytes decode by it. Raises FileRefused."""
+def decide_encoding(stream: Callable[[], Iterator[bytes]], name: str) -> str:
+    """BOM, else UTF-8 or GB 18030 if 99 % of the rows with non-ASCII bytes decode by it. Raises FileRefused.
+
+    `stream` gives the content from the start each time: nearly every file is told by one pass, the others take two."""
+    decoder = codecs.getincrementaldecoder(UTF8)("strict")
+    try:
+        for number, part in enumerate(stream()):
+            encoding = next((e for bom, e in BOMS if part.startswith(bom)), None) if number == 0 else None
+            if encoding:
+                return encoding
+            if not part.isascii() or decoder.getstate()[0]:
+                decoder.decode(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return _by_rows(stream(), name)
+    return UTF8
+
+
+def _by_rows(parts: Iterator[bytes], name: str) -> str:
+    """Count the rows that decode, one way and the other."""
     rows = utf8 = gb18030 = 0
-    rest = b""
-    first = True
-    for part in parts:
-        if first:
-            for bom, encoding in BOMS:
-                if part.startswith(bom):
-                    return encoding
-            first = False
-        part = rest + part
-        if part.isascii():
-            rest = part[part.rfind(b"\n") + 1 :]
-            continue
-        *lines, rest = part.split(b"\n")
-        for line in lines:
-            if not line.isascii():
-                rows += 1
-                utf8 += _decodes(line, UTF8)
-                gb18030 += _decodes(line, GB18030)
-    if not rest.isascii():
-        rows, utf8, gb18030 = rows + 1, utf8 + _decodes(rest, UTF8), gb18030 + _decodes(rest, GB18030)
+    for line in _lines(parts):
+        if not line.isascii():
+            rows += 1
+            utf8 += _decodes(line, UTF8)
+            gb18030 += _decodes(line, GB18030)
     if utf8 >= rows * GOOD_SHARE:
         return UTF8
     if gb18030 >= rows * GOOD_SHARE:
@@ -96,6 +99,14 @@ def decide_encoding(parts: Iterator[bytes], name: str) -> str:
         where=name,
         remedy="declare `encoding:`",
     )
+
+
+def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines
+    yield rest
 
 
 def _decodes(line: bytes, encoding: str) -> bool:

@@ -185,7 +185,8 @@ class FilesSource:
         replaced = int(before.version.partition(".")[2] or 0) + 1 if before else 0
         encoding = self._spec.encoding
         if encoding is None:
-            encoding = streams.decide_encoding(streams.chunks(file, name, self._spec.max_expansion), name)
+            expansion = self._spec.max_expansion
+            encoding = streams.decide_encoding(lambda: streams.chunks(file, name, expansion), name)
         return FileVersion(name=name, version=f"{beginning}.{replaced}" if replaced else beginning, encoding=encoding)
 
     def _stream(self, file: BinaryIO, version: FileVersion) -> Iterator[bytes]:
