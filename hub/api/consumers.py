@@ -38,7 +38,12 @@ class Seek(BaseModel):
 def router() -> APIRouter:
     """All subscriber endpoints."""
     api = APIRouter(prefix="/api/v1")
+    _pull(api)
+    _cursor(api)
+    return api
 
+
+def _pull(api: APIRouter) -> None:
     @api.get(f"{BASE}/records", response_model=None)
     def records(
         topic: str,
@@ -60,6 +65,8 @@ def router() -> APIRouter:
         pulled = hub.deliveries.pull(wanted, _member(group, reader), max_records, timeout_ms / 1000)
         return _answer(pulled, group, media, formulas)
 
+
+def _cursor(api: APIRouter) -> None:
     @api.post(f"{BASE}/offsets")
     def commit(
         topic: str,
@@ -99,8 +106,6 @@ def router() -> APIRouter:
     ) -> None:
         """Let the next reader of the group in at once."""
         hub.deliveries.leave(Wanted(agency=who.agency, topic=topic, grant=grant), _member(group, reader))
-
-    return api
 
 
 def _member(group: str, reader: str) -> Member:

@@ -300,6 +300,11 @@ def _quarantine() -> typer.Typer:
         rows = [[r["origin"], r["row"], ", ".join(f"{k}={v}" for k, v in r["preview"].items())] for r in found["rows"]]
         out.table(rows, ["origin", "row>", "columns (masked)"])
 
+    _replay_command(group)
+    return group
+
+
+def _replay_command(group: typer.Typer) -> None:
     @group.command()
     def replay(
         case: Annotated[str | None, typer.Argument(help="One case; without it, all of --connector.")] = None,
@@ -317,8 +322,6 @@ def _quarantine() -> typer.Typer:
             out.data({"runs": ended})
         print_runs(out, ended)
         return max((int(r["exit_code"]) for r in ended), default=0)
-
-    return group
 
 
 def _token() -> typer.Typer:

@@ -1,0 +1,246 @@
+"""The `files` source on bad bytes, odd quotes, odd files and hostile paths (R15, R16, F21, F23, F24, S3, S6, S24)."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import resource
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from connectors.context import SourceContext
+from connectors.sources.files import FilesSource
+from connectors.sources.specs import FilesSpec
+from hub.errors import FileRefused, SourceUnavailable
+from hub.model import Batch, Mode, SourceCheckpoint
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+def source(root: Path, mode: Mode = "append", **spec: Any) -> FilesSource:
+    made = FilesSpec(kind="files", path=spec.pop("path", "*.csv"), stable_after_s=0, **spec)
+    return FilesSource(made, SourceContext(task="t", root=root, mode=mode, refused=(root / "var",)))
+
+
+def read(root: Path, after: SourceCheckpoint | None = None, **options: Any) -> list[Batch]:
+    return list(source(root, **options).batches(after, Event()))
+
+
+def rows(batches: list[Batch]) -> list[dict[str, Any]]:
+    return [r for b in batches for r in b.records.to_pylist()]
+
+
+def failures(batches: list[Batch]) -> list[tuple[int, str]]:
+    return [(f.row, f.reason) for b in batches for f in b.failures]
+
+
+def test_R15_a_bad_row_costs_exactly_itself(tmp_path: Path) -> None:
+    body = b"a,b\n1,x\n2\n3,y,z\n\n4,\xff\xfe\n5,ok\n" + b"6,caff\xc3\xa8\n" * 200
+    (tmp_path / "f.csv").write_bytes(body)
+    found = read(tmp_path)
+    assert failures(found) == [(2, "COLUMN_COUNT"), (3, "COLUMN_COUNT"), (4, "BAD_ENCODING")]
+    assert rows(found)[:3] == [{"a": "1", "b": "x"}, {"a": "5", "b": "ok"}, {"a": "6", "b": "caffè"}]
+    assert [int(n) for b in found for n in b.rows][:3] == [1, 5, 6]
+
+
+def test_R15_quotes_newlines_and_what_does_not_close(tmp_path: Path) -> None:
+    body = 'a,b\n1,"x, ""y""\nz"\n2,12" pipe\n3,"open\n4,fine\n5,"also\r\nfine"\n'
+    (tmp_path / "f.csv").write_bytes(body.encode())
+    found = read(tmp_path)
+    texts = {r["a"]: r["b"] for r in rows(found)}
+    assert texts["1"] == 'x, "y"\nz'
+    assert texts["2"] == '12" pipe'
+    assert all(reason == "UNCLOSED_QUOTE" or reason == "COLUMN_COUNT" for _, reason in failures(found))
+    assert len(texts) + len(failures(found)) == sum(b.read for b in found)
+
+
+def test_R15_an_unclosed_quote_at_the_end_costs_its_line(tmp_path: Path) -> None:
+    lines = "".join(f"{i},fine\n" for i in range(5000))
+    (tmp_path / "f.csv").write_text('a,b\n1,"never closed\n' + lines)
+    found = read(tmp_path)
+    assert failures(found) == [(1, "UNCLOSED_QUOTE")]
+    assert len(rows(found)) == 5000
+
+
+def test_R15_a_long_row_is_refused_and_its_neighbours_pass(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_bytes(b"a,b\n1,x\n2," + b"y" * (9 * 1024 * 1024) + b"\n3,z\n")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = read(tmp_path)
+    assert failures(found) == [(2, "TOO_LARGE")]
+    assert [r["a"] for r in rows(found)] == ["1", "3"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 128 * 1024
+
+
+def test_R15_nulls_are_only_what_is_configured(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("a,b\nNA,\nNon Disponibile,x\n")
+    assert rows(read(tmp_path)) == [{"a": "NA", "b": None}, {"a": "Non Disponibile", "b": "x"}]
+    assert rows(read(tmp_path, nulls=["Non Disponibile"])) == [{"a": "NA", "b": ""}, {"a": None, "b": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("gb18030", None), ("gbk", "gbk"), ("cp1252", "cp1252")],
+)
+def test_F23_encodings(tmp_path: Path, encoding: str, declared: str | None) -> None:
+    text = "caffè" if encoding == "cp1252" else "统计局𠀀" if encoding not in ("gbk",) else "统计局"
+    content = f"a,b\n1,{text}\n2,x\n"
+    (tmp_path / "f.csv").write_bytes(content.encode(encoding))
+    spec = {"encoding": declared} if declared else {}
+    assert rows(read(tmp_path, **spec)) == [{"a": "1", "b": text}, {"a": "2", "b": "x"}]
+
+
+def test_F23_a_file_in_neither_encoding_is_refused_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_bytes(b"a,b\n" + b"1,\xff\xff\xff\n" * 50)
+    with pytest.raises(FileRefused, match="neither UTF-8 nor GB 18030"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["nul\0in", "\u202ebidi", "zero\u200bwidth", "e\u0301", "Ã¨"])
+def test_F23_odd_characters_pass_unchanged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "f.csv").write_text(f"a,b\n1,{text}\n", encoding="utf-8")
+    assert rows(read(tmp_path)) == [{"a": "1", "b": text}]
+
+
+def test_F24_zero_bytes_growing_replaced_and_shrunk(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"")
+    assert rows(read(tmp_path)) == []
+    path.write_bytes(b"a\n1\n2\n")
+    first = read(tmp_path)
+    assert [r["a"] for r in rows(first)] == ["1", "2"]
+    path.write_bytes(b"a\n1\n2\n3\n")
+    grown = read(tmp_path, first[-1].position)
+    assert ([r["a"] for r in rows(grown)], grown[0].origin) == (["3"], first[0].origin)
+    path.write_bytes(b"a\n9\n")
+    replaced = read(tmp_path, grown[-1].position)
+    assert [r["a"] for r in rows(replaced)] == ["9"]
+    assert replaced[0].origin != first[0].origin
+    assert read(tmp_path, replaced[-1].position) == []
+
+
+def test_R16_a_snapshot_of_several_files_must_say_which(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a\n1\n")
+    (tmp_path / "2.csv").write_text("a\n2\n")
+    with pytest.raises(FileRefused, match="snapshot"):
+        read(tmp_path, mode="snapshot")
+    assert [r["a"] for r in rows(read(tmp_path, mode="snapshot", snapshot_of="newest"))] == ["2"]
+    both = read(tmp_path, mode="snapshot", snapshot_of="union")
+    assert [r["a"] for r in rows(both)] == ["1", "2"]
+    assert [b.complete for b in both] == [False, True]
+
+
+def test_R18_no_file_is_never_an_empty_snapshot(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnavailable):
+        read(tmp_path, mode="snapshot")
+    (tmp_path / "f.csv").write_text("a,b\n")
+    empty = read(tmp_path, mode="snapshot")
+    assert [(b.read, b.complete) for b in empty] == [(0, True)]
+
+
+def test_R16_resuming_from_every_checkpoint_gives_the_rest(tmp_path: Path) -> None:
+    for name in ("1.csv", "2.csv"):
+        (tmp_path / name).write_text("a,b\n" + "".join(f'{name}-{i},"q{i}"\n' for i in range(3000)) * 120)
+    whole = read(tmp_path)
+    total = sum(b.read for b in whole)
+    done = 0
+    assert len(whole) > 3
+    for batch in whole:
+        done += batch.read
+        assert sum(b.read for b in read(tmp_path, batch.position)) == total - done
+
+
+def test_gzip_and_tsv_and_no_header(tmp_path: Path) -> None:
+    (tmp_path / "f.tsv.gz").write_bytes(gzip.compress(b"1\tx\n2\ty\n"))
+    found = read(tmp_path, path="*.tsv.gz", header=0, columns=["a", "b"])
+    assert rows(found) == [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]
+
+
+def test_S3_a_gzip_bomb_and_a_truncated_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"a\n" + b"0" * (200 * 1024 * 1024)))
+    with pytest.raises(FileRefused, match="100 times"):
+        read(tmp_path, path="bomb.csv.gz")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(os.urandom(100_000))[:-2000])
+    with pytest.raises(FileRefused, match="ends early"):
+        read(tmp_path, path="cut.csv.gz", encoding="latin-1")
+
+
+@pytest.mark.parametrize("path", ["../x.csv", "/etc/passwd", "a/../../x.csv", "x\0.csv", ""])
+def test_S6_paths_stay_below_the_root(tmp_path: Path, path: str) -> None:
+    with pytest.raises((FileRefused, SourceUnavailable)):
+        read(tmp_path, path=path)
+
+
+def test_S6_links_devices_hidden_and_refused_files_are_not_there(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("a\nsecret\n")
+    root = tmp_path / "root"
+    (root / "var").mkdir(parents=True)
+    (root / "var/log.csv").write_text("a\nhub\n")
+    (root / "link.csv").symlink_to(outside)
+    (root / "linked").symlink_to(tmp_path)
+    (root / ".hidden.csv").write_text("a\nhidden\n")
+    os.mkfifo(root / "pipe.csv")
+    (root / "ok.csv").write_text("a\nfine\n")
+    assert rows(read(root, path="**/*.csv")) == [{"a": "fine"}]
+    assert rows(read(root)) == [{"a": "fine"}]
+    for path in ("var/*.csv", "linked/*.txt"):
+        with pytest.raises(SourceUnavailable):
+            read(root, path=path)
+
+
+def test_S6_a_link_swapped_in_after_the_listing_is_not_followed(tmp_path: Path) -> None:
+    from connectors.sources.opening import open_below
+
+    (tmp_path / "real.csv").write_text("a\n1\n")
+    (tmp_path / "swap.csv").symlink_to(tmp_path / "real.csv")
+    with pytest.raises(FileRefused):
+        open_below(tmp_path, "swap.csv")
+
+
+def test_F21_ten_thousand_columns_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text(",".join(f"c{i}" for i in range(10_000)) + "\n")
+    with pytest.raises(FileRefused, match="2,000"):
+        read(tmp_path)
+
+
+def test_S24_ndjson_rows_that_are_none(tmp_path: Path) -> None:
+    lines = [
+        '{"a": 1, "b": {"c": "x", "d": [1, 2]}, "e": true, "f": null}',
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        '{"a": 1e400}',
+        '{"a": 123456789012345678901234567890}',
+        "[1]",
+        "{",
+        '{"a": "\\ud800"}',
+        "{" + '"a":{' * 40 + "}" * 41,
+        "",
+    ]
+    (tmp_path / "f.ndjson").write_text("\n".join(lines))
+    found = read(tmp_path, path="*.ndjson")
+    assert [r["a"] for r in rows(found)] == ["1", "1e400", "123456789012345678901234567890"]
+    assert rows(found)[0] == {"a": "1", "b.c": "x", "b.d": '["1", "2"]', "e": "true", "f": None}
+    reasons = ["DUPLICATE_MEMBER", "NOT_A_NUMBER", "BAD_JSON", "BAD_JSON", "BAD_ENCODING", "TOO_DEEP"]
+    assert [reason for _, reason in failures(found)] == reasons
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "count"),
+    [
+        ("it-statistics-istat/Elenco*.csv", {}, 7_904),
+        ("it-education-mim/SCUANAGRAFEPAR*.csv", {}, 11_870),
+        ("it-education-mim/SCUANAGRAFESTAT*.csv.gz", {}, 50_349),
+        ("it-education-mim/SCUANAAUT*.csv", {}, 1_182),
+        ("it-finance-interior/allegato_0*.csv", {}, 7_333 + 571),
+        ("it-citizen-alessandria/*.csv", {"delimiter": ";"}, 3_428),
+        ("cn-environment-beijing/*Huairou*.csv.gz", {}, 35_064),
+        ("it-finance-mef/Redditi*.csv", {"delimiter": ";"}, 7_903),
+    ],
+)
+def test_real_files_have_the_rows_they_say(path: str, spec: dict[str, Any], count: int) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the agencies' files are not beside this checkout")
+    assert sum(b.read for b in read(SHARED, path=path, **spec)) == count
