@@ -11,6 +11,7 @@ from pathlib import Path
 from hub.errors import ConfigurationInvalid
 
 REFERENCE = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]{0,63})\}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MAX_BYTES = 64 * 1024
 
 
@@ -25,15 +26,19 @@ class Secrets:
         return REFERENCE.sub(lambda match: self.resolve(match.group(1)), text)
 
     def resolve(self, name: str) -> str:
-        """One secret."""
+        """One secret. A variable of the hub itself (`DATONG_…`) is none."""
+        if not NAME.fullmatch(name) or name.startswith("DATONG_"):
+            raise ConfigurationInvalid("this is not a secret's name", remedy="letters, digits and _; not DATONG_…")
         if name in self._env:
             return self._env[name]
         path = self._project / "secrets.d" / name
-        if not path.is_file():
+        if not path.is_file() or path.is_symlink():
             raise ConfigurationInvalid(
                 f"the secret {name} is not there",
                 remedy=f"set the variable {name} or write secrets.d/{name} (mode 0600)",
             )
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationInvalid(f"secrets.d/{name} can be read by others", remedy=f"chmod 600 secrets.d/{name}")
-        return path.read_text(encoding="utf-8")[:MAX_BYTES].strip()
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigurationInvalid(f"secrets.d/{name} has more than {MAX_BYTES:,} bytes")
+        return path.read_text(encoding="utf-8").strip()

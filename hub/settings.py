@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,11 @@ class _Section(BaseModel):
 class Http(_Section):
     """The API's address."""
 
-    host: str = Field("127.0.0.1", description="Address to bind; loopback unless you say otherwise.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to bind; loopback unless you say otherwise.",
+        pattern=r"^[A-Za-z0-9.:-]{1,253}$",
+    )
     port: int = Field(8080, description="TCP port.", ge=1, le=65535)
     allowed_hosts: tuple[str, ...] = Field((), description="Host names the hub answers to besides loopback's.")
 
@@ -41,7 +46,7 @@ class Http(_Section):
 class StoreSettings(_Section):
     """Registry, leases, tokens and subscribers' offsets."""
 
-    url: str = Field("", description="SQLAlchemy URL; empty = `store.db` in the data directory.")
+    url: str = Field("", description="SQLAlchemy URL; empty = `store.db` in the data directory.", repr=False)
 
 
 class Files(_Section):
@@ -135,6 +140,11 @@ def load_settings(
             )
             continue
         values[key], origins[key] = value, origin
+    url = str(values.get("store.url", ""))
+    if origins["store.url"].startswith(FILE) and re.search(r"://[^/@]*:[^/@$]+@", url):
+        mistakes.append(
+            f"{origins['store.url']}: store.url holds a password; give it by the variable DATONG_STORE__URL"
+        )
     settings = _build(project, values, origins, mistakes)
     if settings is None or mistakes:
         raise ConfigurationInvalid("the settings are not valid", where=FILE, mistakes=tuple(mistakes))

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from hub.errors import DatongError
 
-INTERRUPTED = 130
+USAGE, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     name="datong",
@@ -60,19 +59,19 @@ def run(arguments: list[str]) -> int:
     except DatongError as error:
         Output(as_json="--json" in arguments).failure(error)
         return error.exit_code
-    except click.exceptions.Abort:
+    except typer.Abort:
         return INTERRUPTED
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show(file=sys.stdout)
-        return 0 if not arguments else 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away: `datong … | head`
         return 0
+    except Exception as error:  # a usage error of the parser, which types it privately; anything else is a bug
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        return int(getattr(error, "exit_code", USAGE))
     return int(result) if isinstance(result, int) else 0
 
 

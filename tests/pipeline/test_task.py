@@ -191,3 +191,13 @@ def test_R4_a_fenced_writer_cannot_write(bench: Bench) -> None:
     bench.log.open("branches", 99)
     with pytest.raises(Fenced):
         bench.run()
+
+
+@pytest.mark.parametrize("every", [1000, 2, 1])
+def test_F22_poison_at_any_rate_loses_nothing(bench: Bench, every: int) -> None:
+    bench.write(HEAD + "".join(f"b{i},N,{'x' if i % every == 0 else i + 1}\n" for i in range(3000)))
+    result = bench.run()
+    bad = len([i for i in range(3000) if i % every == 0])
+    assert result.totals == RunTotals(read=3000, published=3000 - bad, quarantined=bad)
+    assert len(bench.open_entries()) == bad
+    assert result.state == ("completed" if every == 1000 else "paused")

@@ -1,0 +1,121 @@
+"""What every kind of source promises (hub/ports.py), run on each."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from connectors import KINDS
+from connectors.context import SourceContext
+from hub.model import Mode
+from hub.ports import Source
+
+ROWS = 25_000
+CANARY = "canary-cell-5150"
+Make = Callable[..., Source]
+
+
+@pytest.fixture(params=sorted(KINDS))
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    kind = KINDS[request.param]
+    spec: dict[str, Any] = {"kind": "files", "path": "*.csv", "stable_after_s": 0}
+    if kind.name == "files":
+        lines = "".join(f"{i},{CANARY}{'x' * 300},{i}\n" for i in range(ROWS))
+        (tmp_path / "f.csv").write_text("id,name,n\n" + lines)
+    else:
+        spec = {"kind": "sql", "url": "sqlite:///x.db", "table": "t", "cursor": "n", "key": ["id"]}
+        with sqlite3.connect(tmp_path / "x.db") as connection:
+            connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)")
+            connection.executemany(
+                "INSERT INTO t VALUES (?, ?, ?)", [(i, f"{CANARY}{'x' * 300}", i) for i in range(ROWS)]
+            )
+        connection.close()
+
+    def build(mode: Mode = "upsert", **changes: Any) -> Source:
+        context = SourceContext(task="t", root=tmp_path, mode=mode, columns=changes.pop("columns", None))
+        return kind.build(kind.spec(**{**spec, **changes}), context)
+
+    return build
+
+
+def test_check_and_discover_change_nothing_and_name_columns(make: Make) -> None:
+    source = make()
+    assert source.check().ok
+    (stream,) = source.discover()
+    assert stream.columns.names == ["id", "name", "n"]
+    assert isinstance(source.replayable, bool)
+    source.close()
+
+
+def test_all_rows_once_in_batches_of_a_bounded_size(make: Make) -> None:
+    batches = list(make().batches(None, Event()))
+    assert sum(b.records.num_rows for b in batches) == ROWS
+    assert max(b.records.num_rows for b in batches) <= 30_000
+    assert max(b.records.nbytes for b in batches) <= 8 * 1024 * 1024
+    ids = [str(i) for b in batches for i in b.records.column("id").to_pylist()]
+    assert len(set(ids)) == ROWS
+
+
+def test_going_on_from_any_checkpoint_gives_the_rest(make: Make) -> None:
+    batches = list(make().batches(None, Event()))
+    seen = 0
+    for batch in batches:
+        seen += batch.records.num_rows
+        rest = list(make().batches(batch.position, Event()))
+        assert seen + sum(b.records.num_rows for b in rest) == ROWS
+
+
+def test_only_the_wanted_columns_are_delivered(make: Make) -> None:
+    batch = next(iter(make(columns=frozenset({"id"})).batches(None, Event())))
+    assert batch.records.schema.names == ["id"]
+
+
+def test_acknowledge_and_close_may_be_repeated(make: Make) -> None:
+    source = make()
+    batch = next(iter(source.batches(None, Event())))
+    source.acknowledge(batch.position)
+    source.acknowledge(batch.position)
+    source.close()
+    source.close()
+
+
+def test_stop_ends_soon_and_without_completeness(make: Make) -> None:
+    stop = Event()
+    found = []
+    for batch in make("snapshot").batches(None, stop):
+        found.append(batch)
+        stop.set()
+    assert len(found) <= 2
+    assert not any(b.complete for b in found)
+
+
+def test_close_from_another_thread(make: Make) -> None:
+    source = make()
+    iterator = iter(source.batches(None, Event()))
+    next(iterator)
+    closer = threading.Thread(target=source.close)
+    closer.start()
+    closer.join(10)
+    assert not closer.is_alive()
+    deadline = time.monotonic() + 30
+    for _batch in iterator:
+        assert time.monotonic() < deadline
+
+
+def test_a_snapshot_says_when_it_is_complete(make: Make) -> None:
+    batches = list(make("snapshot").batches(None, Event()))
+    assert [b.complete for b in batches] == [False] * (len(batches) - 1) + [True]
+
+
+def test_the_settings_say_what_they_are() -> None:
+    for kind in KINDS.values():
+        schema = kind.spec.model_json_schema()
+        assert all(p.get("description") for p in schema["properties"].values()), kind.name
+        assert schema["additionalProperties"] is False
