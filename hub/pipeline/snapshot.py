@@ -21,7 +21,10 @@ from hub.ports import LogReader
 
 HASH_BYTES = 16
 FETCH_BYTES = 8 * 1024 * 1024
+LONGEST = 1 << 30  # a slice without end makes this Arrow fail, so the end is out of reach
+REPLAY_ROWS = 200_000  # records of `__state` taken over at once
 _VALUE = struct.Struct(f">{HASH_BYTES}sq")  # content hash, published at (ms); the scope's JSON follows
+_FIELDS = np.dtype([("hash", f"V{HASH_BYTES}"), ("at", ">i8")])  # the same for numpy
 
 Slots = npt.NDArray[np.int32]
 
@@ -53,31 +56,44 @@ class KeyState:
     def load(cls, reader: LogReader, task: str) -> KeyState:
         """Read `__state` to its end. Costs about one microsecond a key, and nothing for other tasks' blocks."""
         state = cls(task)
-        offset = 0
+        keys: list[pa.BinaryArray] = []
+        values: list[pa.BinaryArray] = []
+        waiting = offset = 0
         while True:
             fetch = reader.read(STATE, 0, offset, FETCH_BYTES)
             for block in fetch.blocks:
                 records = blocks.decode(block.records, block.base_offset)
                 if len(records.keys) and records.keys[0].as_py().startswith(state._prefix):
-                    state._replay(records.keys, records.values)
-            if fetch.next_offset >= fetch.end or not fetch.blocks:
+                    keys.append(records.keys)
+                    values.append(records.values)
+                    waiting += len(records.keys)
+            done = fetch.next_offset >= fetch.end or not fetch.blocks
+            if keys and (done or waiting >= REPLAY_ROWS):
+                state._replay(pa.concat_arrays(keys), pa.concat_arrays(values))
+                keys, values, waiting = [], [], 0
+            if done:
                 return state
             offset = fetch.next_offset
 
     def _replay(self, keys: pa.BinaryArray, values: pa.BinaryArray) -> None:
-        rows = [(k[len(self._prefix) :], v) for k, v in zip(keys.to_pylist(), values.to_pylist(), strict=True)]
-        last = dict(rows)  # a block may hold a key twice, the later one counts
-        present = {key: value for key, value in last.items() if value is not None}
-        gone = [key for key, value in last.items() if value is None]
-        if gone:
-            slots = self.find(pa.array(gone, pa.binary()))
-            self._live[slots[slots >= 0]] = False
-        if present:
-            fields = [_VALUE.unpack_from(value) for value in present.values()]
-            hashes = np.frombuffer(b"".join([f[0] for f in fields]), f"V{HASH_BYTES}")
-            at = np.array([f[1] for f in fields], np.int64)
-            scopes = [value[_VALUE.size :] for value in present.values()]
-            self.put(pa.array(list(present), pa.binary()), hashes, scopes, at)
+        """Records of `__state` in order; of a key that stands several times, the last one counts."""
+        coded = pc.binary_slice(keys, len(self._prefix), LONGEST).dictionary_encode()
+        last = np.empty(len(coded.dictionary), np.int64)
+        last[coded.indices.to_numpy()] = np.arange(len(keys))
+        distinct, newest = coded.dictionary, values.take(pa.array(last))
+        present = newest.is_valid().to_numpy(zero_copy_only=False)
+        gone = self.find(distinct.take(pa.array(np.flatnonzero(~present))))
+        self._live[gone[gone >= 0]] = False
+        chosen = pa.array(np.flatnonzero(present))
+        distinct, newest = distinct.take(chosen), newest.take(chosen)
+        if not len(distinct):
+            return
+        heads = pc.binary_slice(newest, 0, _VALUE.size).cast(pa.binary(_VALUE.size))
+        fields = np.frombuffer(heads.buffers()[1], _FIELDS)[heads.offset : heads.offset + len(heads)]
+        scopes = pc.binary_slice(newest, _VALUE.size, LONGEST).dictionary_encode()
+        names = scopes.dictionary.to_pylist()
+        texts = [names[code] for code in scopes.indices.to_pylist()]
+        self.put(distinct, fields["hash"], texts, fields["at"].astype(np.int64))
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self._live))
@@ -204,10 +220,11 @@ class KeyState:
         self._scope_code = np.concatenate([self._scope_code, np.zeros(n, np.int32)])
         self._live = np.concatenate([self._live, np.zeros(n, np.bool_)])
         self._seen = np.concatenate([self._seen, np.zeros(n, np.bool_)])
-        hashes = np.concatenate([self._index_hash, _hash(keys)])
-        order = np.argsort(hashes, kind="stable")  # two sorted-ish runs: a merge
-        self._index_hash = hashes[order]
-        self._index_slot = np.concatenate([self._index_slot, slots])[order]
+        hashes = _hash(keys)
+        order = np.argsort(hashes, kind="stable")
+        places = np.searchsorted(self._index_hash, hashes[order])
+        self._index_hash = np.insert(self._index_hash, places, hashes[order])
+        self._index_slot = np.insert(self._index_slot, places, slots[order])
         return slots
 
     def _all_keys(self) -> pa.BinaryArray:
