@@ -119,7 +119,10 @@ def print_runs(out: Output, ended: list[dict[str, Any]]) -> None:
     out.table(rows, ["connector", *[f"{t}>" for t in TOTALS], "state"])
     for record in ended:
         for reason, count in sorted(record["reasons"].items()):
-            out.line(f"  {record['connector']}: {count:,} rows quarantined, {reason}", style="yellow")
+            out.line(
+                f"  {record['connector']}: {count:,} {'row' if count == 1 else 'rows'} quarantined, {reason}",
+                style="yellow",
+            )
         for reason, count in sorted(record["warnings"].items()):
             out.line(f"  {record['connector']}: {count:,} warnings, {reason}")
         for note in record.get("notes", ()):

@@ -83,7 +83,7 @@ def wait_for_signal() -> None:
 
 
 def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
-    """A server for the hub's application; it announces the hub once its port is open."""
+    """A server for the hub's application."""
     import uvicorn
 
     from hub.api.app import create_app
@@ -101,9 +101,7 @@ def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = uvicorn.Server(config)
-    hub.announce(f"http://{_shown(loaded)}")
-    return server
+    return uvicorn.Server(config)
 
 
 def _shown(loaded: Loaded) -> str:
@@ -171,6 +169,9 @@ def _background(hub: Hub, loaded: Loaded) -> tuple[uvicorn.Server, threading.Thr
     deadline = time.monotonic() + 10
     while not server.started and thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
+    if not server.started:
+        raise ConfigurationInvalid("the server did not start", where="http.port", remedy="see the hub's log")
+    hub.announce(f"http://{_shown(loaded)}")  # commands find the hub once its port is open
     return server, thread
 
 
