@@ -61,7 +61,9 @@ class Hub:
         self.builder = ConnectorBuilder(self.settings, self.catalogue, self.registry, self.log)
         runner = JobRunner(self.builder, self.log, now_ms)
         options = SupervisorOptions(workers=self.settings.supervisor.workers)
-        self.supervisor = Supervisor(runner, self.store.leases, self.store.states, clock=now, options=options)
+        self.supervisor = Supervisor(
+            runner, self.store.leases, self.store.states, clock=now, options=options, housekeeping=self.log.maintain
+        )
         self.quarantine = QuarantineDesk(
             OpenQuarantine(self.log, self.history), self.supervisor, lambda: self.catalogue
         )

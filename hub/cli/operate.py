@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(_quarantine(), name="quarantine")
     app.add_typer(_token(), name="token")
     app.command()(doctor)
+    app.command()(fsck)
 
 
 def open_api(project: Path | None) -> Any:
@@ -369,6 +370,31 @@ def _token() -> typer.Typer:
         Output(as_json=False).line(f"token {id} is revoked")
 
     return group
+
+
+def fsck(project: ProjectOption = None, as_json: JsonOption = False) -> int:
+    """Read every block of a stopped hub's log and check its CRC32C. Example: datong fsck"""
+    from hub.app import now_ms
+    from hub.directory import Directory
+    from hub.log.sqlite import SqliteLog
+    from hub.settings import load_settings
+
+    out = Output(as_json=as_json)
+    directory = Directory(load_settings(project_of(project)).settings.data_path)
+    directory.acquire()
+    try:
+        log = SqliteLog.at(directory.path / "log.db", clock=now_ms)
+        corrupt = log.verify()
+        log.close()
+    finally:
+        directory.release()
+    places = [{"topic": c.topic, "partition": c.partition, "offset": c.offset} for c in corrupt]
+    if as_json:
+        out.data({"corrupt": places})
+    for place in places:
+        out.line(f"corrupt: {place['topic']}/{place['partition']} at offset {place['offset']}", style="red")
+    out.line("no corrupt block" if not corrupt else f"{len(corrupt)} corrupt blocks; restore them from a backup")
+    return 1 if corrupt else 0
 
 
 def doctor(project: ProjectOption = None, as_json: JsonOption = False) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,6 +41,7 @@ class SupervisorOptions:
     retry_first_s: float = 1.0
     retry_most_s: float = 60.0
     retries: int = 8  # in a row, then the task is FAILED
+    housekeeping_s: float = 3600.0  # between two rounds of retention and compaction (R8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +84,12 @@ class Supervisor:
         *,
         clock: Callable[[], datetime],
         options: SupervisorOptions,
+        housekeeping: Callable[[], object] = lambda: None,
     ) -> None:
         self._runner, self._leases, self._states = runner, leases, states
         self._clock, self._options = clock, options
+        self._housekeeping = housekeeping
+        self._cleaned = time.monotonic()
         self._holder = uuid.uuid4().hex
         self._tasks: dict[str, _Task] = {}
         self._lock = threading.RLock()
@@ -205,6 +210,9 @@ class Supervisor:
         while not self._stop.wait(self._options.tick_s):
             try:
                 self._tick()
+                if time.monotonic() - self._cleaned >= self._options.housekeeping_s:
+                    self._cleaned = time.monotonic()
+                    self._housekeeping()
             except DatongError as error:
                 log.error("tick failed", error=error.code, message=error.message)
 

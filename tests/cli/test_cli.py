@@ -151,3 +151,18 @@ def test_S15_control_characters_of_data_do_not_reach_the_terminal(project: Path)
     out = datong("preview", "city-library-branches", cwd=project).stdout
     assert "\x1b[31m" not in out
     assert "\u202e" not in out
+
+
+def test_F17_fsck_names_what_is_damaged(project: Path) -> None:
+    import sqlite3
+
+    datong("run", cwd=project)
+    assert datong("fsck", cwd=project).returncode == 0
+    with sqlite3.connect(project / "var/log.db") as connection:
+        connection.execute("UPDATE block SET crc = crc + 1 WHERE topic LIKE 'city%'")
+    connection.close()
+    done = datong("fsck", "--json", cwd=project)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["corrupt"] == [
+        {"topic": "city-library.culture.branch.v1", "partition": 0, "offset": 0}
+    ]

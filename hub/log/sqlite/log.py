@@ -172,11 +172,13 @@ class SqliteLog:
 
     def verify(self) -> list[CorruptBlock]:
         """Every block whose checksum fails; reads the whole log."""
-        found = []
-        for row in self._read(lambda c: c.execute(SQL["every_block"]).fetchall()):
-            _id, topic, partition, base, last, count, crc, data = row
-            if codec.checksum(topic, partition, base, last, count, data) != crc:
-                found.append(CorruptBlock(topic=topic, partition=partition, offset=base))
+        found: list[CorruptBlock] = self._read(
+            lambda c: [
+                CorruptBlock(topic=topic, partition=partition, offset=base)
+                for _id, topic, partition, base, last, count, crc, data in c.execute(SQL["every_block"])
+                if codec.checksum(topic, partition, base, last, count, data) != crc
+            ]
+        )
         return found
 
     @contextmanager
