@@ -5,6 +5,7 @@ by node: what is not named here does not exist. PostgreSQL because its quoting, 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
 
@@ -47,6 +48,23 @@ BINARY: dict[type[exp.Expression], str] = {
     exp.And: "AND",
     exp.Or: "OR",
 }
+READ: dict[type[exp.Expression], frozenset[str]] = {
+    exp.Column: frozenset({"this", "table", "db", "catalog"}),
+    exp.Literal: frozenset({"this", "is_string"}),
+    exp.Div: frozenset({"this", "expression", "typed", "safe"}),
+    exp.Is: frozenset({"this", "expression", "negate"}),
+    exp.Like: frozenset({"this", "expression", "negate"}),
+    exp.DPipe: frozenset({"this", "expression", "safe"}),
+    exp.In: frozenset({"this", "expressions"}),
+    exp.Between: frozenset({"this", "low", "high"}),
+    exp.Case: frozenset({"this", "ifs", "default"}),
+    exp.If: frozenset({"this", "true"}),
+    exp.Cast: frozenset({"this", "to", "_type"}),
+    exp.Anonymous: frozenset({"this", "expressions"}),
+}
+"""What is read of a node; of any other kind, its operands. sqlglot hides meaning in flags (`NOT LIKE` is a Like with
+`negate`), so that one we do not read must be refused, never ignored."""
+OPERANDS = frozenset({"this", "expression"})
 
 
 class MappingDialect(Postgres):
@@ -70,6 +88,7 @@ def parse_expression(text: str, names: Iterable[str]) -> Node:
     if text.count("(") > MAX_TOKENS_OPEN or text.upper().count("CASE") > MAX_DEPTH or text.upper().count("NOT ") > 60:
         raise ExpressionInvalid(f"an expression is at most {MAX_DEPTH} levels deep")
     try:
+        _no_brackets(text)
         statements = MappingDialect().parse(text)
     except (SqlglotError, RecursionError) as error:
         raise _syntax(error) from error
@@ -78,6 +97,13 @@ def parse_expression(text: str, names: Iterable[str]) -> Node:
     node = _Reader(names if isinstance(names, tuple) else tuple(names)).node(cast(exp.Expression, statements[0]), 0)
     _check_depth(node, 0)
     return node
+
+
+def _no_brackets(text: str) -> None:
+    """Subscripts are not part of the language, and sqlglot takes seconds over hundreds of them."""
+    for token in MappingDialect().tokenize(text):
+        if token.token_type in (TokenType.L_BRACKET, TokenType.L_BRACE):
+            raise ExpressionInvalid(f"`{token.text}` is not part of the language", position=token.start)
 
 
 def _syntax(error: Exception) -> ExpressionInvalid:
@@ -107,6 +133,7 @@ class _Reader:
     def node(self, of: exp.Expression, depth: int) -> Node:
         if depth > 4 * MAX_DEPTH:
             raise ExpressionInvalid(f"an expression is at most {MAX_DEPTH} levels deep")
+        _all_read(of)
         for kind, op in BINARY.items():
             if type(of) is kind:
                 return Binary(op, self.node(of.this, depth + 1), self.node(of.expression, depth + 1))
@@ -133,7 +160,10 @@ class _Reader:
         try:
             number = int(text)
         except ValueError:
-            return Literal(float(text), pa.float64())
+            fraction = float(text)
+            if math.isinf(fraction):
+                raise ExpressionInvalid("a number is too large", position=_place(of)) from None
+            return Literal(fraction, pa.float64())
         if abs(number) >= 2**63:
             raise ExpressionInvalid("a whole number has at most 64 bits", position=_place(of))
         return Literal(number, pa.int32() if abs(number) < 2**31 else pa.int64())
@@ -159,7 +189,7 @@ class _Reader:
     def _is(self, of: exp.Expression, depth: int) -> Node:
         if not isinstance(of.expression, exp.Null):
             raise ExpressionInvalid("IS goes with NULL or NOT NULL", position=_place(of))
-        return Unary("IS NULL", self.node(of.this, depth))
+        return _negated(of, Unary("IS NULL", self.node(of.this, depth)))
 
     def _in(self, of: exp.Expression, depth: int) -> Node:
         values = [self.node(e, depth) for e in of.expressions]
@@ -176,7 +206,7 @@ class _Reader:
         pattern = self.node(of.expression, depth)
         if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
             raise ExpressionInvalid("LIKE takes a constant pattern", position=_place(of))
-        return Like(self.node(of.this, depth), pattern.value)
+        return _negated(of, Like(self.node(of.this, depth), pattern.value))
 
     def _concat(self, of: exp.Expression, depth: int) -> Node:
         return Call("concat", (self.node(of.this, depth), self.node(of.expression, depth)))
@@ -185,6 +215,7 @@ class _Reader:
         subject = self.node(of.this, depth) if of.this is not None else None
         whens = []
         for when in of.args["ifs"]:
+            _all_read(when)
             condition = self.node(when.this, depth)
             if subject is not None:
                 condition = Binary("=", subject, condition)
@@ -236,6 +267,21 @@ class _Reader:
         exp.Cast: _cast,
         exp.Anonymous: _call,
     }
+
+
+def _all_read(of: exp.Expression) -> None:
+    """Raises ExpressionInvalid for a flag or operand that changes the meaning and that nothing here reads."""
+    for key in of.args.keys() - READ.get(type(of), OPERANDS):
+        if of.args[key]:
+            raise ExpressionInvalid(
+                f"{type(of).__name__.upper()} with {key.strip('_').upper()} is not part of the language",
+                position=_place(of),
+            )
+
+
+def _negated(of: exp.Expression, node: Node) -> Node:
+    """`IS NOT NULL` and `NOT LIKE` come as IS and LIKE with a flag."""
+    return Unary("NOT", node) if of.args.get("negate") else node
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
