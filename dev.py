@@ -38,6 +38,12 @@ STATIC = {
     "types": ["-m", "mypy"],
     "import contracts": ["-c", "from importlinter.cli import lint_imports_command as c; c()"],
 }
+MENDS = {  # the command that brings pip to a system's own Python
+    "apt-get": "sudo apt-get install python{version}-venv",
+    "dnf": "sudo dnf install python{version}-pip",
+    "zypper": "sudo zypper install python3-pip",
+    "apk": "sudo apk add py3-pip",
+}
 
 
 class SetupFailed(Exception):
@@ -211,13 +217,10 @@ def pip_of(venv: Path) -> list[str]:
     for pip in (own, lent):
         if quiet([*pip, "--version"]) is None:
             return pip
-    if shutil.which("apt-get"):
-        mend = f"sudo apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv"
-    elif shutil.which("apk"):
-        mend = "sudo apk add py3-pip"
-    else:
-        mend = f"{sys.executable} -m ensurepip --user"
-    raise SetupFailed(f"this Python has neither ensurepip nor a pip that can lend itself; mend it with: {mend}")
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    mends = [mend.format(version=version) for tool, mend in MENDS.items() if shutil.which(tool)]
+    mend = mends[0] if mends else "your system's package for pip, often called python3-pip"
+    raise SetupFailed(f"this Python has neither ensurepip nor pip 22.3 or newer; mend it with: {mend}")
 
 
 def install() -> None:
