@@ -9,10 +9,9 @@ import pytest
 
 
 def require(name: str) -> None:
-    """Skip unless the program is there; fail when TEST_REQUIRE says it must be."""
+    """Skip unless the program is there; fail when TEST_REQUIRE (names with commas between) says it must be."""
     if shutil.which(name):
         return
-    wanted = os.environ.get("TEST_REQUIRE", "").split(",")
-    if name in wanted:
+    if name in {wanted.strip() for wanted in os.environ.get("TEST_REQUIRE", "").split(",")}:
         pytest.fail(f"{name} is required here (TEST_REQUIRE) and is not installed")
     pytest.skip(f"{name} is not installed")
