@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub.mapping.functions.numbers import to_number
+from hub.mapping.total import arithmetic, negative, to_day, to_text, to_whole, widen
 from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary
 from hub.mapping.typing import COMPARE, Typed, common
 from hub.mapping.values import Codes, Value, as_mask, blank, fail, merge, only_where, valid
@@ -23,11 +23,6 @@ COMPARISONS: dict[str, Callable[..., pa.Array]] = {
     "<=": pc.less_equal,
     ">": pc.greater,
     ">=": pc.greater_equal,
-}
-CHECKED: dict[str, Callable[..., pa.Array]] = {
-    "+": pc.add_checked,
-    "-": pc.subtract_checked,
-    "*": pc.multiply_checked,
 }
 
 
@@ -41,6 +36,8 @@ class Evaluation:
 
     def value(self, node: Node) -> Value:
         """The column of a node, NULL in rows that failed."""
+        if isinstance(node, Column):
+            return Value(self._columns[node.name])
         known = self._done.get(node)
         if known is None:
             known = self._done[node] = self._value(node)
@@ -49,8 +46,6 @@ class Evaluation:
     def _value(self, node: Node) -> Value:
         if isinstance(node, Literal):
             return Value(pa.repeat(pa.scalar(node.value, node.type), self._rows))
-        if isinstance(node, Column):
-            return Value(self._columns[node.name])
         return self._HANDLERS[type(node)](self, node)
 
     def _as(self, node: Node, kind: pa.DataType) -> Value:
@@ -58,11 +53,12 @@ class Evaluation:
         value = self.value(node)
         if value.column.type == kind:
             return value
-        return Value(value.column.cast(kind), value.failed)
+        column, failed = widen(value.column, kind)
+        return Value(column, merge(value.failed, failed))
 
     def _call(self, node: Call) -> Value:
         kernel = self._typed.kernels[node]
-        args = [self.value(a) for a in node.args if not isinstance(a, Literal) or _is_column(node, a)]
+        args = [self.value(a) for a in self._typed.inputs[node]]
         column, failed, warnings = kernel([_text_null(a.column) for a in args])
         before: Codes | None = None
         for arg in args:
@@ -92,54 +88,10 @@ class Evaluation:
         return Value(column if failed is None else blank(column, failed != 0), failed)
 
     def _arithmetic(self, node: Binary) -> Value:
-        kind = self._typed.check(node)
-        if pa.types.is_decimal(kind) and node.op == "*":
-            return self._product(node, kind)
-        left, right = self._as(node.left, kind), self._as(node.right, kind)
-        failed = merge(left.failed, right.failed)
-        if node.op in ("/", "%"):
-            zero = as_mask(pc.equal(right.column, pa.scalar(0).cast(kind)))
-            failed = merge(failed, fail(zero & valid(left.column), "DIVISION_BY_ZERO"))
-            divisor = blank(right.column, zero)
-            made = pc.divide(left.column, divisor) if node.op == "/" else _modulo(left.column, divisor)
-            return self._finite(Value(made.cast(kind), failed))
-        try:
-            made = CHECKED[node.op](left.column, right.column)
-            return self._finite(Value(made if made.type == kind else made.cast(kind), failed))
-        except pa.ArrowInvalid:
-            return self._overflowing(node, kind, left, right, failed)
-
-    def _product(self, node: Binary, kind: pa.DataType) -> Value:
-        """Exact, in 256 bits; what has more than 38 digits is out of range."""
-        sides = []
-        for side in (node.left, node.right):
-            value = self.value(side)
-            own = value.column.type
-            scale = own.scale if pa.types.is_decimal(own) else 0
-            sides.append(Value(value.column.cast(pa.decimal256(38, scale)), value.failed))
-        made = pc.multiply(sides[0].column, sides[1].column)
-        column, large = _per_row(made, kind)
-        return Value(column, merge(merge(sides[0].failed, sides[1].failed), large))
-
-    def _overflowing(self, node: Binary, kind: pa.DataType, left: Value, right: Value, failed: Codes | None) -> Value:
-        """Some row overflows: find out which, row by row."""
-        kernel = CHECKED[node.op]
-        bad = np.zeros(self._rows, np.bool_)
-        for row in range(self._rows):
-            try:
-                kernel(left.column[row : row + 1], right.column[row : row + 1]).cast(kind)
-            except pa.ArrowInvalid:
-                bad[row] = True
-        made = kernel(blank(left.column, bad), right.column)
-        return Value(made.cast(kind), merge(failed, fail(bad, "OUT_OF_RANGE")))
-
-    def _finite(self, value: Value) -> Value:
-        if not pa.types.is_floating(value.column.type):
-            return value
-        infinite = valid(value.column) & ~as_mask(pc.is_finite(value.column), null=True)
-        if not infinite.any():
-            return value
-        return Value(blank(value.column, infinite), merge(value.failed, fail(infinite, "OUT_OF_RANGE")))
+        left, right = self.value(node.left), self.value(node.right)
+        column, failed = arithmetic(node.op, left.column, right.column, self._typed.check(node))
+        failed = merge(merge(left.failed, right.failed), failed)
+        return Value(column if failed is None else blank(column, failed != 0), failed)
 
     def _unary(self, node: Unary) -> Value:
         arg = self.value(node.arg)
@@ -148,12 +100,8 @@ class Evaluation:
             return Value(column if arg.bad is None else blank(column, arg.bad), arg.failed)
         if node.op == "NOT":
             return Value(pc.invert(arg.column.cast(pa.bool_())), arg.failed)
-        zero = Literal(0, pa.int64())
-        self._typed.check(zero)
-        minus = Binary("-", zero, node.arg)
-        self._typed.check(minus)
-        result = self._binary(minus)
-        return Value(result.column.cast(self._typed.check(node)), result.failed)
+        column, failed = negative(arg.column, self._typed.check(node))
+        return Value(column, merge(arg.failed, failed))
 
     def _case(self, node: Case) -> Value:
         """Branches from the last to the first; a failure counts only where its condition or branch is reached."""
@@ -180,10 +128,12 @@ class Evaluation:
         return Value(column, failed)
 
     def _in(self, node: In) -> Value:
-        kinds = [pa.array([v]).type for v in node.values if v is not None]
-        kind = common([self._typed.check(node.arg), *kinds], "IN")
+        values = [pa.array([v]) for v in node.values if v is not None]
+        kind = common([self._typed.check(node.arg), *[v.type for v in values]], "IN")
         arg = self._as(node.arg, kind)
-        found = pc.is_in(arg.column, pa.array([v for v in node.values if v is not None], kind))
+        # A constant that the wider type cannot hold exactly equals nothing; it becomes NULL and finds nothing.
+        known = pa.concat_arrays([widen(v, kind)[0] for v in values]).drop_null() if values else pa.array([], kind)
+        found = pc.is_in(arg.column, known)
         unknown = ~valid(arg.column)
         if None in node.values:
             unknown |= ~as_mask(found)
@@ -216,54 +166,24 @@ class Evaluation:
     }
 
 
-def _is_column(node: Call, arg: Node) -> bool:
-    """A constant given for a parameter that takes columns."""
-    from hub.mapping.functions import TABLE
-
-    parameters = TABLE[node.function].parameters
-    return not parameters[min(node.args.index(arg), len(parameters) - 1)].literal
-
-
 def _text_null(column: pa.Array) -> pa.Array:
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
 
 
-def _modulo(left: pa.Array, right: pa.Array) -> pa.Array:
-    """The rest that has the sign of the left side, as in SQL."""
-    whole = pc.trunc(pc.divide(left.cast(pa.float64()), right.cast(pa.float64())))
-    if pa.types.is_integer(left.type):
-        return pc.subtract(left, pc.multiply(pc.divide(left, right), right))
-    return pc.subtract(left, pc.multiply(whole.cast(left.type), right))
-
-
 def _cast(column: pa.Array, to: pa.DataType) -> tuple[pa.Array, Codes | None]:
-    if pa.types.is_null(column.type):
+    own = column.type
+    if pa.types.is_null(own):
         return pa.nulls(len(column), to), None
-    if pa.types.is_string(column.type) and pa.types.is_boolean(to):
+    if pa.types.is_string(own) and pa.types.is_boolean(to):
         known = pc.is_in(column, pa.array(["true", "false"]))
         bad = valid(column) & ~as_mask(known)
         return blank(pc.equal(column, "true"), bad), fail(bad, "BAD_NUMBER")
-    if pa.types.is_string(column.type):
+    if pa.types.is_string(own):
         return to_number(column, to)
-    if pa.types.is_floating(column.type) and pa.types.is_integer(to):
-        rounds = valid(column) & ~as_mask(pc.equal(pc.trunc(column), column), null=True)
-        column, failed = blank(column, rounds), fail(rounds, "WOULD_ROUND")
-        made, large = _per_row(column, to)
-        return made, merge(failed, large)
-    return _per_row(column, to)
-
-
-def _per_row(column: pa.Array, to: pa.DataType) -> tuple[pa.Array, Codes | None]:
-    try:
-        return column.cast(to), None
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        bad = np.array([not _casts(column[i : i + 1], to) for i in range(len(column))], np.bool_)
-        return blank(column, bad).cast(to), fail(bad, "OUT_OF_RANGE")
-
-
-def _casts(one: pa.Array, to: pa.DataType) -> bool:
-    try:
-        one.cast(to)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return False
-    return True
+    if pa.types.is_string(to):
+        return to_text(column)
+    if pa.types.is_date(to):
+        return to_day(column)
+    if pa.types.is_integer(to):
+        return to_whole(column, to)
+    return widen(column, to)

@@ -16,6 +16,7 @@ from hub.errors import ConfigurationInvalid, ExpressionInvalid
 from hub.mapping.codelists import CodeLists
 from hub.mapping.evaluate import Evaluation
 from hub.mapping.language import parse_expression, suggest
+from hub.mapping.total import widen
 from hub.mapping.tree import Node, columns_of
 from hub.mapping.typing import Typed, assignable, hint
 from hub.mapping.values import REASONS, Codes, as_mask, fail, merge, valid
@@ -239,8 +240,8 @@ class Program:
                 made[path] = pa.nulls(rows, target.type)
                 continue
             value = evaluation.value(node)
-            column = value.column if value.column.type == target.type else value.column.cast(target.type)
-            failed = merge(value.failed, self._symbols(path, column))
+            column, narrow = widen(value.column, target.type)
+            failed = merge(merge(value.failed, narrow), self._symbols(path, column))
             if not target.nullable and column.null_count:
                 failed = merge(failed, fail(~valid(column), "NULL_REQUIRED"))
             outcome.add(failed, "map", path)

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+T = TypeVar("T")
 
+
+def _hashed_once(cls: type[T]) -> type[T]:
+    """Trees are looked up for every batch; the hash of a whole tree is made the first time only."""
+    make: Callable[[Any], int] = cls.__hash__
+
+    def remembered(self: Any) -> int:
+        known = self.__dict__.get("_hash")
+        if known is None:
+            known = self.__dict__["_hash"] = make(self)
+        return int(known)
+
+    setattr(cls, "__hash__", remembered)  # noqa: B010 - a plain assignment is refused by mypy
+    return cls
+
+
+@_hashed_once
 @dataclass(frozen=True)
 class Literal:
     """A constant."""
@@ -16,6 +34,7 @@ class Literal:
     type: pa.DataType
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Column:
     """A source column, or in checks and filters a target field (`address.street`)."""
@@ -23,6 +42,7 @@ class Column:
     name: str
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Call:
     """A function of the table."""
@@ -31,6 +51,7 @@ class Call:
     args: tuple[Node, ...]
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Binary:
     """Arithmetic `+ - * / %`, comparison `= <> < <= > >=`, or `AND`, `OR`."""
@@ -40,6 +61,7 @@ class Binary:
     right: Node
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Unary:
     """`NOT`, `-`, `IS NULL`."""
@@ -48,6 +70,7 @@ class Unary:
     arg: Node
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Case:
     """CASE WHEN … THEN … ELSE … END."""
@@ -56,6 +79,7 @@ class Case:
     otherwise: Node
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Coalesce:
     """The first that is not NULL."""
@@ -63,6 +87,7 @@ class Coalesce:
     args: tuple[Node, ...]
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class In:
     """One of some literals."""
@@ -71,6 +96,7 @@ class In:
     values: tuple[Any, ...]
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Like:
     """SQL LIKE with % and _."""
@@ -79,6 +105,7 @@ class Like:
     pattern: str
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Cast:
     """CAST(… AS …)."""
@@ -87,6 +114,7 @@ class Cast:
     to: pa.DataType
 
 
+@_hashed_once
 @dataclass(frozen=True)
 class Try:
     """A failure becomes NULL."""

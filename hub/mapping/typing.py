@@ -10,10 +10,10 @@ import pyarrow as pa
 from hub.errors import ExpressionInvalid
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions import TABLE
-from hub.mapping.functions.table import ACCEPTS, Kernel
+from hub.mapping.functions.table import ACCEPTS, Function, Kernel, Parameter
 from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary
 
-MAX_DECIMAL = 37  # digits; Arrow wants one more for a sum
+MAX_DECIMAL = 38  # digits
 COMPARE = ("=", "<>", "<", "<=", ">", ">=")
 HINTS = {
     "int32": "to_int(…)",
@@ -28,12 +28,13 @@ HINTS = {
 
 @dataclass
 class Typed:
-    """A tree with the type of each node and the kernel of each call."""
+    """A tree with the type of each node, and of each call its kernel and the arguments that are columns."""
 
     columns: Mapping[str, pa.DataType]
     codes: CodeLists
     types: dict[Node, pa.DataType] = field(default_factory=dict)
     kernels: dict[Call, Kernel] = field(default_factory=dict)
+    inputs: dict[Call, tuple[Node, ...]] = field(default_factory=dict)
 
     def check(self, node: Node) -> pa.DataType:
         """The type of a node. Raises ExpressionInvalid."""
@@ -57,6 +58,7 @@ class Typed:
             return common([self.check(a) for a in node.args], "COALESCE")
         inner = self.check(node.arg)
         if isinstance(node, Cast):
+            _need(castable(inner, node.to), f"{inner} cannot be CAST to {node.to}")
             return node.to
         if isinstance(node, Try):
             return inner
@@ -65,14 +67,14 @@ class Typed:
             return pa.bool_()
         if isinstance(node, In):
             kinds = [pa.array([v]).type for v in node.values if v is not None]
-            common([inner, *kinds], "IN")
+            _comparable(common([inner, *kinds], "IN"), "IN")
             return pa.bool_()
         return self._unary(node, inner)
 
     def _unary(self, node: Unary, inner: pa.DataType) -> pa.DataType:
         if node.op == "-":
             _need(ACCEPTS["number"](inner), "a minus goes before a number")
-            return inner
+            return pa.int64() if pa.types.is_unsigned_integer(inner) else inner
         if node.op == "NOT":
             _need(pa.types.is_boolean(inner) or pa.types.is_null(inner), "NOT is for conditions")
         return pa.bool_()
@@ -84,11 +86,12 @@ class Typed:
                 _need(pa.types.is_boolean(side) or pa.types.is_null(side), f"{node.op} joins conditions")
             return pa.bool_()
         if node.op in COMPARE:
-            common([left, right], node.op)
+            _comparable(common([left, right], node.op), node.op)
             return pa.bool_()
         for side in (left, right):
             _need(ACCEPTS["number"](side) or pa.types.is_null(side), f"`{node.op}` is for numbers, not {side}")
         both = common([left, right], node.op)
+        _need(node.op != "%" or not pa.types.is_decimal(both), "`%` is for whole numbers and doubles, not decimals")
         if pa.types.is_integer(both):
             return pa.float64() if node.op == "/" else pa.int64()
         if pa.types.is_decimal(both) and node.op == "*":
@@ -103,32 +106,57 @@ class Typed:
 
     def _call(self, node: Call) -> pa.DataType:
         function = TABLE[node.function]
-        literals = []
         parameters = list(function.parameters)
         needed = sum(not p.optional for p in parameters)
         repeats = bool(parameters) and parameters[-1].repeat
         if len(node.args) < needed or (len(node.args) > len(parameters) and not repeats):
             raise ExpressionInvalid(f"{function.signature} takes other arguments", remedy=function.doc)
+        literals, inputs = [], []
         for i, arg in enumerate(node.args):
             parameter = parameters[min(i, len(parameters) - 1)]
-            kind = self.check(arg)
-            if parameter.literal and not isinstance(arg, Literal):
-                raise ExpressionInvalid(f"{parameter.name} of {function.signature} must be a constant")
-            if not ACCEPTS[parameter.type](kind) and not pa.types.is_null(kind):
-                want = {"text": "text", "number": "a number", "date": "a date"}[parameter.type]
-                raise ExpressionInvalid(f"{parameter.name} of {function.signature} is {want}, this is {kind}")
-            if isinstance(arg, Literal) and parameter.literal:
+            self._argument(function, parameter, arg)
+            if parameter.literal and isinstance(arg, Literal):
                 literals.append(arg.value)
+            else:
+                inputs.append(arg)
+        self.inputs[node] = tuple(inputs)
         try:
             self.kernels[node] = function.bind(literals, self.codes)
             return function.result(literals)
         except ValueError as error:
             raise ExpressionInvalid(f"{function.name}: {error}") from error
 
+    def _argument(self, function: Function, parameter: Parameter, arg: Node) -> None:
+        kind = self.check(arg)
+        if parameter.literal and (not isinstance(arg, Literal) or arg.value is None):
+            raise ExpressionInvalid(f"{parameter.name} of {function.signature} must be a constant")
+        if not ACCEPTS[parameter.type](kind) and not pa.types.is_null(kind):
+            want = {"text": "text", "number": "a number", "date": "a date"}[parameter.type]
+            raise ExpressionInvalid(f"{parameter.name} of {function.signature} is {want}, this is {kind}")
+
 
 def _need(condition: bool, why: str) -> None:
     if not condition:
         raise ExpressionInvalid(why)
+
+
+def _comparable(kind: pa.DataType, where: str) -> None:
+    _need(not pa.types.is_nested(kind), f"{where} cannot compare {kind}")
+
+
+def castable(kind: pa.DataType, to: pa.DataType) -> bool:
+    """Whether CAST knows the way. Numbers are no dates, and lists are nothing else."""
+    if kind == to or pa.types.is_null(kind):
+        return True
+    if pa.types.is_nested(kind):
+        return False
+    if pa.types.is_string(kind) or pa.types.is_string(to):
+        return True
+    if pa.types.is_date(to):
+        return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
+    if pa.types.is_boolean(to):
+        return bool(pa.types.is_integer(kind))
+    return bool(ACCEPTS["number"](kind) or (pa.types.is_boolean(kind) and pa.types.is_integer(to)))
 
 
 def common(kinds: list[pa.DataType], where: str) -> pa.DataType:

@@ -68,7 +68,7 @@ def by_columns(expression: str) -> list[Any]:
     return [int(v) if isinstance(v, bool) else v for v in value.column.to_pylist()]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(expression=st.one_of(CONDITIONS, NUMBERS))
 def test_an_expression_means_what_it_means_in_sql(database: sqlite3.Connection, expression: str) -> None:
     try:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hub.mapping.codelists import CodeLists, fold
 from hub.mapping.functions.table import Function, Kernel, always, constant, text
-from hub.mapping.values import Codes, fail, merge, valid
+from hub.mapping.values import Codes, blank, fail, merge, valid
 
 
 def _bind(literals: Sequence[Any], codes: CodeLists) -> Kernel:
@@ -26,8 +26,11 @@ def _bind(literals: Sequence[Any], codes: CodeLists) -> Kernel:
         unclear = np.asarray(pc.is_in(column, ambiguous)) & there if len(ambiguous) else np.zeros(len(column), np.bool_)
         unknown = there & ~valid(place)
         warnings = _warnings(column, retired)
-        result = pc.if_else(pa.array(unclear), pa.scalar(None, pa.string()), targets.take(place))
-        return result, merge(fail(unclear, "AMBIGUOUS_NAME"), fail(unknown, "UNKNOWN_CODE")), warnings
+        return (
+            blank(targets.take(place), unclear),
+            merge(fail(unclear, "AMBIGUOUS_NAME"), fail(unknown, "UNKNOWN_CODE")),
+            warnings,
+        )
 
     return kernel
 

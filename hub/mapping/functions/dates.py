@@ -12,12 +12,14 @@ import pyarrow as pa
 
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, text
-from hub.mapping.values import Codes, Mask, blank, fail, merge, valid
+from hub.mapping.values import CODE, Codes, Mask, blank, fail, merge, valid
 from hub.mapping.zones import Zone
 
 Ints = npt.NDArray[np.int64]
 WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "f": 6}
 _MONTH_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+DAY = 86_400_000_000  # µs
+FIRST, PAST = -719_162 * DAY, 2_932_897 * DAY  # the years 1 to 9999 in UTC: what readers' calendars hold
 MILLIS, MICROS = pa.timestamp("ms", "UTC"), pa.timestamp("us", "UTC")
 
 
@@ -57,15 +59,16 @@ def parse_format(pattern: str, needed: str) -> Format:
     return Format(place, tuple(parts), tuple(fixed))
 
 
-def _matrix(column: pa.Array, width: int) -> tuple[Ints, npt.NDArray[np.uint8]]:
-    """Rows whose value is that long, and their bytes."""
+def _matrix(column: pa.Array, width: int, wanted: Mask) -> tuple[Ints, npt.NDArray[np.uint8]]:
+    """Wanted rows whose value is that long, and their bytes."""
     _valid, offset_buffer, data_buffer = column.buffers()
     offsets = np.frombuffer(offset_buffer, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
-    lengths = np.diff(offsets)
-    rows = np.flatnonzero(lengths == width)
-    if len(rows) == len(column) and len(rows):
-        return rows, data[offsets[0] : offsets[-1]].reshape(-1, width)
+    fits = np.diff(offsets) == width
+    rows = np.flatnonzero(fits & wanted)
+    if fits.all():
+        matrix = data[offsets[0] : offsets[-1]].reshape(-1, width)
+        return rows, matrix if len(rows) == len(matrix) else matrix[rows]
     return rows, data[offsets[rows][:, None] + np.arange(width)]
 
 
@@ -103,17 +106,17 @@ def _bind_date(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
 
     def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
         column = columns[0]
-        days, found = np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
+        there = valid(column)
+        days, wanted = np.zeros(len(column), np.int32), there.copy()
         for form in formats:
-            rows, matrix = _matrix(column, form.width)
+            rows, matrix = _matrix(column, form.width, wanted)
+            if not len(rows):
+                continue
             numbers, good = _read(form, matrix)
             value, exists = _days(numbers["Y"], numbers["m"], numbers["d"])
-            rows = rows[take := good & exists & ~found[rows]] if len(rows) else rows
-            days[rows] = value[take] if len(value) else value
-            found[rows] = True
-        there = valid(column)
-        dates = pa.array(days.astype(np.int32), mask=~(found & there)).cast(pa.date32())
-        return dates, fail(there & ~found, "BAD_DATE"), {}
+            good &= exists
+            days[rows[good]], wanted[rows[good]] = value[good], False
+        return pa.array(days, mask=~there | wanted).cast(pa.date32()), fail(wanted, "BAD_DATE"), {}
 
     return kernel
 
@@ -131,24 +134,24 @@ def _bind_timestamp(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
 
     def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
         column = columns[0]
-        micros, found = np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
+        there = valid(column)
+        micros, wanted = np.zeros(len(column), np.int64), there.copy()
         failed: Codes | None = None
         for form in formats:
-            rows, matrix = _matrix(column, form.width)
+            rows, matrix = _matrix(column, form.width, wanted)
             if not len(rows):
                 continue
             value, good = _instant(form, matrix)
-            good &= ~found[rows]
             value, rows = value[good], rows[good]
             if zone is not None and not form.has_zulu:
                 value, codes = zone.to_utc(value)
                 spread = np.zeros(len(column), np.int16)
                 spread[rows] = codes
                 failed = merge(failed, spread if codes.any() else None)
-            micros[rows], found[rows] = value, True
-        there = valid(column)
-        failed = merge(failed, fail(there & ~found, "BAD_TIMESTAMP"))
-        made = pa.array(micros, pa.int64(), mask=~(found & there))
+            held = (value >= FIRST) & (value < PAST)
+            micros[rows[held]], wanted[rows[held]] = value[held], False
+        failed = merge(failed, fail(wanted, "BAD_TIMESTAMP"))
+        made = pa.array(micros, pa.int64(), mask=~there | wanted)
         made = made.cast(pa.timestamp("us")).cast(pa.timestamp(kind.unit), safe=False)
         made = made.cast(pa.int64()).cast(kind)
         return (made if failed is None else blank(made, failed != 0)), failed, {}
@@ -220,7 +223,9 @@ def _midnight(zone: Zone) -> Kernel:
         days = columns[0].cast(pa.date32())
         there = valid(days)
         number = np.asarray(days.cast(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-        micros, codes = zone.to_utc(number * 86_400_000_000)
+        # A day far outside the calendar would wrap as µs; the zone moves an instant by a day at most.
+        micros, codes = zone.to_utc(np.clip(number, FIRST // DAY - 2, PAST // DAY + 2) * DAY)
+        codes[(micros < FIRST) | (micros >= PAST)] = CODE["OUT_OF_RANGE"]
         codes = np.where(there, codes, 0).astype(np.int16)
         made = pa.array(micros // 1000, pa.int64(), mask=~there | (codes != 0)).cast(MILLIS)
         return made, codes if codes.any() else None, {}

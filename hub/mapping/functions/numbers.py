@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub.mapping.codelists import CodeLists
-from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, simple, text
+from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, text
+from hub.mapping.total import widen
 from hub.mapping.values import Codes, Mask, as_mask, blank, fail, merge, valid
 
 FORMATS = {
@@ -56,16 +57,19 @@ def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Codes | None]:
     try:
         return column.cast(kind), None
     except pa.ArrowInvalid:
-        fits = np.array([_fits(v, kind) for v in column.to_pylist()], np.bool_)
-        return blank(column, ~fits).cast(kind), fail(~fits, "OUT_OF_RANGE")
+        large = valid(column) & ~_fits(column, kind.bit_width)
+        return blank(column, large).cast(kind), fail(large, "OUT_OF_RANGE")
 
 
-def _fits(value: str | None, kind: pa.DataType) -> bool:
-    if value is None:
-        return True
-    bits = 31 if kind == pa.int32() else 63
-    limit: int = 2**bits
-    return -limit <= int(value) < limit
+def _fits(column: pa.Array, bits: int) -> Mask:
+    """Read off the digits, since a cell may hold thousands of them. Arrow's text → number allows leading zeros."""
+    limit = str(2 ** (bits - 1))
+    minus = as_mask(pc.starts_with(column, "-"))
+    digits = pc.utf8_ltrim(column, "-0")
+    size = np.asarray(pc.fill_null(pc.binary_length(digits), 0).to_numpy(zero_copy_only=False))
+    under, same = as_mask(pc.less(digits, limit)), as_mask(pc.equal(digits, limit))
+    fits: Mask = (size < len(limit)) | ((size == len(limit)) & (under | (same & minus)))
+    return fits
 
 
 def _whole(kind: pa.DataType) -> Any:
@@ -119,9 +123,8 @@ def _to_decimal(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
         column = pc.utf8_rtrim(column, ".")
         rounds = _rounds(column, scale)
         column = blank(column, rounds)
-        large = valid(column) & ~as_mask(
-            pc.match_substring_regex(column, rf"^-?0*[0-9]{{1,{max(precision - scale, 1)}}}(\.[0-9]*)?$")
-        )
+        whole = rf"^-?0*[0-9]{{0,{precision - scale}}}(\.[0-9]*)?$"
+        large = valid(column) & ~as_mask(pc.match_substring_regex(column, whole))
         codes = merge(bad, merge(fail(rounds, "WOULD_ROUND"), fail(large, "OUT_OF_RANGE")))
         return blank(column, large).cast(pa.decimal128(precision, scale)), codes, {}
 
@@ -131,6 +134,11 @@ def _to_decimal(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
 def _rounds(column: pa.Array, scale: int) -> Mask:
     """More digits after the point than the scale keeps."""
     return as_mask(pc.match_substring_regex(column, rf"\.[0-9]{{{scale + 1},}}$"))
+
+
+def _abs(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
+    column, failed = widen(columns[0], pa.float64())
+    return pc.abs(column), failed, {}
 
 
 NUMBER_FORMAT = constant("format", optional=True)
@@ -177,7 +185,7 @@ FUNCTIONS = (
         doc="Without its sign.",
         parameters=(Parameter(name="value", type="number"),),
         result=always(pa.float64()),
-        bind=simple(lambda c: pc.abs(c.cast(pa.float64()))),
+        bind=lambda _literals, _codes: _abs,
         examples=(("abs(-2.5)", 2.5),),
     ),
 )

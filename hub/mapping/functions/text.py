@@ -12,29 +12,50 @@ import pyarrow.compute as pc
 
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, simple, text
+from hub.mapping.values import as_mask
 
 TEXT, INT, BOOL = pa.string(), pa.int32(), pa.bool_()
+EMPTY, ZERO = pa.scalar("", TEXT), pa.scalar(0, INT)  # typed, for Arrow looks for dateutil to learn a type
+MAX_PLACE = 2**31 - 1
 WIDE = {c: c - 0xFEE0 for c in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 
 
-def _substr(column: pa.Array, start: int, length: int | None = None) -> pa.Array:
-    first = max(start - 1, 0)
-    return pc.utf8_slice_codeunits(column, first, None if length is None else first + max(length, 0))
+def _substr(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    start, *rest = literals
+    length = rest[0] if rest else None
+    if not (isinstance(start, int) and 1 <= start <= MAX_PLACE):
+        raise ValueError("the first character is 1")
+    if length is not None and not (isinstance(length, int) and 0 <= length <= MAX_PLACE):
+        raise ValueError("a length is a whole number from 0 on")
+    end = None if length is None else start - 1 + length
+    return lambda columns: (pc.utf8_slice_codeunits(columns[0], start - 1, end), None, {})
+
+
+def _replace(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    old, new = (str(x) for x in literals)
+    if not old:
+        raise ValueError("the text to replace is empty")  # Arrow would look for it for ever
+    return lambda columns: (pc.replace_substring(columns[0], old, new), None, {})
+
+
+def _split_at(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    separator = str(literals[0])
+    if not separator:
+        raise ValueError("the separator is empty")
+    return lambda columns: (_split(columns[0], separator), None, {})
 
 
 def _split(column: pa.Array, separator: str) -> pa.Array:
     """Parts between separators; the empty text has none."""
     parts = pc.split_pattern(column, separator)
-    empty = pc.fill_null(pc.equal(column, ""), False)
-    if not pc.any(empty).as_py():
+    empty = as_mask(pc.equal(column, EMPTY))
+    if not empty.any():
         return parts
-    counts = pc.if_else(empty, 0, pc.fill_null(pc.list_value_length(parts), 0)).to_numpy(zero_copy_only=False)
-    keep = np.repeat(~np.asarray(empty), np.asarray(pc.fill_null(pc.list_value_length(parts), 0)))
+    lengths = np.asarray(pc.fill_null(parts.value_lengths(), ZERO).to_numpy(zero_copy_only=False))
     offsets = np.zeros(len(column) + 1, np.int32)
-    np.cumsum(counts, out=offsets[1:])
-    values = parts.flatten().filter(pa.array(keep))
-    made = pa.ListArray.from_arrays(pa.array(offsets), values)
-    return pc.if_else(column.is_valid(), made, pa.scalar(None, made.type)) if column.null_count else made
+    np.cumsum(np.where(empty, 0, lengths), out=offsets[1:])
+    values = parts.flatten().filter(pa.array(np.repeat(~empty, lengths)))
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=column.is_null() if column.null_count else None)
 
 
 def _normalise(column: pa.Array) -> pa.Array:
@@ -68,7 +89,7 @@ def _replace_pattern(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
 
 
 def _concat(*columns: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(*columns, "", null_handling="emit_null")
+    return pc.binary_join_element_wise(*columns, EMPTY, null_handling="emit_null")
 
 
 FUNCTIONS = (
@@ -109,7 +130,7 @@ FUNCTIONS = (
         doc="Every occurrence of a text replaced by another.",
         parameters=(text(), constant("old"), constant("new")),
         result=always(TEXT),
-        bind=simple(lambda c, old, new: pc.replace_substring(c, old, new)),
+        bind=_replace,
         examples=(("replace('a-b-c', '-', '/')", "a/b/c"),),
     ),
     Function(
@@ -125,7 +146,7 @@ FUNCTIONS = (
         doc="Characters from a place on (1 is the first), at most so many.",
         parameters=(text(), constant("start", "number"), constant("length", "number", optional=True)),
         result=always(TEXT),
-        bind=simple(_substr),
+        bind=_substr,
         examples=(("substr('Torino', 2, 3)", "ori"), ("substr('Torino', 4)", "ino")),
     ),
     Function(
@@ -149,7 +170,7 @@ FUNCTIONS = (
         doc="A list of the parts between separators; the empty text gives an empty list.",
         parameters=(text(), constant("separator")),
         result=always(pa.list_(TEXT)),
-        bind=simple(_split),
+        bind=_split_at,
         examples=(("split('a|b', '|')", ["a", "b"]), ("split('', '|')", [])),
     ),
     Function(
