@@ -1,99 +1,118 @@
-"""README, README.zh and the tutorial are run, block by block, as CONTRIBUTING.md says."""
+"""README, README.zh and the tutorial are followed block by block; and the reader that follows them is tested itself."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.ports import free_port
+from tests.support.pages import PageBroken, Reader, matches, steps
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(r"(<!-- not run:[^>]*-->\n)?```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)```", re.DOTALL)
-STARTS_S = 30.0
-
-
-def steps(text: str) -> Iterator[tuple[str, str, str]]:
-    """(kind, title, body) of each block that is run or written."""
-    for skipped, kind, title, body in FENCE.findall(text):
-        if title:
-            yield "file", title, body
-        elif kind == "console" and not skipped:
-            for part in re.split(r"(?m)^\$ ", body)[1:]:
-                command, _, output = part.partition("\n")
-                yield "command", command, output
-
-
-def matches(expected: str, printed: str) -> bool:
-    """`…` stands for anything; other lines must be there in order."""
-    pattern = re.escape(expected.strip()).replace("…", ".*?")
-    return re.search(pattern, printed, re.DOTALL) is not None
-
-
-class Shell:
-    """A directory, and where commands stand in it."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = self.cwd = base
-        shim = base / "bin" / "datong"
-        shim.parent.mkdir()
-        shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m hub.cli.main "$@"\n')
-        shim.chmod(0o755)
-        self.env = {
-            **os.environ,
-            "PATH": f"{shim.parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "DATONG_HTTP__PORT": str(free_port()),
-        }
-        self.servers: list[subprocess.Popen[bytes]] = []
-
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        command = command.replace("python3 dev.py demo", "datong demo")
-        script = f"{command}\ncode=$?\npwd > {self.base}/cwd\nexit $code"
-        done = subprocess.run(
-            ["bash", "-c", script], cwd=self.cwd, env=self.env, capture_output=True, text=True, timeout=120, check=False
-        )
-        self.cwd = Path((self.base / "cwd").read_text().strip())
-        return done
-
-    def serve(self, command: str) -> None:
-        words = command.removesuffix("&").split()
-        self.servers.append(subprocess.Popen(words, cwd=self.cwd, env=self.env))
-        deadline = time.monotonic() + STARTS_S
-        while not (self.cwd / "var/hub.json").exists():
-            assert time.monotonic() < deadline, "the hub does not start"
-            time.sleep(0.05)
-
-    def close(self) -> None:
-        for server in self.servers:
-            server.terminate()
-            assert server.wait(30) == 0
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    made = Reader(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh.md", "docs/tutorial.md"])
-def test_a_page_runs(page: str, shell: Shell) -> None:
-    for kind, title, body in steps((ROOT / page).read_text(encoding="utf-8")):
-        if kind == "file":
-            path = shell.base / title
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(body, encoding="utf-8")
-        elif title.endswith("&"):
-            shell.serve(title)
-        else:
-            done = shell.run(title)
-            assert done.returncode == 0, (title, done.stdout, done.stderr)
-            if body.strip():
-                assert matches(body, done.stdout), (title, body, done.stdout)
+def test_a_page_runs(page: str, reader: Reader) -> None:
+    reader.follow((ROOT / page).read_text(encoding="utf-8"))
+
+
+SAMPLE = """\
+# A page
+
+```python title="work/server.py"
+import os, signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+with socket.create_server(("127.0.0.1", int(os.environ["DATONG_HTTP__PORT"]))) as server:
+    while True:
+        connection, _ = server.accept()
+        connection.sendall(b"hello")
+        connection.close()
+```
+
+```console
+$ cd work
+$ echo one; \\
+  echo two
+one
+two
+$ python3 server.py &
+$ echo http://localhost:8080/x
+http://localhost:8080/x
+```
+
+```python run
+import socket
+
+with socket.create_connection("127.0.0.1:8080".split(":")) as connection:
+    assert connection.recv(5) == b"hello"
+```
+
+<!-- not run: it would end the test -->
+```console
+$ exit 1
+```
+
+````markdown
+```console
+$ exit 1
+```
+````
+
+```python
+not_run()
+```
+"""
+
+
+def test_a_sample_page_is_read_as_steps() -> None:
+    assert [(step.kind, step.line) for step in steps(SAMPLE)] == [
+        ("file", 4), ("command", 14), ("command", 15), ("server", 19), ("command", 20), ("python", 25),
+    ]  # fmt: skip
+
+
+def test_a_sample_page_runs(reader: Reader) -> None:
+    reader.follow(SAMPLE)
+    assert reader.cwd == reader.base / "work"
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("```console\n$ false\n```", "line 2: false\nended with 1"),
+        ("```console\n$ echo valid\ninvalid\n```", "line 2: echo valid\nprinted"),
+        ("```console\n$ echo invalid\nvalid\n```", "printed"),
+        ("text\n\n```python run\nraise SystemExit(3)\n```", "line 4.*ended with 3"),
+        ("```console\noutput alone\n```", "begins with a command"),
+        ("<!-- not run -->\n```console\n$ true\n```", "say why"),
+        ("```console\n$ false &\n```", "does not serve"),
+    ],
+)
+def test_what_is_wrong_is_found(page: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(PageBroken, match=f"(?s){message}"):
+        Reader(tmp_path).follow(page)
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "same"),
+    [
+        ("a\nb", "a\nb\n", True),
+        ("a\n…", "a\nb\nc\n", True),
+        ("…b…", "a\nb\nc\n", True),
+        ("a", "a\nb\n", False),
+        ("valid: 2", "invalid: 2", False),
+        ("a.c", "abc", False),
+        ("a  ", "a", True),
+    ],
+)
+def test_the_whole_output_must_match(expected: str, printed: str, same: bool) -> None:
+    assert matches(expected, printed) is same
