@@ -22,7 +22,7 @@ ROWS = [(a, b, s) for a in (None, -3, 0, 2) for b in (None, 0, 2) for s in (None
 SCHEMA = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("s", pa.string())])
 BATCH = pa.record_batch([pa.array(list(column)) for column in zip(*ROWS, strict=True)], schema=SCHEMA)
 
-NUMBERS = st.deferred(
+NUMBERS: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(["a", "b", "0", "2", "-3", "NULL"]),
         st.builds("({} {} {})".format, NUMBERS, st.sampled_from(["+", "-", "*"]), NUMBERS),
@@ -32,7 +32,7 @@ NUMBERS = st.deferred(
         st.builds("CASE {} WHEN {} THEN {} END".format, NUMBERS, NUMBERS, NUMBERS),
     )
 )
-CONDITIONS = st.deferred(
+CONDITIONS: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.builds("{} {} {}".format, NUMBERS, st.sampled_from(["=", "<>", "!=", "<", "<=", ">", ">="]), NUMBERS),
         st.builds("({} {} {})".format, CONDITIONS, st.sampled_from(["AND", "OR"]), CONDITIONS),
