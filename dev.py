@@ -134,7 +134,7 @@ def lock(options: Sequence[str]) -> int:
             shutil.copy(LOCK, made)  # what is pinned stays pinned, unless --upgrade is given
         say("resolving")
         # fmt: off
-        must([str(python_of(folder / "uv")), "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes",
+        must([str(python_of(folder / "uv")), "-P", "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes",
               "--no-emit-index-url", "--no-annotate", "--python-version", f"{OLDEST[0]}.{OLDEST[1]}",
               "--custom-compile-command", "python3 dev.py lock", *options,
               str(folder / "requirements.in"), "-o", str(made)], "uv could not resolve", env=index_of_pip())
@@ -203,7 +203,7 @@ def make_venv(folder: Path) -> None:
     base = sys.executable
     if Path(sys.prefix).resolve() == folder.resolve():  # called by the very Python that goes away
         base = getattr(sys, "_base_executable", base)
-    make = [base, "-m", "venv", "--clear"]
+    make = [base, "-I", "-m", "venv", "--clear"]
     if quiet([*make, str(folder)]) is None:
         return
     must([*make, "--without-pip", str(folder)], f"cannot make a virtual environment in {folder}")
@@ -213,7 +213,7 @@ def make_venv(folder: Path) -> None:
 def pip_of(venv: Path) -> list[str]:
     """A pip that installs into `venv`: its own, or the one of the Python that runs this."""
     own = [str(python_of(venv)), "-I", "-m", "pip"]
-    lent = [sys.executable, "-m", "pip", "--python", str(python_of(venv))]
+    lent = [sys.executable, "-P", "-m", "pip", "--python", str(python_of(venv))]
     for pip in (own, lent):
         if quiet([*pip, "--version"]) is None:
             return pip
@@ -288,7 +288,7 @@ def index_of_pip() -> dict[str, str]:
     """uv reads none of pip's settings: hand over the index and the certificates that pip uses. Nothing of it is written."""
     names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
     listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
     found = {}
     for line in listed.stdout.splitlines():

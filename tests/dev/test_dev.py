@@ -86,8 +86,12 @@ def test_a_package_without_its_hash_is_refused_with_what_pip_says(project: Path)
 
 
 def test_the_callers_directory_shadows_nothing(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
-    assert json.loads(dev(project, "datong", "x", cwd=tmp_path).stdout)["arguments"] == ["x"]
+    for name in ("json", "os", "venv", "pip", "logging", "tempfile"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")
+    (project / ".venv" / "datong-installed").unlink(missing_ok=True)  # set-up is not misled either
+    done = dev(project, "datong", "x", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["arguments"] == ["x"]
     command = [str(project / ".venv" / "bin" / "datong"), "y"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["arguments"] == ["y"], done.stderr
