@@ -280,7 +280,8 @@ def link_project() -> None:
     (site,) = VENV.glob("lib/python*/site-packages")
     (site / "datong.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     script = VENV / "bin/datong"
-    script.write_text(f'#!/bin/sh\nexec "{python_of(VENV)}" -P -m hub.cli.main "$@"\n', encoding="utf-8")
+    start = f'PYTHONPATH="{ROOT}" exec "{python_of(VENV)}" -P -m hub.cli.main "$@"'
+    script.write_text(f"#!/bin/sh\n{start}\n", encoding="utf-8")
     script.chmod(0o755)
 
 

@@ -93,7 +93,8 @@ def test_the_callers_directory_shadows_nothing(project: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["arguments"] == ["x"]
     command = [str(project / ".venv" / "bin" / "datong"), "y"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    elsewhere = {**os.environ, "PYTHONPATH": str(ROOT)}  # another checkout on the caller's path
+    done = subprocess.run(command, cwd=tmp_path, env=elsewhere, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["arguments"] == ["y"], done.stderr
 
 
