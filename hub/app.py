@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from connectors import KINDS
 from hub import __version__, logs
-from hub.api.guard import Caller
 from hub.builder import ConnectorBuilder, open_source, schedule_of
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
@@ -30,7 +29,7 @@ from hub.pipeline.supervisor import Supervisor, SupervisorOptions
 from hub.registry import Registry
 from hub.settings import Loaded, Settings
 from hub.store import Store
-from hub.tokens import TokenDesk
+from hub.tokens import Caller, TokenDesk
 from hub.views import Views
 
 STATE_OF_VERB: Mapping[str, Any] = {"pause": "PAUSED", "resume": "RUNNING", "stop": "STOPPED"}

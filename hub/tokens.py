@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hub.catalogue.load import Catalogue
 from hub.errors import NotFound
 from hub.store.tokens import Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who a valid token belongs to."""
+
+    role: str  # "operator" or "agency"
+    agency: str  # empty for an operator
+    token_id: str
 
 
 class TokenDesk:

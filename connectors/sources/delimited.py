@@ -66,8 +66,9 @@ class Delimited:
 
     @property
     def kept(self) -> list[int]:
-        """Places of the columns that are wanted."""
-        return [i for i, n in enumerate(self.names) if self._wanted is None or n in self._wanted]
+        """Places of the columns that are wanted; all, when one of those is absent, so that a refusal can name them."""
+        wanted = self._wanted if self._wanted is not None and self._wanted <= set(self.names) else None
+        return [i for i, n in enumerate(self.names) if wanted is None or n in wanted]
 
     def read(self, parts: Iterator[bytes]) -> Iterator[Rows]:
         """All rows of the stream, in order."""

@@ -6,8 +6,9 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from hub.api.guard import Caller, bearer, require_agency, require_operator
+from hub.api.guard import bearer, require_agency, require_operator
 from hub.app import Hub
+from hub.tokens import Caller
 
 
 def hub_of(request: Request) -> Hub:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api.problems import problem
 from hub.errors import NotAuthenticated, NotGranted
+from hub.tokens import Caller
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -70,15 +70,6 @@ def _hostname(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Who a valid token belongs to."""
-
-    role: str  # "operator" or "agency"
-    agency: str  # empty for an operator
-    token_id: str
 
 
 def bearer(request: Request) -> str:

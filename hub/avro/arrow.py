@@ -28,6 +28,22 @@ LOGICAL = {
     "local-timestamp-micros": pa.timestamp("us"),
     "uuid": pa.string(),
 }
+_DAY_MS = 86_400_000
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31, in days since 1970
+_FIRST_MS, _LAST_MS = _FIRST_DAY * _DAY_MS, (_LAST_DAY + 1) * _DAY_MS - 1
+_MILLIS = (_FIRST_MS, _LAST_MS)
+_MICROS = (_FIRST_MS * 1000, _LAST_MS * 1000 + 999)
+# The integers each logical type may hold: times of one day, and days that ISO 8601 writes with four digits. Avro names
+# no bound for dates; one outside would fail in every reader's calendar, so it is refused where it enters (R29, R30).
+BOUNDS = {
+    "date": (_FIRST_DAY, _LAST_DAY),
+    "time-millis": (0, _DAY_MS - 1),
+    "time-micros": (0, _DAY_MS * 1000 - 1),
+    "timestamp-millis": _MILLIS,
+    "timestamp-micros": _MICROS,
+    "local-timestamp-millis": _MILLIS,
+    "local-timestamp-micros": _MICROS,
+}
 
 
 def arrow_type(of: Type) -> pa.DataType:

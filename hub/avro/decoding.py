@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hub.avro.arrow import arrow_field, arrow_schema, arrow_type
+from hub.avro.arrow import BOUNDS, arrow_field, arrow_schema, arrow_type
 from hub.avro.schema import zero_width
 from hub.avro.types import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
 from hub.errors import MalformedAvro
@@ -179,6 +179,10 @@ class Reader:
             number, after = self.varint(at, path)
             if of.name == "int":
                 self.check((number >= -(2**31)) & (number < 2**31), at, path, "an int has more than 32 bits")
+            if of.logical in BOUNDS:
+                low, high = BOUNDS[of.logical]
+                self.check((number >= low) & (number <= high), at, path, f"a {of.logical} is out of range")
+            if of.name == "int":
                 number = number.astype(np.int32)
             return _numbers(number, target), after
         if of.name in ("string", "bytes"):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub.avro import varint
-from hub.avro.arrow import arrow_type
+from hub.avro.arrow import BOUNDS, arrow_type
 from hub.avro.types import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
 
 Mask = npt.NDArray[np.bool_]
@@ -100,8 +100,15 @@ class _Checker:
             self.fail(_np(pc.and_(column.is_valid(), pc.invert(known))), owner, path, "UNKNOWN_SYMBOL")
             return column
         if column.type == target:
-            return self._utf8(column, path, owner) if pa.types.is_string(target) else column
-        return self._cast(column, target, path, owner)
+            if pa.types.is_string(target):
+                return self._utf8(column, path, owner)
+        else:
+            column = self._cast(column, target, path, owner)
+        if isinstance(of, Primitive) and of.logical in BOUNDS:
+            low, high = BOUNDS[of.logical]
+            number = _integers(column)
+            self.fail((number < low) | (number > high), owner, path, "OUT_OF_RANGE")
+        return column
 
     def _utf8(self, column: pa.Array, path: str, owner: npt.NDArray[np.int64] | None) -> pa.Array:
         """Arrow does not check UTF-8 when a column is made from buffers; a schema string must be valid (R30)."""

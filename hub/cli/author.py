@@ -68,7 +68,7 @@ def validate(
     for mistake in mistakes:
         out.line(str(mistake), style="red")
     if mistakes:
-        out.line(f"{len(mistakes)} mistakes")
+        out.line("1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes")
         return 3
     counts = f"{len(catalogue.connectors)} connectors, {len(catalogue.topics)} topics, {len(catalogue.grants)} grants"
     out.line(f"valid: {counts}", style="green")

@@ -90,6 +90,7 @@ b-004,Station Kiosk,South,none,04/11/2018
 GITIGNORE = """\
 var/
 secrets.d/
+*.token
 """
 
 FILES = {

@@ -27,6 +27,8 @@ EXPLANATIONS = {
     "UNKNOWN_CODE": "the code is not in the code list",
     "AMBIGUOUS_NAME": "several entries of the code list have this name",
     "BAD_DATE": "not a date in any of the formats given",
+    "BAD_NUMBER": "not a number in the format given ('1,234.5' unless another is named)",
+    "WOULD_ROUND": "the number has more digits after the point than the target keeps",
     "UNKNOWN_SYMBOL": "the value is not a symbol of the target's enum",
     "OUT_OF_RANGE": "the number does not fit the target type",
 }

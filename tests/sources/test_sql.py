@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,13 +20,14 @@ PASSWORD = "canary-pw-77"
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> sqlite3.Connection:
+def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(tmp_path / "x.db")
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER, updated_at DATE)")
     rows = [(i, f"n{i}", i, f"2024-01-{i // 4 + 1:02d}") for i in range(40)]
     connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows)
     connection.commit()
-    return connection
+    yield connection
+    connection.close()
 
 
 def read(root: Path, after: SourceCheckpoint | None = None, *, mode: Mode = "upsert", **spec: Any) -> list[Batch]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,7 @@ class Bench:
         self.data.mkdir(exist_ok=True)
         self.clock = ticking()
         self.log = SqliteLog.at(directory / "log.db", clock=self.clock)
+        weakref.finalize(self, self.log.close)
         self.epoch = 0
 
     def write(self, text: str, name: str = "a.csv") -> None:

@@ -178,7 +178,10 @@ FUNCTIONS = (
         result=lambda literals: pa.decimal128(*_precision(literals)),
         bind=_to_decimal,
         reasons=("BAD_NUMBER", "WOULD_ROUND", "OUT_OF_RANGE"),
-        examples=(("CAST(to_decimal('104617.73', 12, 2) AS TEXT)", "104617.73"),),
+        examples=(
+            ("CAST(to_decimal('104617.73', 12, 2) AS TEXT)", "104617.73"),
+            ("CAST(to_decimal('1.240,5', 10, 2, '1.234,5') AS TEXT)", "1240.50"),
+        ),
     ),
     Function(
         name="abs",
