@@ -237,6 +237,10 @@ class Records:
         spans = zip(self.header_starts.tolist(), self.ends.tolist(), strict=True)
         return [_read_headers(self.section, start, end) for start, end in spans]
 
+    def headers(self) -> list[dict[str, bytes | None]]:
+        """All headers of each record; the first of several with one name counts."""
+        return self._headers
+
     def header(self, name: str) -> pa.BinaryArray:
         """The value of one header per record, null where there is none. The first of several counts."""
         return pa.array([h.get(name) for h in self._headers], pa.binary())
@@ -267,6 +271,19 @@ def decode(section: bytes, base_offset: int) -> Records:
         header_starts=table[:, 5],
         ends=table[:, 6],
     )
+
+
+def first_headers(section: bytes) -> dict[str, bytes | None]:
+    """Headers of the first record alone: constants of a block stand in every record. Raises MalformedBlock."""
+    length, at = _read(section, 0, len(section))
+    end = at + length
+    if length < 0 or end > len(section):
+        raise MalformedBlock("record 0 ends outside its block")
+    _delta, at = _read(section, at + 1, end)
+    _offset, at = _read(section, at, end)
+    for _ in range(2):
+        at = _read_bytes(section, at, end)[2]
+    return _read_headers(section, at, end)
 
 
 def _read(data: bytes, at: int, end: int) -> tuple[int, int]:

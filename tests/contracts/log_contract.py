@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -42,106 +43,159 @@ def contents(log: Log, topic: str = TOPIC, partition: int = 0) -> list[tuple[int
     return found
 
 
-def at(position: int) -> Checkpoint:
+def at(position: int, topic: str = TOPIC) -> Checkpoint:
     return Checkpoint(
-        source=SourceCheckpoint(value={"at": position}), batch=position, sequences={f"{TOPIC}/0": position}
+        source=SourceCheckpoint(value={"at": position}), batch=position, sequences={f"{topic}/0": position}
     )
 
 
 class LogContract:
-    """Give a fixture `log: Log`, empty but for internal topics."""
+    """Give a fixture `log: Log`. It may hold topics of other tests: each test has a topic and a task of its own."""
 
-    def test_G6_checkpoint_and_data_are_one(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC, partitions=2))
-        writer = log.open("task", 1)
+    @pytest.fixture
+    def topic(self) -> str:
+        return f"city.test.thing-{uuid.uuid4().hex[:8]}.v1"
+
+    @pytest.fixture
+    def task(self) -> str:
+        return f"task-{uuid.uuid4().hex[:8]}"
+
+    def test_G6_checkpoint_and_data_are_one(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic, partitions=2))
+        writer = log.open(task, 1)
         assert writer.checkpoint() is None
-        made = writer.append([*make_blocks(["a"], ["1"]), *make_blocks(["b"], ["2"], partition=1)], at(1))
+        one = make_blocks(["a"], ["1"], topic=topic)
+        made = writer.append([*one, *make_blocks(["b"], ["2"], topic=topic, partition=1)], at(1))
         assert list(made.offsets) == [0, 0]
-        assert log.open("task", 1).checkpoint() == at(1)
-        writer.append([], at(2))
-        assert writer.checkpoint() == at(2)
+        again = log.open(task, 1)
+        assert again.checkpoint() == at(1)
+        again.append([], at(2))
+        assert again.checkpoint() == at(2)
+        assert log.open(task, 1).checkpoint() == at(2)
 
-    def test_R2_internal_topics_take_part_in_the_append(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC))
-        writer = log.open("task", 1)
-        writer.append([*make_blocks(["a"], ["1"]), *make_blocks(["q"], ["why"], topic=QUARANTINE)], at(1))
-        assert len(contents(log, QUARANTINE)) == 1
+    def test_R2_internal_topics_take_part_in_the_append(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic))
+        before = len(contents(log, QUARANTINE))
+        writer = log.open(task, 1)
+        one = make_blocks(["a"], ["1"], topic=topic)
+        writer.append([*one, *make_blocks(["q"], ["why"], topic=QUARANTINE)], at(1))
+        assert len(contents(log, QUARANTINE)) == before + 1
 
-    def test_R1_an_append_that_raises_leaves_nothing(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC))
-        writer = log.open("task", 1)
-        with pytest.raises(NotFound):
-            writer.append([*make_blocks(["a"], ["1"]), *make_blocks(["b"], ["2"], topic="city.no.such.v1")], at(1))
-        assert contents(log) == []
+    def test_R1_an_append_that_raises_leaves_nothing(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic))
+        writer = log.open(task, 1)
+        one = make_blocks(["a"], ["1"], topic=topic)
+        for lost in (
+            make_blocks(["b"], ["2"], topic="city.no.such.v1"),
+            make_blocks(["b"], ["2"], topic=topic, partition=7),
+        ):
+            with pytest.raises(NotFound):
+                writer.append([*one, *lost], at(1))
+        assert contents(log, topic) == []
         assert writer.checkpoint() is None
+        writer.append(one, at(1))
+        assert [v for _, v in contents(log, topic)] == [b"1"]
 
-    def test_R4_an_older_epoch_is_fenced_everywhere(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC))
-        old = log.open("task", 1)
-        new = log.open("task", 2)
+    def test_R4_an_older_epoch_is_fenced_everywhere(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic))
+        old = log.open(task, 1)
+        log.open(task, 2)
         with pytest.raises(Fenced):
-            old.append(make_blocks(["a"], ["1"]), at(1))
+            old.append(make_blocks(["a"], ["1"], topic=topic), at(1))
         with pytest.raises(Fenced):
-            log.open("task", 1)
-        log.open("task", 2)
-        new.append(make_blocks(["a"], ["2"]), at(1))
-        assert [v for _, v in contents(log)] == [b"2"]
+            log.open(task, 1)
+        new = log.open(task, 2)
+        new.append(make_blocks(["a"], ["2"], topic=topic), at(1))
+        with pytest.raises(Fenced):
+            log.open(task, 1)
+        new.append(make_blocks(["a"], ["3"], topic=topic), at(2))
+        assert [v for _, v in contents(log, topic)] == [b"2", b"3"]
 
-    def test_R3_reading_by_offset(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC))
-        writer = log.open("task", 1)
+    def test_R3_reading_by_offset(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic))
+        writer = log.open(task, 1)
+        values = [f"{part}-{i}" for part in range(3) for i in range(1500)]
         for part in range(3):
-            writer.append(make_blocks([f"k{i}" for i in range(1500)], [f"{part}-{i}" for i in range(1500)]), at(part))
-        assert log.ends(TOPIC)[0].end == 4500
-        fetch = log.read(TOPIC, 0, 1700, 1)
+            of = values[part * 1500 : (part + 1) * 1500]
+            writer.append(make_blocks([f"k{i}" for i in range(1500)], of, topic=topic), at(part))
+        end = log.ends(topic)[0].end
+        assert end >= 4500
+        fetch = log.read(topic, 0, 1700, 1)
         assert len(fetch.blocks) == 1
         assert fetch.blocks[0].base_offset <= 1700 < fetch.next_offset
-        assert [o for o, _ in contents(log)] == list(range(4500))
-        end = log.read(TOPIC, 0, 4500, 1)
-        assert (list(end.blocks), end.next_offset, end.end) == ([], 4500, 4500)
+        found = contents(log, topic)
+        assert [v for _, v in found] == [v.encode() for v in values]
+        assert len({o for o, _ in found}) == 4500
+        assert [o for o, _ in found] == sorted(o for o, _ in found)
+        last = log.read(topic, 0, end, 1)
+        assert (list(last.blocks), last.next_offset, last.end) == ([], end, end)
         with pytest.raises(OffsetOutOfRange):
-            log.read(TOPIC, 0, 4501, 1)
+            log.read(topic, 0, end + 1, 1)
+        for nowhere in (("city.no.such.v1", 0), (topic, 1)):
+            with pytest.raises(NotFound):
+                log.read(*nowhere, 0, 1)
         with pytest.raises(NotFound):
-            log.read("city.no.such.v1", 0, 0, 1)
+            log.ends("city.no.such.v1")
 
-    def test_R5_null_values_and_keys_come_back(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC))
-        log.open("task", 1).append(make_blocks(["a", "b"], ["1", None]), at(1))
-        assert [v for _, v in contents(log)] == [b"1", None]
+    def test_R5_null_values_and_keys_come_back(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic))
+        log.open(task, 1).append(make_blocks(["a", "b"], ["1", None], topic=topic), at(1))
+        assert [v for _, v in contents(log, topic)] == [b"1", None]
 
-    def test_R9_the_number_of_partitions_never_changes(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC, partitions=2))
-        log.ensure(Topic(name=TOPIC, partitions=2, retention_ms=1000))
+    def test_R7_headers_and_the_append_time_come_back(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic))
+        column = pa.array([b"x"], pa.binary())
+        headers = blocks.Headers(per_record=[("ce_id", column)], constant=[("epoch", b"1")])
+        section = blocks.encode(column, column, headers)
+        log.open(task, 1).append([Block(topic=topic, partition=0, count=1, records=section)], at(1))
+        (stored,) = log.read(topic, 0, 0, 1000).blocks
+        assert stored.records == section
+        assert blocks.first_headers(stored.records) == {"ce_id": b"x", "epoch": b"1"}
+        assert stored.timestamp_ms > 1_600_000_000_000
+
+    def test_R8_compaction_and_retention_are_settings_of_the_topic(self, log: Log, topic: str) -> None:
+        wanted = Topic(name=topic, partitions=3, compacted=True)
+        log.ensure(wanted)
+        assert log.topics()[topic] == wanted
+        other = Topic(name=f"{topic}-b", retention_ms=86_400_000, retention_bytes=1_000_000)
+        log.ensure(other)
+        assert log.topics()[other.name] == other
+
+    def test_R9_the_number_of_partitions_never_changes(self, log: Log, topic: str) -> None:
+        log.ensure(Topic(name=topic, partitions=2))
+        log.ensure(Topic(name=topic, partitions=2, retention_ms=1000))
         with pytest.raises(Conflict):
-            log.ensure(Topic(name=TOPIC, partitions=3))
-        assert log.topics()[TOPIC].retention_ms == 1000
+            log.ensure(Topic(name=topic, partitions=3))
+        assert log.topics()[topic].retention_ms == 1000
 
-    def test_wait_wakes_for_an_append(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC))
-        writer = log.open("task", 1)
-        assert not log.wait(TOPIC, {0: 0}, 0.01)
-        later = threading.Timer(0.1, lambda: writer.append(make_blocks(["a"], ["1"]), at(1)))
+    def test_wait_wakes_for_an_append(self, log: Log, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic))
+        writer = log.open(task, 1)
+        assert not log.wait(topic, {0: 0}, 0.01)
+        later = threading.Timer(0.1, lambda: writer.append(make_blocks(["a"], ["1"], topic=topic), at(1)))
         later.start()
-        assert log.wait(TOPIC, {0: 0}, 30)
+        assert log.wait(topic, {0: 0}, 30)
         later.join()
 
-    def test_tasks_append_beside_each_other_and_readers_see_whole_appends(self, log: Log) -> None:
-        log.ensure(Topic(name=TOPIC))
+    def test_tasks_append_beside_each_other_and_readers_see_whole_appends(
+        self, log: Log, topic: str, task: str
+    ) -> None:
+        log.ensure(Topic(name=topic))
         stop = threading.Event()
         torn: list[int] = []
 
         def look() -> None:
             while not stop.is_set():
-                if len(contents(log)) % 10:
+                if len(contents(log, topic)) % 10:
                     torn.append(1)
 
         def work(name: str) -> None:
             writer = log.open(name, 1)
             for i in range(20):
-                writer.append(make_blocks([f"{name}{i}-{k}" for k in range(10)], ["x"] * 10), at(i))
+                writer.append(make_blocks([f"{name}{i}-{k}" for k in range(10)], ["x"] * 10, topic=topic), at(i))
 
         reader = threading.Thread(target=look)
-        writers = [threading.Thread(target=work, args=(n,)) for n in ("one", "two")]
+        writers = [threading.Thread(target=work, args=(f"{task}-{n}",)) for n in ("one", "two")]
         for thread in (reader, *writers):
             thread.start()
         for thread in writers:
@@ -149,4 +203,4 @@ class LogContract:
         stop.set()
         reader.join()
         assert torn == []
-        assert [o for o, _ in contents(log)] == list(range(400))
+        assert len(contents(log, topic)) == 400

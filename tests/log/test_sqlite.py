@@ -39,6 +39,14 @@ class TestSqliteLog(LogContract):
     """All of the contract."""
 
 
+def test_R3_offsets_of_this_adapter_have_no_gaps(log: SqliteLog) -> None:
+    log.ensure(Topic(name=TOPIC))
+    writer = log.open("task", 1)
+    for part in range(3):
+        writer.append(make_blocks(["k"] * 1500, ["v"] * 1500), at(part))
+    assert [o for o, _ in contents(log)] == list(range(4500))
+
+
 def test_R8_compaction_keeps_the_last_of_each_key_and_offsets(log: SqliteLog, clock: Clock) -> None:
     log.ensure(Topic(name=TOPIC, compacted=True))
     writer = log.open("task", 1)

@@ -1,0 +1,1 @@
+"""What runs beside the hub: real services for tests and people, container files, alert rules."""

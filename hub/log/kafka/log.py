@@ -1,0 +1,226 @@
+"""The log port on Apache Kafka: blocks of all topics and the checkpoint in one transaction (R1-R9, G3)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from hub import failpoints
+from hub.errors import DatongError, Fenced, LogUnavailable, OutcomeUnknown
+from hub.log.kafka.checkpoints import Checkpoints, Entry
+from hub.log.kafka.connection import Connection
+from hub.log.kafka.options import KafkaOptions
+from hub.log.kafka.producer import BulkProducer, ProducerFenced
+from hub.log.kafka.reader import BulkReader
+from hub.log.kafka.tails import Repair, repair
+from hub.log.kafka.topics import Topics
+from hub.model import INTERNAL_TOPICS, STATE, Appended, Block, Checkpoint, Fetch, Range, Topic
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaLog:
+    """Implements `hub.ports.Log`. Thread-safe; each writer is for one thread.
+
+    Capabilities: `replay` is exact for a source whose positions repeat; readers may see part of an append before the
+    rest, as Kafka marks a transaction's partitions one by one."""
+
+    replay = "exact"
+    partial_visibility = True
+
+    def __init__(self, options: KafkaOptions) -> None:
+        """Raises ConfigurationInvalid or LogUnavailable, with the cause, in about five seconds."""
+        self.options = options
+        with contextlib.ExitStack() as undo:
+            self._connection = Connection(options)
+            undo.callback(self._connection.close)
+            self._topics = Topics(options, self._connection)
+            undo.callback(self._topics.close)
+            self._reader = BulkReader(self._connection)
+            self.checkpoints = Checkpoints(self._reader)
+            for name in INTERNAL_TOPICS:
+                self._topics.ensure(Topic(name=name, compacted=name == STATE))
+            self._topics.ensure_checkpoints()
+            self._undo = undo.pop_all()
+
+    def close(self) -> None:
+        """Close all connections. Writers are closed by their owners. Idempotent."""
+        self._undo.close()
+
+    def healthy(self) -> bool:
+        """Does the cluster answer?"""
+        try:
+            self._connection.refresh()
+        except DatongError:
+            return False
+        return True
+
+    def maintain(self) -> None:
+        """Kafka keeps house by itself."""
+
+    def ensure(self, topic: Topic) -> None:
+        """See `hub.ports.LogWriter.ensure`."""
+        self._topics.ensure(topic)
+
+    def open(self, task: str, epoch: int) -> KafkaWriter:
+        """See `hub.ports.LogWriter.open`."""
+        writer = KafkaWriter(self, task, epoch)
+        try:
+            writer.take_over()
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def topics(self) -> Mapping[str, Topic]:
+        """See `hub.ports.LogReader.topics`. Changes of other processes show within five seconds."""
+        return self._topics.all()
+
+    def ends(self, topic: str) -> Mapping[int, Range]:
+        """See `hub.ports.LogReader.ends`."""
+        return self._reader.ends(topic)
+
+    def read(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
+        """See `hub.ports.LogReader.read`."""
+        return self._reader.read(topic, partition, offset, max_bytes)
+
+    def wait(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> bool:
+        """See `hub.ports.LogReader.wait`."""
+        return self._reader.wait(topic, positions, timeout_s)
+
+    def require(self, topic: str, partition: int) -> None:
+        """Raises NotFound unless there is such a partition."""
+        self._reader.require(topic, partition)
+
+    def appended(self) -> None:
+        """Something was written by this process."""
+        self._reader.appended()
+
+
+class KafkaWriter:
+    """Implements `hub.ports.Writer` for one task and epoch.
+
+    Its producer is made anew after any transaction that was not clean: retried, slow, refused or without an answer."""
+
+    def __init__(self, owner: KafkaLog, task: str, epoch: int) -> None:
+        self._log, self._task, self._epoch = owner, task, epoch
+        self._producer: BulkProducer | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._repair = Repair()
+        self._dead: DatongError | None = None
+
+    def take_over(self) -> None:
+        """Fence earlier writers and learn where they came to. Raises Fenced, LogUnavailable."""
+        self._fence(self._entries())  # a stale one is told without disturbing the one that writes
+        try:
+            self._producer = BulkProducer(self._log.options, f"hub-{self._task}")
+            entries = self._entries()
+            stored = self._fence(entries)
+            self._repair = repair(self._log, [e.checkpoint for e in entries if e.checkpoint], self._task)
+            self._checkpoint = self._repair.checkpoint
+            if stored is None or stored.epoch < self._epoch or stored.checkpoint != self._checkpoint:
+                self._transact([], self._checkpoint)
+        except ProducerFenced:
+            raise self._overtaken() from None
+
+    def checkpoint(self) -> Checkpoint | None:
+        """As of the last complete append of this task."""
+        return self._checkpoint
+
+    def append(self, blocks: Sequence[Block], checkpoint: Checkpoint) -> Appended:
+        """All or nothing, durable on return."""
+        if self._dead:
+            raise self._dead
+        self._check_places(blocks)
+        kept = self._repair.remaining(blocks)
+        try:
+            if self._producer is None:
+                self._renew()
+            offsets = self._transact([blocks[i] for i in kept], checkpoint)
+        except ProducerFenced:
+            self._drop_producer()
+            raise self._die(self._overtaken()) from None
+        except OutcomeUnknown as unknown:
+            self._drop_producer()
+            raise self._die(unknown) from None
+        except DatongError:
+            self._drop_producer()  # the next one aborts what this one left open
+            raise
+        self._checkpoint = checkpoint
+        if self._producer and self._producer.unclean:
+            log.info("producer_recycled", task=self._task, epoch=self._epoch)
+            self._drop_producer()
+        self._log.appended()
+        failpoints.hit("committed")
+        found = dict(zip(kept, offsets, strict=True))
+        return Appended(offsets=[found.get(i, -1) for i in range(len(blocks))])
+
+    def close(self) -> None:
+        """Give the producer back; what is open is aborted by the next writer."""
+        self._drop_producer()
+        self._dead = self._dead or LogUnavailable("this writer is closed")
+
+    def _transact(self, blocks: Sequence[Block], checkpoint: Checkpoint | None) -> list[int]:
+        """One transaction; the base offset of each block."""
+        assert self._producer is not None
+        self._producer.begin()
+        failpoints.hit("begin")
+        mark = self._log.checkpoints.block(self._task, self._epoch, checkpoint)
+        sent = self._producer.send([*blocks, mark])
+        failpoints.hit("appended")
+        self._producer.commit()
+        return [one.offset for one in sent[:-1]]
+
+    def _renew(self) -> None:
+        """A new producer of the same id. Nobody may have written in between."""
+        self._producer = BulkProducer(self._log.options, f"hub-{self._task}")
+        entries = self._entries()
+        self._fence(entries)
+        newest = next((e.checkpoint for e in reversed(entries) if e.checkpoint), None)
+        if newest != self._checkpoint and newest is not None:
+            raise OutcomeUnknown(
+                "an append whose outcome was not known is found to be done",
+                where=self._task,
+                remedy="the task goes on from its checkpoint",
+            )
+
+    def _entries(self) -> list[Entry]:
+        return self._log.checkpoints.history(self._task, self._log.options.transaction_timeout_s + 10)
+
+    def _fence(self, entries: Sequence[Entry]) -> Entry | None:
+        """The newest entry. Raises Fenced when a newer epoch wrote."""
+        newest = max((e.epoch for e in entries), default=0)
+        if newest > self._epoch:
+            raise Fenced(
+                f"task {self._task} was taken over: epoch {self._epoch} is older than {newest}",
+                remedy="this process must end; the newer one goes on from the checkpoint",
+            )
+        return entries[-1] if entries else None
+
+    def _overtaken(self) -> DatongError:
+        """Kafka says fenced: by a newer epoch, or by chance (a recycled producer, a broker that forgot)?"""
+        try:
+            self._fence(self._entries())
+        except DatongError as error:
+            return error
+        return OutcomeUnknown(
+            "the producer was fenced, but no newer epoch has written",
+            where=self._task,
+            remedy="the task opens a new writer and goes on from its checkpoint",
+        )
+
+    def _die(self, error: DatongError) -> DatongError:
+        self._dead = error
+        return error
+
+    def _drop_producer(self) -> None:
+        if self._producer is not None:
+            self._producer.kill()
+            self._producer = None
+
+    def _check_places(self, blocks: Sequence[Block]) -> None:
+        """Kafka would wait for a topic that does not exist."""
+        for topic, partition in {(b.topic, b.partition) for b in blocks}:
+            self._log.require(topic, partition)
