@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The project's one command. `python3 dev.py demo` and `python3 dev.py test` do all set-up by themselves.
 
-    demo [OPTIONS]     publish real data through four connectors and read it as two agencies
+    demo [OPTIONS]     publish real data through four connectors and read it as two agencies; with --kafka, on a real broker
     test [OPTIONS]     run the tests (options go to pytest)
     check [--static]   format, lint, types, import contracts, then the tests
     docs               write docs/reference from the code
+    services NAME VERB start, stop or look at a real `kafka` or `postgres` on loopback, without containers
+    bench NAME …       measure: pipeline, sqlite, small-batch, snapshot, delivery, peers
     datong COMMAND …   the command line of the hub
     lock [OPTIONS]     write requirements.lock from pyproject.toml (options go to uv, such as --upgrade)
 
@@ -82,7 +84,27 @@ def say(text: str) -> None:
 
 
 def demo(options: Sequence[str]) -> int:
-    return become("-P", "-m", "hub.cli.main", "demo", *options)
+    if "--kafka" not in options:
+        return become("-P", "-m", "hub.cli.main", "demo", *options)
+    started = subprocess.run(
+        [str(python_of(VENV)), "-P", "-m", "deploy.services", "kafka", "start", "--print-url"],
+        stdout=subprocess.PIPE, text=True, check=False, env=environment(),
+    )  # fmt: skip
+    if started.returncode:
+        return started.returncode
+    os.environ["DATONG_LOG__URL"] = started.stdout.strip()
+    rest = [o for o in options if o != "--kafka"]
+    if not any(o.startswith(("--directory", "-d")) for o in rest):
+        rest += ["--directory", "datong-demo-kafka"]
+    return become("-P", "-m", "hub.cli.main", "demo", *rest)
+
+
+def services(options: Sequence[str]) -> int:
+    return become("-P", "-m", "deploy.services", *options)
+
+
+def bench(options: Sequence[str]) -> int:
+    return become("-P", "-m", "benchmarks", *options)
 
 
 def datong(options: Sequence[str]) -> int:
@@ -145,7 +167,8 @@ def lock(options: Sequence[str]) -> int:
 
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
-    "demo": demo, "test": test, "check": check, "docs": docs, "datong": datong, "lock": lock,
+    "demo": demo, "test": test, "check": check, "docs": docs, "datong": datong, "services": services, "bench": bench,
+    "lock": lock,
 }  # fmt: skip
 
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from connectors import KINDS
 from hub import __version__, logs
+from hub.adapters import open_log
 from hub.builder import ConnectorBuilder, open_source, schedule_of
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.deliveries import Deliveries
 from hub.directory import Directory, Running
 from hub.errors import Conflict, DatongError, NotAuthenticated, NotFound
-from hub.log.sqlite import SqliteLog
 from hub.metrics import HubCollector, Metrics
 from hub.model import INTERNAL_TOPICS
 from hub.pipeline.cases import QuarantineDesk
@@ -27,6 +27,7 @@ from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.jobs import JobRunner
 from hub.pipeline.supervisor import Supervisor, SupervisorOptions
 from hub.registry import Registry
+from hub.secrets import Secrets
 from hub.settings import Loaded, Settings
 from hub.store import Store
 from hub.tokens import Caller, TokenDesk
@@ -52,8 +53,9 @@ class Hub:
         self.loaded = loaded
         self._directory = directory
         path = directory.path
-        self.store = Store.open(self.settings.store.url or f"sqlite:///{path / 'store.db'}")
-        self.log = SqliteLog.at(path / "log.db", clock=now_ms)
+        url = Secrets(self.settings.root).fill(self.settings.store.url)
+        self.store = Store.open(url or f"sqlite:///{path / 'store.db'}")
+        self.log = open_log(self.settings, path, now_ms)
         self.registry = Registry(self.store)
         self.catalogue = read_catalogue(loaded)
         self.history = RunHistory(self.log)

@@ -91,8 +91,23 @@ class LogReader(Protocol):
     def wait(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> bool:
         """Block until a partition's end is past its position (True) or the time is up (False)."""
 
+    def committed(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """A subscriber's group came to these offsets: for the log's own lag tools, where it has any (R24).
+
+        Returns at once and never raises; the store alone is the truth."""
+
 
 class Log(LogWriter, LogReader, Protocol):
     """Both sides, as an adapter offers them."""
 
     def close(self) -> None: ...
+
+
+class OpenLog(Log, Protocol):
+    """A log as the hub keeps it open."""
+
+    def healthy(self) -> bool:
+        """Does it take appends?"""
+
+    def maintain(self) -> object:
+        """Apply retention and compaction, where the log does not do so by itself (R8)."""

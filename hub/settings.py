@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub.catalogue.yaml import load_yaml
 from hub.errors import ConfigurationInvalid
+from hub.secrets import REFERENCE
 
 PREFIX = "DATONG_"
 CLIENT = {"DATONG_TOKEN"}  # read by `datong subscribe`, not a setting of a hub
@@ -47,6 +48,49 @@ class StoreSettings(_Section):
     """Registry, leases, tokens and subscribers' offsets."""
 
     url: str = Field("", description="SQLAlchemy URL; empty = `store.db` in the data directory.", repr=False)
+
+
+class LogSettings(_Section):
+    """Topics: one SQLite file on this machine, or Apache Kafka."""
+
+    url: str = Field(
+        "",
+        description="Empty = `log.db` in the data directory; `kafka://HOST:PORT,HOST:PORT` for Kafka.",
+        pattern=r"^(|kafka://[A-Za-z0-9.\-]+:\d{1,5}(,[A-Za-z0-9.\-]+:\d{1,5})*)$",
+    )
+
+
+class KafkaSettings(_Section):
+    """How to reach and use the cluster of `log.url`."""
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="What the brokers' listener speaks."
+    )
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] = Field(
+        "", description="How the hub logs in, for the SASL protocols."
+    )
+    username: str = Field("", description="User of PLAIN and SCRAM; client id of OAUTHBEARER.")
+    password: str = Field(
+        "", description="Its password or client secret, as `${secret:NAME}`; never in the file itself.", repr=False
+    )
+    token_url: str = Field("", description="OAUTHBEARER: where client credentials are exchanged for a token.")
+    ca_file: str = Field("", description="PEM file of the authority that signed the brokers' certificates.")
+    cert_file: str = Field("", description="PEM file of the hub's own certificate chain (mTLS).")
+    key_file: str = Field("", description="PEM file of its key.")
+    replication: int = Field(1, description="Copies of each topic; 3 to survive the loss of a broker.", ge=1, le=10)
+    min_insync: int = Field(
+        1, description="Copies that must have an append before it counts; 2 of 3 for durability.", ge=1, le=10
+    )
+    compression: Literal["none", "lz4", "zstd", "gzip"] = Field(
+        "lz4", description="Of blocks on their way and on disk."
+    )
+    append_timeout: float = Field(60.0, description="Seconds until an append that is not acknowledged fails.", ge=1)
+    transaction_timeout: float = Field(
+        60.0, description="Seconds after which the brokers end what a dead hub left open.", ge=10, le=900
+    )
+    in_flight_bytes: int = Field(
+        32 * 1024 * 1024, description="Bytes handed to the network and not acknowledged, per connector.", ge=1024 * 1024
+    )
 
 
 class Files(_Section):
@@ -97,6 +141,8 @@ class Settings(_Section):
     root: Path = Field(description="Project directory; not a setting, but where the others were found.", exclude=True)
     data_dir: str = Field("var", description="Directory of log, store and operator token, relative to the project.")
     http: Http = Http()
+    log: LogSettings = LogSettings()
+    kafka: KafkaSettings = KafkaSettings()
     store: StoreSettings = StoreSettings()
     files: Files = Files()
     limits: Limits = Limits()
@@ -145,6 +191,9 @@ def load_settings(
         mistakes.append(
             f"{origins['store.url']}: store.url holds a password; give it by the variable DATONG_STORE__URL"
         )
+    password = str(values.get("kafka.password", ""))
+    if origins["kafka.password"].startswith(FILE) and not REFERENCE.fullmatch(password):
+        mistakes.append(f"{origins['kafka.password']}: kafka.password holds a password; write `${{secret:NAME}}`")
     settings = _build(project, values, origins, mistakes)
     if settings is None or mistakes:
         raise ConfigurationInvalid("the settings are not valid", where=FILE, mistakes=tuple(mistakes))

@@ -127,7 +127,7 @@ class Views:
             "mode": "keyed" if known and known.compacted else "append",
             "key": list(contract.key) if contract else [],
             "scope": list(spec.scope) if spec else [],
-            "records": sum(o["end"] - o["earliest"] for o in self._offsets(name)),
+            "records": self._hub.history.appended(name),
             "freshness": self._fresh(name, spec),
             "schema_id": self._hub.deliveries.schema_id(name),
         }
@@ -144,9 +144,14 @@ class Views:
         """Append time of the newest block, ms."""
         newest = None
         for place in self._offsets(name):
-            if place["end"] > place["earliest"]:
-                fetch = self._hub.log.read(name, place["partition"], place["end"] - 1, FETCH_BYTES)
-                newest = max([newest or 0, *[b.timestamp_ms for b in fetch.blocks]]) or newest
+            for back in (1, 4, 64, 4096):  # the last offsets may be markers of transactions
+                offset = max(place["end"] - back, place["earliest"])
+                if offset >= place["end"]:
+                    break
+                blocks = self._hub.log.read(name, place["partition"], offset, FETCH_BYTES).blocks
+                if blocks:
+                    newest = max(newest or 0, blocks[-1].timestamp_ms)
+                    break
         return newest
 
     def _offsets(self, name: str) -> list[dict[str, int]]:

@@ -54,6 +54,7 @@ class Node:
     port: int
     controller_port: int
     directory: str
+    mtls_port: int = 0  # of a secure node: a listener that wants a client certificate in place of a log-in
     pid: int = 0
 
     @property
@@ -170,8 +171,17 @@ def start(
     if cluster is None:
         jars()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ports = [port, *_free_ports(2 * nodes - 1)] if port else _free_ports(2 * nodes)
-        made = [Node(i + 1, ports[i], ports[nodes + i], str(directory / f"node{i + 1}")) for i in range(nodes)]
+        ports = [port, *_free_ports(3 * nodes - 1)] if port else _free_ports(3 * nodes)
+        made = [
+            Node(
+                i + 1,
+                ports[i],
+                ports[nodes + i],
+                str(directory / f"node{i + 1}"),
+                ports[2 * nodes + i] if secure else 0,
+            )
+            for i in range(nodes)
+        ]
         cluster = Cluster(directory, made, secure, heap, fast)
         _format(cluster, properties or {})
     for node in cluster.nodes:
@@ -258,7 +268,8 @@ def _format(cluster: Cluster, properties: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         own = {
             "node.id": str(node.id),
-            "listeners": f"{listener}://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}",
+            "listeners": f"{listener}://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}"
+            + (f",MTLS://127.0.0.1:{node.mtls_port}" if node.mtls_port else ""),
             "log.dirs": str(folder / "data"),
         }
         text = "".join(f"{k}={v}\n" for k, v in {**everyone, **own, **properties}.items())
@@ -275,8 +286,8 @@ def _security(cluster: Cluster) -> dict[str, str]:
     jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required"
     return {
         "inter.broker.listener.name": "SASL_SSL",
-        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:SSL",
-        "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
+        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:SSL,MTLS:SSL",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
         "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
             f'{jaas} username="admin" password="{passwords["admin"]}";'
@@ -286,7 +297,11 @@ def _security(cluster: Cluster) -> dict[str, str]:
         "ssl.keystore.location": str(certs / "broker.pem"),
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(certs / "ca.pem"),
-        "ssl.client.auth": "requested",
+        "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config": (  # tokens without signature: for tests only
+            "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
+            'unsecuredLoginStringClaim_sub="admin";'
+        ),
+        "listener.name.mtls.ssl.client.auth": "required",
         "listener.name.controller.ssl.client.auth": "required",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:admin;User:CN=broker",

@@ -11,7 +11,7 @@ import typer
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.session import Api, connect, project_of
-from hub.errors import DatongError, NotFound
+from hub.errors import ConfigurationInvalid, DatongError, NotFound
 
 Name = Annotated[str, typer.Argument(help="The connector's name.")]
 Case = Annotated[str, typer.Argument(help="The case's id, from `datong quarantine list`.")]
@@ -380,7 +380,13 @@ def fsck(project: ProjectOption = None, as_json: JsonOption = False) -> int:
     from hub.settings import load_settings
 
     out = Output(as_json=as_json)
-    directory = Directory(load_settings(project_of(project)).settings.data_path)
+    settings = load_settings(project_of(project)).settings
+    if settings.log.url:
+        raise ConfigurationInvalid(
+            "fsck reads the SQLite log of this machine, and this hub's log is Kafka", where="log.url",
+            remedy="Kafka's brokers check and repair their log themselves; readers check every batch's CRC32C",
+        )  # fmt: skip
+    directory = Directory(settings.data_path)
     directory.acquire()
     try:
         log = SqliteLog.at(directory.path / "log.db", clock=now_ms)

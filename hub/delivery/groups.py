@@ -84,6 +84,7 @@ class Subscriptions:
         """Move the cursor to positions of an answer. Raises GroupBusy, Conflict for one that was not given."""
         key = _key(plan, member.group)
         self._cursors.commit(key, member.reader, positions, plan.selection, self._clock_ms())
+        self._log.committed(_shown(key), plan.topic, positions)
         return self.state(plan, member.group)
 
     def seek(self, plan: Plan, member: Member, to: Literal["earliest", "latest"] | Mapping[int, int]) -> GroupState:
@@ -124,8 +125,7 @@ class Subscriptions:
                 ends[key.topic] = self._ends(key.topic)
             span = ends[key.topic].get(partition)
             if span is not None:
-                name = f"{key.agency}.{key.grant}.{key.group}"
-                found.append((name, key.topic, partition, _lag(cursor.committed, span)))
+                found.append((_shown(key), key.topic, partition, _lag(cursor.committed, span)))
         return found
 
     def _ends(self, topic: str) -> Mapping[int, Range]:
@@ -168,6 +168,11 @@ class Subscriptions:
             while len(self._schema_ids) > KNOWN_SCHEMAS:
                 self._schema_ids.popitem(last=False)
         return made
+
+
+def _shown(key: GroupKey) -> str:
+    """A group's name for lag tools."""
+    return f"{key.agency}.{key.grant}.{key.group}"
 
 
 def _key(plan: Plan, group: str) -> GroupKey:

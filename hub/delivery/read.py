@@ -124,7 +124,8 @@ class DeliveryReader:
                 batch.gaps.append(Gap(partition=partition, position=position, earliest=error.earliest))
                 batch.positions[partition] = error.earliest
                 continue
-            if found is None:
+            if found is None:  # up to the end there are only markers of transactions, or gaps of compaction (R3)
+                batch.positions[partition] = end
                 return
             self._read_block(reader, partition, found, batch)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +27,13 @@ class RunHistory:
         self._reader = reader
         self._offset = 0
         self._runs: OrderedDict[str, RunRecord] = OrderedDict()
+        self._appended: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def appended(self, topic: str) -> int:
+        """Records that all runs put on a topic, deletions included. Offsets do not tell: they have gaps (R3)."""
+        self._catch_up()
+        return self._appended[topic]
 
     def runs(self, task: str | None = None) -> list[RunRecord]:
         """Runs of one task or of all, newest first."""
@@ -50,6 +56,7 @@ class RunHistory:
                 self._offset = offset
                 known = self._runs.get(item.run) or manifests.first(item)
                 self._runs[item.run] = known.plus(item)
+                self._appended[item.topic] += item.totals.published + item.totals.deleted
             while len(self._runs) > RUNS_KEPT:
                 self._runs.popitem(last=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -71,23 +72,22 @@ class JobRunner:
             self._ended()
 
     def _execute(self, job: Job, plan: TaskPlan, around: Surroundings) -> RunResult:
-        source: Source | None = None
         try:
-            if job.entries is not None:
-                return Replay(plan, self._log.open(plan.connector, around.epoch), around).execute(job.entries, job.stop)
-            source = self._builder.source(job.name, plan)
-            return Run(plan, source, self._log.open(plan.connector, around.epoch), around).execute(job.stop)
+            with ExitStack() as held:
+                if job.entries is not None:
+                    writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
+                    return Replay(plan, writer, around).execute(job.entries, job.stop)
+                source = held.enter_context(closing(self._builder.source(job.name, plan)))
+                writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
+                return Run(plan, source, writer, around).execute(job.stop)
         except DatongError as error:
             return self._recorded(job, plan, around, error)
-        finally:
-            if source is not None:
-                source.close()
 
     def _recorded(self, job: Job, plan: TaskPlan, around: Surroundings, error: DatongError) -> RunResult:
         state: RunState = "paused" if isinstance(error, ColumnsChanged) else "failed"
         try:
-            writer = self._log.open(plan.connector, around.epoch)
-            return record_failure(plan, writer, around, error, state=state)
+            with closing(self._log.open(plan.connector, around.epoch)) as writer:
+                return record_failure(plan, writer, around, error, state=state)
         except DatongError:  # the log itself is the trouble: the first error is the one to tell
             return replace(_failed(job, error), state=state)
 

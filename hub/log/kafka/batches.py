@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import crc32c
 import lz4.frame
+import pyarrow as pa
 import zstandard
-from kafka.codec import snappy_decode
 
 from hub.errors import CorruptBlock
 from hub.model import StoredBlock
@@ -27,6 +27,8 @@ OVERHEAD = 12  # base offset and length are not counted in the length
 CODEC, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
 MAX_SECTION = 64 * 1024 * 1024  # uncompressed bytes of one batch; ours have at most 512 KiB
 MAX_COUNT = 1_000_000
+SNAPPY = pa.Codec("snappy")
+XERIAL, XERIAL_HEADER = b"\x82SNAPPY\x00", 16
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,41 @@ def _unpack(codec: int, body: memoryview) -> bytes:
         made = zlib.decompressobj(31)
         return _bounded(made.decompress(bytes(body), MAX_SECTION))
     if codec == 2:
-        return _bounded(bytes(snappy_decode(bytes(body))))
+        return _bounded(b"".join(_unsnap(bytes(body))))
     if codec == 3:
         return _bounded(lz4.frame.LZ4FrameDecompressor().decompress(bytes(body), max_length=MAX_SECTION))
     if codec == 4:
         with zstandard.ZstdDecompressor(max_window_size=128 * 1024 * 1024).stream_reader(bytes(body)) as reader:
             return _bounded(reader.read(MAX_SECTION))
     raise ValueError(f"codec {codec}")
+
+
+def _unsnap(body: bytes) -> Iterator[bytes]:
+    """Raw snappy as librdkafka writes it, or the blocks of xerial's framing as Java does."""
+    if not body.startswith(XERIAL):
+        yield _unsnap_one(body)
+        return
+    at = XERIAL_HEADER
+    while at < len(body):
+        (size,) = LENGTH.unpack_from(body, at)
+        if size < 0:
+            raise ValueError("a block of negative length")
+        yield _unsnap_one(body[at + LENGTH.size : at + LENGTH.size + size])
+        at += LENGTH.size + size
+
+
+def _unsnap_one(block: bytes) -> bytes:
+    """The format begins with its uncompressed length as a varint."""
+    size = shift = at = 0
+    while at < 5:
+        byte = block[at]
+        size |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            break
+    if size >= MAX_SECTION:
+        raise ValueError("a batch is larger than 64 MiB")
+    return bytes(SNAPPY.decompress(block, decompressed_size=size))
 
 
 def _bounded(records: bytes) -> bytes:

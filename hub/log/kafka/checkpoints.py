@@ -39,12 +39,15 @@ class Checkpoints:
         """Where a task's checkpoints stand."""
         return int(sections.partition_of(pa.array([task.encode()], pa.binary()), CHECKPOINT_PARTITIONS)[0])
 
-    def history(self, task: str, timeout_s: float) -> list[Entry]:
-        """Newest last, as of now: everything decided up to the present end is read. Raises LogUnavailable."""
+    def history(self, task: str, *, wait_s: float = 0.0) -> list[Entry]:
+        """Newest last. With `wait_s`, as of now: everything up to the present end is decided and read.
+
+        Raises LogUnavailable when something there stays undecided."""
         partition = self.partition_of(task)
         place = range(partition, partition + 1)
-        end = self._reader.offsets(CHECKPOINTS, place, LATEST, UNCOMMITTED)[partition]
-        self._reader.stable(CHECKPOINTS, partition, end, timeout_s)
+        end = self._reader.offsets(CHECKPOINTS, place, LATEST, UNCOMMITTED if wait_s else COMMITTED)[partition]
+        if wait_s:
+            self._reader.stable(CHECKPOINTS, partition, end, wait_s)
         with self._lock:
             self._catch_up(partition, end)
             return list(self._history[task])

@@ -145,17 +145,21 @@ def _log_in(options: KafkaOptions, address: str, timeout_s: float) -> None:
     configuration = {**options.client(), "bootstrap_servers": [address], "request_timeout_ms": int(timeout_s * 1000)}
     net = NetworkSelector(**configuration)
     manager = KafkaConnectionManager(net, **configuration)
+    tried: list[Any] = []
 
     async def connect() -> None:
         (broker,) = manager.cluster.bootstrap_brokers()
-        opened = manager.get_connection(broker.node_id, timeout_ms=int(timeout_s * 1000))
-        await manager.wait_for(opened.init_future, timeout_s * 1000)
+        tried.append(manager.get_connection(broker.node_id, timeout_ms=int(timeout_s * 1000)))
+        await manager.wait_for(tried[0].init_future, timeout_s * 1000)
 
     try:
         net.run(connect)
     except kafka.SaslAuthenticationFailedError as error:
         raise translate(error, where) from None
-    except (kafka.KafkaTimeoutError, kafka.KafkaConnectionError):
+    except (kafka.KafkaTimeoutError, kafka.KafkaConnectionError) as error:
+        if options.sasl_mechanism and tried and tried[0].broker_version_data is not None:
+            # it named its versions and hung up at the log-in: brokers often close before the refusal is read
+            raise translate(kafka.SaslAuthenticationFailedError(), where) from error
         raise ConfigurationInvalid(
             "something listens there, but does not speak this protocol",
             where=where,

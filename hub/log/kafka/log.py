@@ -11,6 +11,7 @@ from hub import failpoints
 from hub.errors import DatongError, Fenced, LogUnavailable, OutcomeUnknown
 from hub.log.kafka.checkpoints import Checkpoints, Entry
 from hub.log.kafka.connection import Connection
+from hub.log.kafka.mirror import GroupMirror
 from hub.log.kafka.options import KafkaOptions
 from hub.log.kafka.producer import BulkProducer, ProducerFenced
 from hub.log.kafka.reader import BulkReader
@@ -38,6 +39,8 @@ class KafkaLog:
             undo.callback(self._connection.close)
             self._topics = Topics(options, self._connection)
             undo.callback(self._topics.close)
+            self._mirror = GroupMirror(self._topics.admin)
+            undo.callback(self._mirror.close)
             self._reader = BulkReader(self._connection)
             self.checkpoints = Checkpoints(self._reader)
             for name in INTERNAL_TOPICS:
@@ -90,13 +93,17 @@ class KafkaLog:
         """See `hub.ports.LogReader.wait`."""
         return self._reader.wait(topic, positions, timeout_s)
 
+    def committed(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """See `hub.ports.LogReader.committed`: `kafka-consumer-groups` shows the group and its lag."""
+        self._mirror.put(group, topic, positions)
+
     def require(self, topic: str, partition: int) -> None:
         """Raises NotFound unless there is such a partition."""
         self._reader.require(topic, partition)
 
-    def appended(self) -> None:
-        """Something was written by this process."""
-        self._reader.appended()
+    def appended(self, ends: Mapping[tuple[str, int], int]) -> None:
+        """A writer of this process came to these offsets."""
+        self._reader.appended(ends)
 
 
 class KafkaWriter:
@@ -113,7 +120,7 @@ class KafkaWriter:
 
     def take_over(self) -> None:
         """Fence earlier writers and learn where they came to. Raises Fenced, LogUnavailable."""
-        self._fence(self._entries())  # a stale one is told without disturbing the one that writes
+        self._fence(self._log.checkpoints.history(self._task))  # a stale one is told without disturbing who writes
         try:
             self._producer = BulkProducer(self._log.options, f"hub-{self._task}")
             entries = self._entries()
@@ -152,7 +159,9 @@ class KafkaWriter:
         if self._producer and self._producer.unclean:
             log.info("producer_recycled", task=self._task, epoch=self._epoch)
             self._drop_producer()
-        self._log.appended()
+        self._log.appended(
+            {(blocks[i].topic, blocks[i].partition): o + blocks[i].count for i, o in zip(kept, offsets, strict=True)}
+        )
         failpoints.hit("committed")
         found = dict(zip(kept, offsets, strict=True))
         return Appended(offsets=[found.get(i, -1) for i in range(len(blocks))])
@@ -187,7 +196,7 @@ class KafkaWriter:
             )
 
     def _entries(self) -> list[Entry]:
-        return self._log.checkpoints.history(self._task, self._log.options.transaction_timeout_s + 10)
+        return self._log.checkpoints.history(self._task, wait_s=self._log.options.transaction_timeout_s + 10)
 
     def _fence(self, entries: Sequence[Entry]) -> Entry | None:
         """The newest entry. Raises Fenced when a newer epoch wrote."""

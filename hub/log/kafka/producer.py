@@ -32,6 +32,8 @@ from hub.model import Block
 
 log = structlog.get_logger(__name__)
 CLOSE_S = 2.0
+LOOK_S = 0.2
+ASK_EVERY = 10  # looks without a verdict until metadata is asked for again
 SLOW_COMMIT_S = 5.0  # a transaction that took longer is followed by a new producer (G3)
 
 
@@ -43,6 +45,7 @@ class Sent(Protocol):
     """A block on its way."""
 
     size: int
+    topic: str
 
     def wait(self, timeout_s: float) -> bool:
         """Is there a verdict now?"""
@@ -65,6 +68,7 @@ class SentBatch:
 
     batch: ProducerBatch
     size: int
+    topic: str
 
     def wait(self, timeout_s: float) -> bool:
         self.batch.produce_future.wait(timeout_s)
@@ -92,6 +96,7 @@ class SentRecords:
 
     futures: list[FutureRecordMetadata]
     size: int
+    topic: str
     retried: bool = False
 
     def wait(self, timeout_s: float) -> bool:
@@ -169,7 +174,14 @@ class BulkProducer:
     def _settle(self, one: Sent, deadline: float) -> int:
         """Wait for a verdict; the bytes that are in flight no more."""
         manager = self._producer._transaction_manager
-        while not one.wait(0.2):
+        waited = 0
+        while not one.wait(LOOK_S):
+            waited += 1
+            if waited % ASK_EVERY == 0:  # it retries for ever for a topic that was deleted, and does not look again
+                self._producer._metadata.request_update()
+                self._producer._sender.wakeup()
+            if waited > ASK_EVERY and self._producer._metadata.partitions_for_topic(one.topic) is None:
+                raise kafka.UnknownTopicOrPartitionError()
             if manager.has_error() or time.monotonic() > deadline:
                 raise manager.last_error or kafka.KafkaTimeoutError()
         self.unclean = self.unclean or one.retried
@@ -180,8 +192,8 @@ class BulkProducer:
 
     def _hand_over(self, block: Block) -> Sent:
         if self._bulk:
-            return SentBatch(hand_over(self._producer, block), len(block.records))
-        return SentRecords(send_singly(self._producer, block), len(block.records))
+            return SentBatch(hand_over(self._producer, block), len(block.records), block.topic)
+        return SentRecords(send_singly(self._producer, block), len(block.records), block.topic)
 
     def commit(self) -> None:
         """Make the transaction visible. Raises OutcomeUnknown when the broker does not say in time."""

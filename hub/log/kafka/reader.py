@@ -18,9 +18,11 @@ from hub.model import Fetch, Range, StoredBlock
 
 LATEST, EARLIEST = -1, -2
 COMMITTED, UNCOMMITTED = 1, 0
+Place = tuple[str, int]  # topic, partition
 TOPIC_NAMES = 12  # the last version of Fetch that names topics, not their ids
 LOOK_S = 0.05  # how often `wait` looks at the ends, growing to …
 LOOK_MOST_S = 0.25
+MARKED_S, MARKED_LOOK_S = 30.0, 0.005  # brokers mark the partitions of a commit within milliseconds
 MOST_EMPTY = 10_000  # control and aborted batches passed over in one read
 
 
@@ -30,15 +32,20 @@ class BulkReader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._grew = threading.Condition()
+        self._own: dict[Place, int] = {}  # end that an append of this process gave a partition
 
-    def appended(self) -> None:
-        """Wake those who wait: this process wrote something."""
+    def appended(self, ends: Mapping[Place, int]) -> None:
+        """This process wrote up to these offsets: wake those who wait, and read nothing older from now on.
+
+        A broker answers a commit before it has marked all partitions, so a reader could miss what was just written."""
         with self._grew:
+            self._own.update(ends)
             self._grew.notify_all()
 
     def read(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
         """See `hub.ports.LogReader.read`."""
         self.require(topic, partition)
+        self._see_own(topic)
         blocks: list[StoredBlock] = []
         at, end, size = offset, offset, 0
         for _ in range(MOST_EMPTY):
@@ -87,6 +94,7 @@ class BulkReader:
     def ends(self, topic: str) -> Mapping[int, Range]:
         """See `hub.ports.LogReader.ends`. The end is the last stable offset: open transactions are not past it."""
         partitions = range(self.require(topic))
+        self._see_own(topic)
         first = self.offsets(topic, partitions, EARLIEST, COMMITTED)
         last = self.offsets(topic, partitions, LATEST, COMMITTED)
         return {p: Range(earliest=first[p], end=max(last[p], first[p])) for p in partitions}
@@ -140,7 +148,17 @@ class BulkReader:
                     where=f"{topic}/{partition}",
                     remedy="the broker ends it after its time-out; then the task goes on by itself",
                 )
-            time.sleep(LOOK_S)
+            time.sleep(MARKED_LOOK_S)
+
+    def _see_own(self, topic: str) -> None:
+        """Wait until the appends of this process can be read."""
+        with self._grew:
+            own = [(p, end) for (t, p), end in self._own.items() if t == topic]
+        for partition, end in own:
+            self.stable(topic, partition, end, MARKED_S)
+            with self._grew:
+                if self._own.get((topic, partition)) == end:
+                    del self._own[topic, partition]
 
     def require(self, topic: str, partition: int = 0) -> int:
         """How many partitions there are. Raises NotFound."""

@@ -32,13 +32,13 @@ class Topics:
         self._known: Mapping[str, Topic] = {}
         self._known_at = float("-inf")
         with translated(options.where):
-            self._admin = KafkaAdminClient(
+            self.admin = KafkaAdminClient(
                 **options.client(), bootstrap_timeout_ms=int(options.bootstrap_timeout_s * 1000)
             )
 
     def close(self) -> None:
         """End the admin client."""
-        self._admin.close()
+        self.admin.close()
 
     def all(self, *, fresh: bool = False) -> Mapping[str, Topic]:
         """Every topic with a name of the hub's, internal ones included."""
@@ -49,7 +49,7 @@ class Topics:
 
     def ensure(self, topic: Topic) -> None:
         """See `hub.ports.LogWriter.ensure`."""
-        existing = self.all().get(topic.name) or self.all(fresh=True).get(topic.name)
+        existing = self.all(fresh=True).get(topic.name)
         if existing == topic:
             return
         if existing is None:
@@ -62,7 +62,7 @@ class Topics:
             )
         if existing != topic:
             with translated(f"{self._options.where}/{topic.name}"):
-                self._admin.alter_configs(
+                self.admin.alter_configs(
                     [ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=_settings(topic))]
                 )
             self.all(fresh=True)
@@ -83,7 +83,7 @@ class Topics:
         where = f"{self._options.where}/{name}"
         try:
             with translated(where):
-                self._admin.create_topics({name: wanted})
+                self.admin.create_topics({name: wanted})
         except LogUnavailable:
             if name not in self._connection.partitions(fresh=True):  # else another process was faster
                 raise
@@ -118,7 +118,7 @@ class Topics:
         if not resources:
             return {}
         with translated(self._options.where):
-            found = self._admin.describe_configs(resources, config_filter="all")
+            found = self.admin.describe_configs(resources, config_filter="all")
         return {
             name: {key: item["value"] if isinstance(item, dict) else item for key, item in configs.items()}
             for name, configs in found.get("topic", found).items()

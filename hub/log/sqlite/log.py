@@ -159,6 +159,9 @@ class SqliteLog:
                 if left <= 0 or not self._grew.wait(left):
                     return any(span.end > positions.get(p, 0) for p, span in self.ends(topic).items())
 
+    def committed(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """See `hub.ports.LogReader.committed`: SQLite has no tools of its own."""
+
     def maintain(self) -> Maintained:
         """Apply retention and compaction (R8) and give space back. Safe beside readers and writers."""
         done = Maintained()

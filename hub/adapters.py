@@ -1,0 +1,62 @@
+"""From settings to adapters: which log, and how Kafka is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hub.errors import ConfigurationInvalid
+from hub.log.sqlite import SqliteLog
+from hub.ports import OpenLog
+from hub.secrets import Secrets
+from hub.settings import Settings
+
+KAFKA = "kafka://"
+
+
+def open_log(settings: Settings, directory: Path, clock_ms: Callable[[], int]) -> OpenLog:
+    """The log that `log.url` names. Raises ConfigurationInvalid, LogUnavailable, DirectoryTooNew."""
+    if not settings.log.url.startswith(KAFKA):
+        return SqliteLog.at(directory / "log.db", clock=clock_ms)
+    from hub.log.kafka import KafkaLog, KafkaOptions
+
+    made = settings.kafka
+    addresses = tuple(settings.log.url.removeprefix(KAFKA).split(","))
+    sasl = made.security_protocol.startswith("SASL")
+    if sasl and not made.sasl_mechanism:
+        raise ConfigurationInvalid("kafka.sasl_mechanism is not set", remedy="SCRAM-SHA-512 is the usual one")
+    password = Secrets(settings.root).fill(made.password) or None
+    options = KafkaOptions(
+        bootstrap=addresses,
+        security_protocol=made.security_protocol,
+        sasl_mechanism=made.sasl_mechanism or None,
+        username=made.username or None,
+        password=password,
+        token_provider=_tokens(settings, password) if made.sasl_mechanism == "OAUTHBEARER" else None,
+        ca_file=_file(settings, made.ca_file),
+        cert_file=_file(settings, made.cert_file),
+        key_file=_file(settings, made.key_file),
+        replication=made.replication,
+        min_insync=made.min_insync,
+        compression=None if made.compression == "none" else made.compression,
+        append_timeout_s=made.append_timeout,
+        transaction_timeout_s=made.transaction_timeout,
+        in_flight_bytes=made.in_flight_bytes,
+    )
+    return KafkaLog(options)
+
+
+def _file(settings: Settings, name: str) -> str | None:
+    return str(settings.root / name) if name else None
+
+
+def _tokens(settings: Settings, secret: str | None) -> Any:
+    from hub.log.kafka.oauth import ClientCredentials
+
+    made = settings.kafka
+    if not (made.token_url and made.username and secret):
+        raise ConfigurationInvalid(
+            "OAUTHBEARER needs kafka.token_url, kafka.username (client id) and kafka.password (client secret)"
+        )
+    return ClientCredentials(made.token_url, made.username, secret, ca_file=_file(settings, made.ca_file))
