@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from connectors.context import SourceContext
-from connectors.sources.specs import FilesSpec, SqlSpec
+from connectors.sources.specs import FilesSpec, PostgresSpec, SqlSpec
 from hub.ports import Source
 
 
@@ -29,6 +29,12 @@ def _files(spec: Any, context: SourceContext) -> Source:
     return FilesSource(spec, context)
 
 
+def _postgres(spec: Any, context: SourceContext) -> Source:
+    from connectors.sources.postgres import PostgresSource
+
+    return PostgresSource(spec, context)
+
+
 def _sql(spec: Any, context: SourceContext) -> Source:
     from connectors.sources.sql import SqlSource
 
@@ -43,6 +49,12 @@ KINDS: Mapping[str, Kind] = {
             summary="CSV, TSV and NDJSON files under one directory, gzipped or not.",
             spec=FilesSpec,
             build=_files,
+        ),
+        Kind(
+            name="postgres",
+            summary="A table of PostgreSQL at speed, whole or by transaction: what commits late is not lost.",
+            spec=PostgresSpec,
+            build=_postgres,
         ),
         Kind(
             name="sql",

@@ -65,3 +65,41 @@ class SqlSpec(BaseModel):
     statement_timeout_s: float = Field(
         300, description="Seconds a statement may take, where the database can say so.", gt=0
     )
+
+
+class PostgresSpec(BaseModel):
+    """A table of a PostgreSQL database (14 or newer), read only, in Arrow batches."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["postgres"] = Field(description="Always `postgres`.")
+    url: str = Field(
+        description="`postgresql://user:${secret:NAME}@host:5432/database`, and `?sslmode=verify-full&sslrootcert=…`. "
+        "Characters such as `@` in a password are percent-encoded, as in any URL.",
+        max_length=2000,
+    )
+    table: str = Field(
+        description="Table, `schema.table` where needed; looked up, never spliced. A partitioned table is read with all its "
+        "partitions, which the user must be allowed to read. A view has no transaction ids: `incremental: none`.",
+        max_length=300,
+    )
+    incremental: Literal["xmin", "none"] | None = Field(
+        None,
+        description="`xmin`, the default of modes append and upsert: each run reads the rows that were written by "
+        "transactions that ended since the last one. PostgreSQL keeps with each row the number (xmin) of the transaction "
+        "that wrote it; a run reads up to the oldest transaction still open, so rows of slow transactions come in a later "
+        "run and none is lost, whatever the order of commits; a transaction that stays open holds all later rows back. A "
+        "row changed several times between two runs comes once, as it is now. Deleted rows are not seen: mode snapshot "
+        "derives them. A change that writes no row is not seen, such as the default of a new column. Each run looks "
+        "through the whole table, since xmin cannot have an index; where that is too slow, `kind: sql` reads by a `cursor` "
+        "column, with its caveat. Freezing (VACUUM) keeps xmin; a row left alone for more than four billion transactions "
+        "may come once more. After a restore, a failover or a replaced table the numbers mean something else, and the "
+        "run stops and says so. `none`: the whole table in each run; mode snapshot always does that.",
+    )
+    key: tuple[str, ...] = Field(
+        (), description="Columns that make a row unique, where the table has no primary key: checked to be there."
+    )
+    statement_timeout_s: float = Field(
+        300, description="Seconds a statement may take: 128 MiB of a table, or the whole of a view.", gt=0, le=86_400
+    )
+    connect_timeout_s: float = Field(10, description="Seconds until the server must have answered.", gt=0, le=300)

@@ -16,6 +16,7 @@ from connectors import KINDS
 from connectors.context import SourceContext
 from hub.model import Mode
 from hub.ports import Source
+from tests.sources.conftest import filled
 
 ROWS = 25_000
 CANARY = "canary-cell-5150"
@@ -29,6 +30,11 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if kind.name == "files":
         lines = "".join(f"{i},{CANARY}{'x' * 300},{i}\n" for i in range(ROWS))
         (tmp_path / "f.csv").write_text("id,name,n\n" + lines)
+    elif kind.name == "postgres":
+        database = request.getfixturevalue("pg")
+        database.run("CREATE TABLE t (id int PRIMARY KEY, name text, n int)")
+        database.run(f"INSERT INTO t SELECT i, '{CANARY}' || repeat('x', 300), i FROM generate_series(0, {ROWS - 1}) i")
+        spec = {"kind": "postgres", "url": database.url, "table": "t"}
     else:
         spec = {"kind": "sql", "url": "sqlite:///x.db", "table": "t", "cursor": "n", "key": ["id"]}
         with sqlite3.connect(tmp_path / "x.db") as connection:
@@ -39,7 +45,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         connection.close()
 
     def build(mode: Mode = "upsert", **changes: Any) -> Source:
-        context = SourceContext(task="t", root=tmp_path, mode=mode, columns=changes.pop("columns", None))
+        columns = changes.pop("columns", None)
+        context = SourceContext(task="t", root=tmp_path, mode=mode, columns=columns, secret=filled)
         return kind.build(kind.spec(**{**spec, **changes}), context)
 
     return build
