@@ -27,6 +27,7 @@ from hub.model import Batch, Finding, Report, SourceCheckpoint, Stream
 
 MAX_ROWS = 30_000  # in a batch
 BLOCKS = 16_384  # of a table in one statement: 128 MiB
+NO_ENCODING = "SQL_ASCII"
 MAX_BLOCK = 2**32 - 1
 PLACE = struct.Struct(">IH")  # a ctid as the server sends it: block and line
 LONG_S = 60.0  # a transaction open for longer is worth a word
@@ -55,12 +56,11 @@ class PostgresSource:
                 session.begin()
                 table = find(session, self._spec.table)
                 columns = wanted(table, self._context.columns, self._spec.key)
-                findings = [
-                    Finding(name="database", ok=True, detail=f"{table.schema}.{table.name}: {len(columns)} columns"),
-                    *_partitions(table),
-                ]
+                parts = f" in {len(table.parts)} partitions" if table.kind == "p" else ""
+                detail = f"{table.schema}.{table.name}: {len(columns)} columns{parts}"
+                findings = [Finding(name="database", ok=True, detail=detail)]
                 if self._by_transaction:
-                    findings += [_transactions(table), *_held_back(session)]
+                    findings += [*_by_transaction(table), *_held_back(session)]
         except DatongError as error:
             return Report(findings=[Finding(name="database", ok=False, detail=str(error), remedy=error.remedy)])
         except Closed:
@@ -133,6 +133,8 @@ class PostgresSource:
         server = Server.of(session)
         table = find(session, self._spec.table)
         columns = wanted(table, self._context.columns, self._spec.key)
+        if server.encoding == NO_ENCODING:  # else the server refuses a whole answer for one cell that is not UTF-8
+            session.run(f"SET LOCAL client_encoding = '{NO_ENCODING}'")
         return _Reader(session, server, table, columns, self._spec.table)
 
 
@@ -147,12 +149,9 @@ class _Reader:
 
     def window_after(self, checkpoint: SourceCheckpoint | None) -> Window:
         """Where to go on. Raises ConfigurationInvalid for what has no transaction ids, and as `Window.after`."""
-        if not self._table.stored:
-            raise ConfigurationInvalid(
-                "only a table of this server keeps transaction ids",
-                where="source.table",
-                remedy="set `incremental: none`",
-            )
+        refused = [f for f in _by_transaction(self._table) if not f.ok]
+        if refused:
+            raise ConfigurationInvalid(refused[0].detail, where="source.table", remedy=refused[0].remedy)
         return Window.after(checkpoint, self.server, self._table.oid)
 
     def read(self, window: Window, stop: Event) -> Iterator[Batch]:
@@ -172,7 +171,7 @@ class _Reader:
 
     def whole(self, stop: Event, *, complete: bool) -> Iterator[Batch]:
         """Every row there is."""
-        if self._table.stored:
+        if self._table.by_place:
             for part in self._table.parts:
                 yield from self._pieces(part, (0, 0), "true", stop)
         else:
@@ -224,27 +223,26 @@ class _Reader:
         return self.window.position() if self.window else SourceCheckpoint(value={})
 
     def _projection(self, *, large: bool) -> Projection:
-        return Projection(self._columns, large=large, verify=self.server.encoding == "SQL_ASCII")
+        return Projection(self._columns, large=large, verify=self.server.encoding == NO_ENCODING)
 
 
-def _partitions(table: Table) -> list[Finding]:
-    refused = [p for p in table.parts if not p.readable]
-    if len(table.parts) == 1 and not refused:
-        return []
-    detail = f"{len(table.parts)}, of which the user may not read {len(refused)}" if refused else f"{len(table.parts)}"
-    remedy = "GRANT SELECT on every partition: each is read by itself" if refused else ""
-    return [Finding(name="partitions", ok=not refused, detail=detail, remedy=remedy)]
-
-
-def _transactions(table: Table) -> Finding:
-    if table.stored:
-        return Finding(name="incremental", ok=True, detail="by transaction (xmin); deleted rows are not seen")
-    return Finding(
-        name="incremental",
-        ok=False,
-        detail="a view or foreign table keeps no transaction ids",
-        remedy="set `incremental: none`",
-    )
+def _by_transaction(table: Table) -> list[Finding]:
+    """What reading by transaction needs."""
+    if not table.stored:
+        kind = Finding(
+            name="incremental",
+            ok=False,
+            detail="a view or foreign table keeps no transaction ids",
+            remedy="set `incremental: none`",
+        )
+    else:
+        kind = Finding(name="incremental", ok=True, detail="by transaction (xmin); deleted rows are not seen")
+    if table.by_place or not table.stored:
+        return [kind]
+    refused = [p.name for p in table.parts if not p.readable]
+    detail = "by transaction, a table and all its partitions must be readable, in all columns"
+    grant = f"GRANT SELECT on {', '.join(refused[:5])}{' …' if len(refused) > 5 else ''} and USAGE on the schema"
+    return [kind, Finding(name="rights", ok=False, detail=detail, remedy=f"{grant}; or set `incremental: none`")]
 
 
 def _held_back(session: Session) -> list[Finding]:

@@ -86,7 +86,7 @@ class Column:
         """What is selected. `large`: cells over the limit stay on the server."""
         c = self.quoted
         if self.array:
-            made = c if self.type in LISTS else f"{c}::text[]"
+            made = f"({c if self.type in LISTS else f'{c}::text[]'})[:]"  # a slice counts from 1: the driver wants that
         elif self.type == "oid":
             made = f"{c}::bigint"
         else:

@@ -193,7 +193,7 @@ class Session:
         options = {adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BATCH_BYTES)}
         self._cursor.adbc_statement.set_options(**options)
         self._cursor.execute(text)
-        self._reader = self._cursor.fetch_record_batch()
+        self._reader = self._cursor._results.reader  # what fetch_record_batch gives loses the errors' SQLSTATE
         return self._next()
 
     def _next(self) -> pa.RecordBatch | None:
@@ -259,8 +259,6 @@ def _meaning(error: Exception, where: str) -> DatongError:
     for start, kind, message, remedy in STATES:
         if state.startswith(start):
             return kind(message, where=where, remedy=remedy)
-    if "statement timeout" in text:
-        return SourceUnavailable("the statement took too long", where=where, remedy="see source.statement_timeout_s")
     return SourceUnavailable(
         f"the database ended the reading or was lost{f' (SQLSTATE {state})' if state else ''}",
         where=where,

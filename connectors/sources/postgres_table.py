@@ -16,7 +16,8 @@ STORED = ("r", "m")  # kinds of relation that keep rows: a place in them can be 
 
 TABLE = """
 SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
-       has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
+       has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
+       has_table_privilege(c.oid, 'SELECT')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND (n.nspname = $2 OR ($2 = '' AND pg_catalog.pg_table_is_visible(c.oid)))
@@ -55,7 +56,7 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text, c.reltu
        CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END
            / pg_catalog.current_setting('block_size')::bigint,
        c.reltoastrelid <> 0 AND pg_catalog.pg_relation_size(c.reltoastrelid) > 0,
-       has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind <> 'p' ORDER BY c.oid
 """
@@ -89,6 +90,7 @@ class Table:
     schema: str
     name: str
     kind: str
+    whole: bool  # the user has SELECT on all of it, not on some columns only
     columns: Sequence[Column]
     primary_key: Sequence[str]
     parts: Sequence[Part]
@@ -104,6 +106,11 @@ class Table:
         return all(p.kind in STORED for p in self.parts)
 
     @property
+    def by_place(self) -> bool:
+        """The user may ask for places and transactions too."""
+        return self.stored and self.whole and all(p.readable for p in self.parts)
+
+    @property
     def rows(self) -> int | None:
         """Estimate; None where the table was never analysed."""
         return None if any(p.rows < 0 for p in self.parts) or not self.stored else sum(p.rows for p in self.parts)
@@ -111,7 +118,7 @@ class Table:
     @property
     def lockable(self) -> bool:
         """LOCK TABLE takes it."""
-        return self.kind in ("r", "p", "v")
+        return self.whole and self.kind in ("r", "p", "v")
 
 
 def find(session: Session, table: str) -> Table:
@@ -128,7 +135,7 @@ def find(session: Session, table: str) -> Table:
         close = difflib.get_close_matches(name, known, 1)
         remedy = f"did you mean `{close[0]}`?" if close else "write it as in the database: schema.table, case and all"
         raise ConfigurationInvalid("the database has no such table or view", where="source.table", remedy=remedy)
-    oid, schema, name, kind, readable = found[0]
+    oid, schema, name, kind, readable, whole = found[0]
     if not readable:
         raise ConfigurationInvalid(
             "the user may not read this table",
@@ -141,6 +148,7 @@ def find(session: Session, table: str) -> Table:
         schema=schema,
         name=name,
         kind=kind,
+        whole=whole,
         columns=[_column(*row) for row in rows],
         primary_key=[row[0] for row in rows if row[5]],
         parts=_parts(session, oid),
