@@ -37,6 +37,11 @@ class Database:
         cursor = self.connection.execute(text, parameters or None)  # type: ignore[arg-type]
         return cursor.fetchall() if cursor.description else []
 
+    def reconnect(self) -> None:
+        """After the server was away."""
+        self.connection.close()
+        self.connection = self.server.connect(self.name)
+
     def source(self, mode: Mode = "upsert", *, columns: frozenset[str] | None = None, **spec: Any) -> PostgresSource:
         """A source of table t, or as `spec` says."""
         made = PostgresSpec(**{"kind": "postgres", "url": self.url, "table": "t", **spec})

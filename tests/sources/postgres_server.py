@@ -39,14 +39,18 @@ class Server:
         self.data = self.root / "data"
         self._as_other = os.name == "posix" and os.geteuid() == 0
         (self.root / "pw").write_text(PASSWORD)
-        if self._as_other:  # the server refuses to run as root
-            for path in (self.root, self.root / "pw"):
-                shutil.chown(path, "postgres", "postgres")
+        self.give(self.root)
+        self.give(self.root / "pw")
         self.program("initdb", "-N", "-U", USER, "-A", "scram-sha-256", "--pwfile", self.root / "pw", "-E", "UTF8")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.start()
+
+    def give(self, path: Path) -> None:
+        """Make a file the server's, which refuses to run as root."""
+        if self._as_other:
+            shutil.chown(path, "postgres", "postgres")
 
     def program(self, name: str, *arguments: Any) -> None:
         """One of the server's programs on this cluster."""
@@ -57,11 +61,11 @@ class Server:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr + done.stdout
 
-    def start(self) -> None:
-        """Start and wait until it answers."""
+    def start(self, more: str = "") -> None:
+        """Start and wait until it answers. `more`: settings."""
         settings = (
             f"-p {self.port} -k {self.root} -c listen_addresses=127.0.0.1 -c fsync=off -c max_prepared_transactions=8"
-            " -c shared_buffers=32MB -c autovacuum=off -c wal_level=replica"
+            f" -c shared_buffers=32MB -c autovacuum=off -c wal_level=replica {more}"
         )
         log = self.root / "log"
         self.program("pg_ctl", "-w", "-o", settings, "-l", log, "start")
