@@ -13,7 +13,7 @@ REFUSED: tuple[tuple[type[BaseException], str, str], ...] = (
     (
         kafka.SaslAuthenticationFailedError,
         "the broker refused the log-in",
-        "check kafka.username, the password and the mechanism; SCRAM users are made on the broker",
+        "check kafka.username, the password, and that the listener offers kafka.sasl_mechanism",
     ),
     (
         kafka.UnsupportedSaslMechanismError,

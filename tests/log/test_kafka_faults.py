@@ -1,0 +1,346 @@
+"""Brokers that die, stop, hide behind a cut cable or answer late; read back by a foreign client (F2-F8, G1, G3, G5, G7).
+
+Each fault runs in a short form with every test run and, where the matrix asks for a million records or minutes, in a long
+one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from deploy.services import kafka as service
+from deploy.services.kafka import Cluster
+from hub.errors import LogUnavailable, OutcomeUnknown
+from hub.log.kafka import KafkaLog
+from hub.model import Topic
+from tests.contracts.log_contract import at, contents, make_blocks
+from tests.support.kafka import fresh, need_kafka, options_of
+from tests.support.kafka_runner import Runner, check
+from tests.support.proxy import END_TXN, Proxy
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMES = {"append_timeout_s": 20.0, "commit_timeout_s": 10.0, "request_timeout_s": 8.0, "bootstrap_timeout_s": 3.0}
+
+
+def new_topic() -> str:
+    return f"city.test.{fresh('thing')}.v1"
+
+
+class InBackground:
+    """A runner in a thread, and how far it is."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner, self.batch = runner, 0
+        self._error: BaseException | None = None
+        runner.done = self._done
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _done(self, batch: int) -> None:
+        self.batch = batch
+
+    def _run(self) -> None:
+        try:
+            self.runner.run()
+        except BaseException as error:
+            self._error = error
+
+    def reach(self, batch: int, timeout_s: float = 60.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self.batch < batch and self._thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert self.batch >= batch or self._error is None, self._error
+
+    def finish(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive(), f"still at batch {self.batch} after {self.runner.retries}"
+        if self._error:
+            raise self._error
+
+
+def kill_the_only_broker(cluster: Cluster, *, batches: int, size: int, down_s: float) -> list[str]:
+    topic = new_topic()
+    going = InBackground(Runner(options_of(cluster, **TIMES), topic, batches=batches, size=size))
+    going.reach(2)
+    cluster.kill(cluster.nodes[0])
+    time.sleep(down_s)
+    cluster.start_node(cluster.nodes[0])
+    cluster.wait()
+    going.finish(180)
+    check(cluster.bootstrap, topic, batches * size)
+    return going.runner.retries
+
+
+def test_F2_kill_9_of_the_only_broker(mortal_kafka: Cluster) -> None:
+    kill_the_only_broker(mortal_kafka, batches=20, size=5000, down_s=2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_F2_kill_9_of_the_only_broker_with_a_million_records(mortal_kafka: Cluster) -> None:
+    kill_the_only_broker(mortal_kafka, batches=100, size=10_000, down_s=5)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_F2_a_broker_that_is_away_for_a_minute(mortal_kafka: Cluster) -> None:
+    before = _rss_mb()
+    kill_the_only_broker(mortal_kafka, batches=40, size=10_000, down_s=60)
+    assert _rss_mb() - before < 300  # what waits is bounded
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_F2_kill_9_of_a_leader_every_ten_seconds_for_two_minutes(tmp_path: Path) -> None:
+    need_kafka()
+    cluster = service.start(tmp_path / "kafka", nodes=3)
+    try:
+        topic = new_topic()
+        runner = Runner(options_of(cluster, **TIMES), topic, batches=400, size=5000, patience_s=600)
+        going = InBackground(runner)
+        going.reach(1)
+        for turn in range(12):
+            node = cluster.nodes[turn % 3]
+            cluster.kill(node)
+            time.sleep(3)
+            cluster.start_node(node)
+            time.sleep(7)
+        cluster.wait()
+        going.finish(420)
+        check(cluster.bootstrap, topic, 400 * 5000)
+    finally:
+        cluster.remove()
+
+
+def pause_the_broker(cluster: Cluster, seconds: float) -> None:
+    topic = new_topic()
+    going = InBackground(Runner(options_of(cluster, **TIMES, transaction_timeout_s=30.0), topic, batches=30, size=5000))
+    going.reach(3)
+    cluster.pause(cluster.nodes[0])
+    time.sleep(seconds)
+    cluster.resume(cluster.nodes[0])
+    going.finish(180)
+    check(cluster.bootstrap, topic, 30 * 5000)
+
+
+def test_F3_a_broker_that_stops_for_five_seconds(mortal_kafka: Cluster) -> None:
+    pause_the_broker(mortal_kafka, 5)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seconds", [35, 70])
+def test_F3_a_broker_that_stops_beyond_the_transactions_time(mortal_kafka: Cluster, seconds: float) -> None:
+    pause_the_broker(mortal_kafka, seconds)
+
+
+def worker(cluster: Cluster, topic: str, epoch: int, batches: int) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.kafka_runner",
+        cluster.bootstrap,
+        topic,
+        "task",
+        str(epoch),
+        str(batches),
+    ]
+    return subprocess.Popen([*command, "2000"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def lines_until(stream: IO[str] | None, wanted: str) -> None:
+    assert stream is not None
+    for line in stream:
+        if line.strip() == wanted:
+            return
+    raise AssertionError(f"{wanted} was never printed")
+
+
+def test_F4_G7_a_zombie_that_wakes_is_fenced_and_has_written_nothing(kafka_cluster: Cluster) -> None:
+    topic = new_topic()
+    first = worker(kafka_cluster, topic, epoch=1, batches=100_000)
+    try:
+        lines_until(first.stdout, "5")
+        first.send_signal(signal.SIGSTOP)
+        second = worker(kafka_cluster, topic, epoch=2, batches=40)
+        assert second.wait(120) == 0
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(60) == 7
+        assert first.stdout is not None
+        assert first.stdout.read().splitlines()[-1] == "Fenced"
+    finally:
+        first.kill()
+        first.wait()
+        if first.stdout:
+            first.stdout.close()
+        if second.stdout:
+            second.stdout.close()
+    check_numbers(kafka_cluster, topic, 40 * 2000)
+
+
+def check_numbers(cluster: Cluster, topic: str, expected: int) -> None:
+    """Every number once; batch ids of two epochs may number one batch, so batches are not counted here."""
+    from tests.support.foreign import foreign_records
+
+    found = [int(v or b"-1") for _, _, v in foreign_records(cluster.bootstrap, topic)]
+    assert sorted(found) == list(range(expected))
+
+
+def test_F5_two_instances_of_one_task_end_with_one_owner(kafka_cluster: Cluster) -> None:
+    topic = new_topic()
+    both = [worker(kafka_cluster, topic, epoch=e, batches=30) for e in (1, 2)]
+    codes = [p.wait(120) for p in both]
+    for process in both:
+        if process.stdout:
+            process.stdout.close()
+    assert codes[1] == 0
+    assert codes[0] in (0, 7)
+    check_numbers(kafka_cluster, topic, 30 * 2000)
+
+
+@pytest.fixture
+def behind_proxy(tmp_path: Path) -> Iterator[tuple[Cluster, Proxy]]:
+    """A broker whose clients reach it through a proxy only."""
+    need_kafka()
+    proxy = Proxy()
+    advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"}
+    cluster = service.start(tmp_path / "kafka", properties=advertised)
+    proxy.aim(cluster.nodes[0].port)
+    yield cluster, proxy
+    proxy.close()
+    cluster.remove()
+
+
+def test_F7_a_delayed_end_of_transaction_never_tears_the_next(behind_proxy: tuple[Cluster, Proxy]) -> None:
+    cluster, proxy = behind_proxy
+    topic = new_topic()
+    times = {**TIMES, "commit_timeout_s": 3.0}
+    options = options_of(cluster, **times, bootstrap=(f"127.0.0.1:{proxy.port}",))
+    going = InBackground(Runner(options, topic, batches=40, size=2000))
+    going.reach(5)
+    for _ in range(3):
+        proxy.hold(END_TXN, 12.0)
+        time.sleep(4)
+        proxy.hold(END_TXN, 0.0)
+        going.reach(going.batch + 3)
+    going.finish(180)
+    assert proxy.held >= 1
+    assert "OutcomeUnknown" in going.runner.retries
+    check(cluster.bootstrap, topic, 40 * 2000)
+
+
+def test_F6_a_cut_cable_between_hub_and_kafka(behind_proxy: tuple[Cluster, Proxy]) -> None:
+    cluster, proxy = behind_proxy
+    topic = new_topic()
+    options = options_of(cluster, **TIMES, bootstrap=(f"127.0.0.1:{proxy.port}",))
+    going = InBackground(Runner(options, topic, batches=40, size=2000))
+    for stop in (5, 10):
+        going.reach(stop)
+        proxy.cut()
+        time.sleep(3)
+        proxy.mend()
+    going.finish(180)
+    check(cluster.bootstrap, topic, 40 * 2000)
+
+
+def test_R1_a_commit_that_does_not_answer_is_unknown_and_the_next_writer_finds_out(
+    behind_proxy: tuple[Cluster, Proxy],
+) -> None:
+    cluster, proxy = behind_proxy
+    topic = new_topic()
+    times = {**TIMES, "commit_timeout_s": 2.0}
+    log = KafkaLog(options_of(cluster, **times, bootstrap=(f"127.0.0.1:{proxy.port}",)))
+    log.ensure(Topic(name=topic))
+    writer = log.open("unknown", 1)
+    proxy.hold(END_TXN, 6.0)
+    with pytest.raises(OutcomeUnknown):
+        writer.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    with pytest.raises(OutcomeUnknown):  # this writer is dead
+        writer.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    proxy.hold(END_TXN, 0.0)
+    again = log.open("unknown", 1)
+    found = contents(log, topic)
+    assert (again.checkpoint() == at(1)) == (len(found) == 1)
+    if not found:
+        again.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    time.sleep(6)  # the held request arrives
+    assert [v for _, v in contents(log, topic)] == [b"1"]
+    log.close()
+
+
+def test_F8_a_transaction_that_hangs_ends_by_itself_and_holds_nobody_for_ever(mortal_kafka: Cluster) -> None:
+    topic = new_topic()
+    log = KafkaLog(options_of(mortal_kafka, transaction_timeout_s=10.0))
+    log.ensure(Topic(name=topic))
+    writer = log.open("hanging", 1)
+    bulk = writer._producer
+    assert bulk is not None
+    bulk.begin()
+    bulk.send(make_blocks(["never"], ["seen"], topic=topic))
+    bulk.kill()
+    other = log.open("other", 1)
+    other.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    assert not log.wait(topic, {0: 1}, 0.5)  # behind the open transaction
+    assert log.wait(topic, {0: 1}, 30)  # the broker ended it
+    assert [v for _, v in contents(log, topic)] == [b"1"]
+    log.close()
+
+
+def test_F2_a_broker_killed_between_flush_and_commit(mortal_kafka: Cluster) -> None:
+    topic = new_topic()
+    times = {**TIMES, "commit_timeout_s": 4.0}
+    log = KafkaLog(options_of(mortal_kafka, **times))
+    log.ensure(Topic(name=topic))
+    writer = log.open("task", 1)
+    writer.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    bulk = writer._producer
+    assert bulk is not None
+    commit = bulk.commit
+
+    def kill_first() -> None:
+        mortal_kafka.kill(mortal_kafka.nodes[0])
+        commit()
+
+    bulk.commit = kill_first  # type: ignore[method-assign]
+    with pytest.raises((OutcomeUnknown, LogUnavailable)):
+        writer.append(make_blocks(["b"], ["2"], topic=topic), at(2))
+    mortal_kafka.start_node(mortal_kafka.nodes[0])
+    mortal_kafka.wait()
+    again = log.open("task", 1)
+    done = again.checkpoint()
+    assert done in (at(1), at(2))
+    if done == at(1):
+        again.append(make_blocks(["b"], ["2"], topic=topic), at(2))
+    assert [v for _, v in contents(log, topic)] == [b"1", b"2"]
+    log.close()
+
+
+def test_F2_a_broker_that_is_away_at_the_start_is_told_at_once(tmp_path: Path) -> None:
+    need_kafka()
+    cluster = service.start(tmp_path / "kafka")
+    cluster.stop()
+    started = time.monotonic()
+    with pytest.raises(LogUnavailable, match="nobody answers"):
+        KafkaLog(options_of(cluster))
+    assert time.monotonic() - started < 5.5
+    service.start(tmp_path / "kafka")
+    log = KafkaLog(options_of(cluster))
+    assert log.healthy()
+    log.close()
+    found = service.status(tmp_path / "kafka")
+    assert found is not None
+    found.remove()
+
+
+def _rss_mb() -> int:
+    with open(f"/proc/{os.getpid()}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) // 1024

@@ -1,0 +1,195 @@
+"""SASL, TLS and ACLs on a real broker: what works, and that every refusal says its real cause in time (S16)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, ClassVar
+
+import pytest
+
+from deploy.services.kafka import Cluster
+from hub.errors import ConfigurationInvalid, DatongError, LogUnavailable
+from hub.log.kafka import KafkaLog, KafkaOptions
+from hub.log.kafka.oauth import ClientCredentials
+from hub.model import Topic
+from tests.contracts.log_contract import at, contents, make_blocks
+from tests.support.kafka import fresh
+
+WRONG = "canary-password-4711"
+IN_TIME_S = 5.5
+
+
+def options(cluster: Cluster, user: str = "admin", **changes: Any) -> KafkaOptions:
+    known = user in ("admin", "writer", "reader", "stranger")
+    made: dict[str, Any] = {
+        "bootstrap": tuple(n.address for n in cluster.nodes),
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "username": user,
+        "password": cluster.password(user) if known else WRONG,
+        "ca_file": str(cluster.ca_file),
+    }
+    return KafkaOptions(**{**made, **changes})
+
+
+def publish_and_read(log: KafkaLog) -> None:
+    topic, task = f"city.test.{fresh('thing')}.v1", fresh("task")
+    log.ensure(Topic(name=topic))
+    writer = log.open(task, 1)
+    writer.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    writer.close()
+    assert [v for _, v in contents(log, topic)] == [b"1"]
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_scram_over_tls_works(kafka_secure: Cluster, mechanism: str) -> None:
+    log = KafkaLog(options(kafka_secure, sasl_mechanism=mechanism))
+    publish_and_read(log)
+    log.close()
+
+
+def test_a_client_certificate_works(kafka_secure: Cluster) -> None:
+    certs = kafka_secure.ca_file.parent
+    made = options(
+        kafka_secure,
+        bootstrap=(f"127.0.0.1:{kafka_secure.nodes[0].mtls_port}",),
+        security_protocol="SSL",
+        sasl_mechanism=None,
+        cert_file=str(certs / "broker.crt"),
+        key_file=str(certs / "broker.key"),
+    )
+    log = KafkaLog(made)
+    assert log.healthy()
+    assert set(log.topics()) >= {"__state", "__quarantine"}
+    log.close()
+
+
+class TokenServer(BaseHTTPRequestHandler):
+    """Hands a token without signature to the one client it knows."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        given = base64.b64decode(self.headers.get("Authorization", "Basic ").split()[1]).decode()
+        self.asked.append(given)
+        if given != "hub:right":
+            self.send_response(401)
+            self.end_headers()
+            return
+        now = int(time.time())
+        parts = [{"alg": "none"}, {"sub": "admin", "iat": now, "exp": now + 600, "scope": "kafka"}]
+        token = ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in parts) + "."
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"access_token": token, "expires_in": 600}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the tests' output."""
+
+
+@pytest.fixture
+def token_url() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), TokenServer) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/token"
+        server.shutdown()
+        thread.join()
+
+
+def test_oauthbearer_with_client_credentials_works(kafka_secure: Cluster, token_url: str) -> None:
+    provider = ClientCredentials(token_url, "hub", "right")
+    TokenServer.asked.clear()
+    log = KafkaLog(options(kafka_secure, sasl_mechanism="OAUTHBEARER", password=None, token_provider=provider))
+    publish_and_read(log)
+    log.close()
+    assert TokenServer.asked == ["hub:right"]  # one token served all connections
+
+
+def test_S16_a_token_server_that_refuses_is_told_without_the_secret(kafka_secure: Cluster, token_url: str) -> None:
+    provider = ClientCredentials(token_url, "hub", WRONG)
+    with pytest.raises(ConfigurationInvalid, match="log-in") as refused:
+        KafkaLog(options(kafka_secure, sasl_mechanism="OAUTHBEARER", password=None, token_provider=provider))
+    assert WRONG not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind", "message"),
+    [
+        ("wrong password", {"password": WRONG}, ConfigurationInvalid, "refused the log-in"),
+        ("unknown user", {"username": "nobody", "password": WRONG}, ConfigurationInvalid, "refused the log-in"),
+        ("mechanism not offered", {"sasl_mechanism": "PLAIN"}, ConfigurationInvalid, "SASL mechanism|log-in"),
+        ("no TLS to a TLS port", {"security_protocol": "PLAINTEXT"}, ConfigurationInvalid, "security_protocol"),
+        ("SASL without TLS", {"security_protocol": "SASL_PLAINTEXT"}, ConfigurationInvalid, "security_protocol"),
+        ("authority missing", {"ca_file": None}, ConfigurationInvalid, "not trusted"),
+        ("authority's file missing", {"ca_file": "/no/such/file.pem"}, ConfigurationInvalid, "cannot be read"),
+        ("nobody listens", {"bootstrap": ("127.0.0.1:1",)}, LogUnavailable, "nobody answers"),
+        ("no such host", {"bootstrap": ("no-such-host.invalid:9092",)}, LogUnavailable, "host name is not known"),
+    ],
+)
+def test_S16_a_refusal_has_its_cause_and_no_secret_within_five_seconds(
+    kafka_secure: Cluster, name: str, changes: dict[str, Any], kind: type[DatongError], message: str
+) -> None:
+    made = options(kafka_secure, **changes)
+    started = time.monotonic()
+    with pytest.raises(kind, match=message) as refused:
+        KafkaLog(made)
+    assert time.monotonic() - started < IN_TIME_S, name
+    assert refused.value.remedy
+    for secret in (WRONG, kafka_secure.password("admin")):
+        assert secret not in f"{refused.value} {refused.value!r} {made!r}"
+
+
+def test_a_listener_that_wants_a_certificate_says_so(kafka_secure: Cluster) -> None:
+    where = (f"127.0.0.1:{kafka_secure.nodes[0].mtls_port}",)
+    with pytest.raises(ConfigurationInvalid, match="client certificate"):
+        KafkaLog(options(kafka_secure, bootstrap=where, security_protocol="SSL", sasl_mechanism=None))
+
+
+def test_S8_a_user_without_rights_is_told_which_are_missing(kafka_secure: Cluster) -> None:
+    KafkaLog(options(kafka_secure)).close()  # the internal topics are there
+    with pytest.raises(ConfigurationInvalid, match="may not use this topic"):
+        KafkaLog(options(kafka_secure, "stranger"))
+
+
+def test_rights_that_are_taken_away_in_mid_run_stop_the_task_with_the_cause(kafka_secure: Cluster) -> None:
+    from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
+    from kafka.admin import ACLResourcePatternType as Pattern
+
+    KafkaLog(options(kafka_secure)).close()
+    admin = KafkaAdminClient(**options(kafka_secure).client())
+    allowed = [
+        ACL("User:writer", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, ResourcePattern(kind, name, pattern))
+        for kind, name, pattern in (
+            (ResourceType.TOPIC, "", Pattern.PREFIXED),
+            (ResourceType.TOPIC, "*", Pattern.LITERAL),
+            (ResourceType.TRANSACTIONAL_ID, "hub-", Pattern.PREFIXED),
+            (ResourceType.CLUSTER, "kafka-cluster", Pattern.LITERAL),
+        )
+        if name
+    ]
+    admin.create_acls(allowed)
+    topic, task = f"city.test.{fresh('thing')}.v1", fresh("task")
+    log = KafkaLog(options(kafka_secure, "writer", append_timeout_s=10.0))
+    log.ensure(Topic(name=topic))
+    writer = log.open(task, 1)
+    writer.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    forbidden = ACL(
+        "User:writer", "*", ACLOperation.WRITE, ACLPermissionType.DENY, ResourcePattern(ResourceType.TOPIC, topic)
+    )
+    admin.create_acls([forbidden])
+    time.sleep(0.5)
+    with pytest.raises(ConfigurationInvalid, match="may not use this topic"):
+        writer.append(make_blocks(["b"], ["2"], topic=topic), at(2))
+    admin.delete_acls([forbidden])
+    time.sleep(0.5)
+    writer.append(make_blocks(["b"], ["2"], topic=topic), at(2))
+    assert [v for _, v in contents(log, topic)] == [b"1", b"2"]
+    writer.close()
+    log.close()
+    admin.close()
