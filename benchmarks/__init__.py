@@ -1,1 +1,1 @@
-"""How fast, measured through the public command line; never part of the tests."""
+"""How fast the hub is, and against what: `python3 dev.py bench pipeline`, docs/benchmarks.md."""

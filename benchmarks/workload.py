@@ -1,11 +1,15 @@
-"""The workload: a departmental CSV extract of 17 text columns, 146 bytes a line, about 0.5 % bad rows, and its project."""
+"""`python -m benchmarks.workload FILE ROWS [SEED]`: a departmental CSV extract of 17 text columns, 146 bytes a line, about
+0.5 % bad rows (wrong identifiers, impossible dates). The same bytes for the same seed."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.schema import HEADER
 
 WEIGHTS = np.array([2, 3, 4, 5, 6, 7, 8, 9, 2, 3])
 LAST = np.array(
@@ -19,107 +23,11 @@ STREET = np.array(
 )
 CITY = np.array(["Springfield", "Aix", "Göteborg", "Porto", "Newcastle upon Tyne", "Gdynia"])
 TAGS = np.array(["", "housing", "housing|child", "disability", "child|single-parent|review", "pension|housing"])
-HEADER = (
-    "RECNO,NAT_ID,SURNAME,FORENAMES,DOB,SEX_CD,STATUS_CD,MUNI_CD,AMT,HH_SIZE,UPD_TS,STREET,PCODE,CITY,CTRY,TAGS,PHONE"
-)
 AT_ONCE = 100_000
-
-SCHEMA = {
-    "type": "record",
-    "name": "Benefit",
-    "namespace": "bench",
-    "fields": [
-        {"name": "record_id", "type": "long"},
-        {"name": "person_id", "type": "string"},
-        {"name": "family_name", "type": "string"},
-        {"name": "given_names", "type": ["null", "string"], "default": None},
-        {"name": "birth_date", "type": {"type": "int", "logicalType": "date"}},
-        {"name": "sex", "type": {"type": "enum", "name": "Sex", "symbols": ["UNKNOWN", "FEMALE", "MALE", "OTHER"]}},
-        {"name": "status", "type": "string"},
-        {"name": "municipality", "type": "string"},
-        {"name": "amount", "type": "double"},
-        {"name": "household_size", "type": ["null", "int"], "default": None},
-        {"name": "updated_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {
-            "name": "address",
-            "type": {
-                "type": "record",
-                "name": "Address",
-                "fields": [
-                    {"name": "street", "type": "string"},
-                    {"name": "postcode", "type": "string"},
-                    {"name": "city", "type": "string"},
-                    {"name": "country", "type": ["null", "string"], "default": None},
-                ],
-            },
-        },
-        {"name": "tags", "type": {"type": "array", "items": "string"}},
-        {"name": "phone", "type": ["null", "string"], "default": None},
-    ],
-}
-CONNECTOR = """\
-connector: benefits
-agency: bench
-source: {{kind: files, path: "data/*.csv", nulls: [], stable_after_s: 0}}
-publish:
-  topic: bench.social.benefit.v1
-  schema: benefit.avsc
-  key: [person_id]
-  mode: {mode}
-  fields:
-    record_id: to_long(RECNO)
-    person_id: trim(NAT_ID)
-    family_name: upper(trim(SURNAME))
-    given_names: nullif(trim(FORENAMES), '')
-    birth_date: to_date(DOB, '%Y-%m-%d', '%d/%m/%Y', '%d.%m.%Y')
-    sex: code(SEX_CD, 'bench.sex', 'bench.symbol')
-    status: code(STATUS_CD, 'bench.status', 'bench.status.name')
-    municipality: code(MUNI_CD, 'bench.muni', 'bench.muni.name')
-    amount: to_double(AMT)
-    household_size: to_int(nullif(HH_SIZE, ''))
-    updated_at: to_timestamp(UPD_TS, '%Y-%m-%d %H:%M:%S', '%Y-%m-%dT%H:%M:%SZ', 'UTC')
-    address:
-      street: trim(STREET)
-      postcode: trim(PCODE)
-      city: trim(CITY)
-      country: nullif(CTRY, '')
-    tags: split(TAGS, '|')
-    phone: concat('********', substr(nullif(PHONE, ''), 9))
-  checks:
-    eleven_digits: matches(person_id, '^[0-9]{{11}}$')
-    amount_in_range: amount >= 0 AND amount < 5300
-    household: household_size BETWEEN 0 AND 50
-"""
+SEED = 7
 
 
-def write_project(directory: Path, rows: int, *, mode: str = "append", seed: int = 7) -> None:
-    """A project whose one connector reads `rows` generated rows."""
-    (directory / "data").mkdir(parents=True, exist_ok=True)
-    for folder in ("connectors.d", "topics.d", "schemas/codes"):
-        (directory / folder).mkdir(parents=True, exist_ok=True)
-    (directory / "datong.yaml").write_text("http: {port: 8080}\n")
-    (directory / "agencies.yaml").write_text("agencies:\n  - {id: bench, name: {en: Benchmark, zh: 基准}}\n")
-    (directory / "connectors.d/benefits.yaml").write_text(CONNECTOR.format(mode=mode))
-    topic = "topic: bench.social.benefit.v1\ntitle: {en: Benefits, zh: 津贴}\npartitions: 4\n"
-    (directory / "topics.d/benefit.yaml").write_text(topic)
-    (directory / "schemas/benefit.avsc").write_text(json.dumps(SCHEMA))
-    _codes(directory / "schemas/codes")
-    write_rows(directory / "data/extract.csv", rows, seed)
-
-
-def _codes(folder: Path) -> None:
-    lists = {
-        "bench.sex": ["code,to:bench.symbol", "M,MALE", "1,MALE", "F,FEMALE", "2,FEMALE", "X,OTHER", "9,UNKNOWN"],
-        "bench.status": ["code,name", *[f"S{i:02d},STATUS_{'ACTIVE' if i % 2 else 'CLOSED'}_{i}" for i in range(40)]],
-        "bench.muni": ["code,name", *[f"{1000 + i},Municipality {chr(65 + i % 26)}{i}" for i in range(400)]],
-    }
-    for name, lines in lists.items():
-        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
-        about = f'list: {name}\nversion: "1"\ntitle: {{en: {name}, zh: 代码}}\nsource: generated\nlicence: Apache-2.0\n'
-        (folder / f"{name}.yaml").write_text(about)
-
-
-def write_rows(path: Path, rows: int, seed: int) -> None:
+def write_rows(path: Path, rows: int, seed: int = SEED) -> None:
     """The same bytes for the same seed."""
     rng = np.random.default_rng(seed)
     with path.open("w", encoding="utf-8", newline="") as out:
@@ -156,3 +64,8 @@ def _chunk(rng: np.random.Generator, start: int, n: int) -> str:
             f"{TAGS[tags[i]]},{'' if silent[i] else f'+46{phone[i]}'}\n"
         )
     return "".join(lines)
+
+
+if __name__ == "__main__":
+    write_rows(Path(sys.argv[1]), int(sys.argv[2]), *map(int, sys.argv[3:4]))
+    print(json.dumps({"rows": int(sys.argv[2])}))
