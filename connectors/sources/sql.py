@@ -27,6 +27,15 @@ from hub.model import Batch, Finding, ReadFailure, Report, SourceCheckpoint, Str
 
 PARTITION_ROWS = 10_000
 MAX_IDS = 1_000_000  # remembered in the overlap window
+TIMES = (sa.Date, sa.DateTime, sa.Time)
+CURSORS: Sequence[tuple[type[sa.types.TypeEngine[Any]], type | tuple[type, ...]]] = (  # SQL type → Python's
+    (sa.DateTime, dt.datetime),
+    (sa.Date, dt.date),
+    (sa.Time, dt.time),
+    (sa.Numeric, (int, float, decimal.Decimal)),
+    (sa.Integer, (int, float, decimal.Decimal)),
+    (sa.LargeBinary, bytes),
+)
 READ_ONLY = {"postgresql": "SET TRANSACTION READ ONLY", "mysql": "SET TRANSACTION READ ONLY"}
 TIMEOUT = {"postgresql": "SET LOCAL statement_timeout = {ms}", "mysql": "SET SESSION max_execution_time = {ms}"}
 
@@ -68,8 +77,8 @@ class SqlSource:
         """Rows after the checkpoint in the order of cursor and key, all from one transaction."""
         table = self._table()
         snapshot = self._context.mode == "snapshot"
-        window = _Window(self._spec, None if snapshot else after)
         columns = [c for c in table.columns if self._wanted(c.name)]
+        window = _Window(self._spec, None if snapshot else after, self._comparable(table))
         read = 0
         last: Batch | None = None
         with self._reading() as connection:
@@ -99,13 +108,30 @@ class SqlSource:
         needed = {self._spec.cursor, *self._spec.key} if self._spec.cursor else set(self._spec.key)
         return self._context.columns is None or name in self._context.columns or name in needed
 
+    def _comparable(self, table: sa.Table) -> Callable[[Any], Any]:
+        """What makes of a cell of the cursor column a cursor, and None of one that others cannot be compared with."""
+        if not self._spec.cursor:
+            return lambda cell: cell
+        column = table.c[self._spec.cursor]
+        if self._stored(column) is not column:
+            return _iso_text
+        kind = next((python for sql, python in CURSORS if isinstance(column.type, sql)), str)
+        return lambda cell: cell if isinstance(cell, kind) else None
+
+    def _stored(self, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+        """SQLite keeps dates and times as whatever text was written: read as text, so that an odd one costs its row only,
+        and compared as text, as SQLite does."""
+        as_text = self._engine is not None and self._engine.dialect.name == "sqlite" and isinstance(column.type, TIMES)
+        return sa.type_coerce(column, sa.String()).label(column.name) if as_text else column
+
     def _query(self, table: sa.Table, columns: Sequence[sa.Column[Any]], window: _Window) -> sa.Select[Any]:
-        query = sa.select(*columns)
+        query = sa.select(*[self._stored(c) for c in columns])
         if self._spec.cursor:
             cursor = table.c[self._spec.cursor]
             start = window.start()
             if start is not None:
-                query = query.where(sa.or_(cursor >= sa.literal(start, cursor.type), cursor.is_(None)))
+                from_here = cursor >= sa.literal(start, self._stored(cursor).type)
+                query = query.where(sa.or_(from_here, cursor.is_(None)))
             query = query.order_by(cursor.is_not(None), cursor)
         return query.order_by(*[table.c[k] for k in self._spec.key])
 
@@ -211,11 +237,11 @@ class SqlSource:
 class _Window:
     """The cursor's place, and the rows met within the overlap behind it."""
 
-    def __init__(self, spec: SqlSpec, after: SourceCheckpoint | None) -> None:
-        self._spec = spec
+    def __init__(self, spec: SqlSpec, after: SourceCheckpoint | None, comparable: Callable[[Any], Any]) -> None:
+        self._spec, self._comparable = spec, comparable
         value = after.value if after else {}
-        self._last = _from_json(value.get("cursor"))
-        self._met: dict[str, Any] = {i: _from_json(c) for i, c in value.get("met", ())}
+        self._last = comparable(_from_json(value.get("cursor")))
+        self._met: dict[str, Any] = {i: comparable(_from_json(c)) for i, c in value.get("met", ())}
 
     def start(self) -> Any:
         """The smallest cursor to read again; None for all."""
@@ -228,7 +254,7 @@ class _Window:
         place = names.index(self._spec.cursor)
         fresh = []
         for i, row in enumerate(rows):
-            cursor = row[place]
+            cursor = self._comparable(row[place])
             identity = hashlib.blake2b(repr(tuple(row)).encode(), digest_size=12).hexdigest()
             if identity in self._met:
                 continue
@@ -253,6 +279,16 @@ class _Window:
         """The checkpoint."""
         met = [[i, _to_json(c)] for i, c in self._met.items()]
         return SourceCheckpoint(value={"cursor": _to_json(self._last), "met": met} if self._spec.cursor else {})
+
+
+def _iso_text(cell: Any) -> str | None:
+    """A date or time as SQLite keeps it; also from a checkpoint written when SQLite's dates were read as dates."""
+    text = str(cell) if isinstance(cell, (str, dt.date)) else ""
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return text if text[4] == "-" else None  # 20240131 would come after all dates with hyphens
 
 
 def _minus(last: Any, overlap: float) -> Any:
@@ -333,22 +369,31 @@ def _columns(columns: Sequence[sa.Column[Any]], rows: Sequence[Any]) -> tuple[pa
                 str(c) if isinstance(c, (decimal.Decimal, int, float)) and not isinstance(c, bool) else c for c in cells
             ]
         try:
-            arrays.append(pa.array(cells, kind))
+            arrays.append(_array(cells, kind))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError):
             arrays.append(_one_by_one(cells, kind, column.name, bad))
     return pa.RecordBatch.from_arrays(arrays, [c.name for c in columns]), bad
+
+
+def _array(cells: list[Any], kind: pa.DataType) -> pa.Array:
+    """Cells of one type; dates and times may be text, as SQLite gives them."""
+    if pa.types.is_temporal(kind):
+        if any(isinstance(c, (int, float)) for c in cells):
+            raise ValueError("a number, which Arrow would take for days or microseconds since 1970")
+        if any(isinstance(c, str) for c in cells):
+            return pa.array(cells, pa.string()).cast(kind)
+    return pa.array(cells, kind)
 
 
 def _one_by_one(cells: list[Any], kind: pa.DataType, name: str, bad: dict[int, str]) -> pa.Array:
     kept = []
     for i, cell in enumerate(cells):
         try:
-            pa.array([cell], kind)
-            kept.append(cell)
+            kept.append(_array([cell], kind))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError):
-            kept.append(None)
+            kept.append(pa.nulls(1, kind))
             bad.setdefault(i, name)
-    return pa.array(kept, kind)
+    return pa.concat_arrays(kept)
 
 
 def _raw(row: Any) -> bytes:

@@ -80,6 +80,50 @@ def test_F12_a_cell_of_another_type_costs_its_row(tmp_path: Path, database: sqli
     assert batch.records.num_rows == 39
 
 
+@pytest.mark.parametrize("odd", ["soon", "2024-02-30", "20240130", "#", ""])
+def test_F12_a_date_that_is_none_costs_its_row(tmp_path: Path, database: sqlite3.Connection, odd: str) -> None:
+    database.execute("UPDATE t SET updated_at = ? WHERE id = 7", (odd,))
+    database.commit()
+    (batch,) = read(tmp_path, mode="snapshot")
+    assert [(f.reason, f.path) for f in batch.failures] == [("TYPE_MISMATCH", "updated_at")]
+    (first,) = read(tmp_path, **INCREMENTAL)
+    assert first.position.value["cursor"] == "2024-01-10"
+    assert sorted(ids([first])) == [i for i in range(40) if i != 7]
+    database.execute("INSERT INTO t VALUES (100, 'new', 1, '2024-01-11')")
+    database.commit()
+    assert ids(read(tmp_path, first.position, **INCREMENTAL)) == [100]
+
+
+@pytest.mark.parametrize("odd", ["many", "", b"\x00"])
+def test_F12_a_cursor_of_another_type_costs_its_row(tmp_path: Path, database: sqlite3.Connection, odd: object) -> None:
+    database.execute("UPDATE t SET n = ? WHERE id = 7", (odd,))
+    database.commit()
+    (first,) = read(tmp_path, cursor="n", key=("id",))
+    assert [(f.reason, f.path) for f in first.failures] == [("TYPE_MISMATCH", "n")]
+    assert first.position.value["cursor"] == 39
+    database.execute("INSERT INTO t VALUES (100, 'new', 40, '2024-01-11')")
+    database.commit()
+    assert ids(read(tmp_path, first.position, cursor="n", key=("id",))) == [100]
+
+
+@pytest.mark.parametrize("second", ["2024-01-01 00:00:00", "2024-01-01T00:00:00", "2024-01-01 00:00:00.5"])
+def test_ties_of_a_timestamp_are_found_however_it_is_written(tmp_path: Path, second: str) -> None:
+    with sqlite3.connect(tmp_path / "x.db") as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, at DATETIME)")
+        connection.execute("INSERT INTO t VALUES (1, ?)", (second,))
+        connection.commit()
+        first = read(tmp_path, cursor="at", key=("id",))
+        connection.execute("INSERT INTO t VALUES (2, ?)", (second,))
+        connection.commit()
+        assert ids(read(tmp_path, first[-1].position, cursor="at", key=("id",))) == [2]
+    connection.close()
+
+
+def test_G20_a_checkpoint_with_a_date_goes_on(tmp_path: Path, database: sqlite3.Connection) -> None:
+    before = SourceCheckpoint(value={"cursor": {"date": "2024-01-09"}, "met": [["0a", {"date": "2024-01-09"}]]})
+    assert sorted(ids(read(tmp_path, before, cursor="updated_at", key=("id",)))) == list(range(32, 40))
+
+
 def test_F12_a_lost_cursor_column_is_named(tmp_path: Path, database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE t RENAME COLUMN updated_at TO changed_at")
     database.commit()
