@@ -4,7 +4,8 @@ The same code serves a run, a replay and a preview (one executor)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,13 +141,22 @@ class Normaliser:
 
 def require_columns(plan: TaskPlan, schema: pa.Schema, origin: str) -> None:
     """Columns that the mapping reads must be there or be declared optional (R13)."""
-    missing = sorted(columns_used(plan.mapping) - set(schema.names) - set(plan.mapping.optional))
-    if missing:
-        raise ColumnsChanged(
-            f"the mapping needs {_names(missing)}; the source has {_names(schema.names)}",
-            where=origin,
-            remedy="mend the source, change the mapping, or name the column under `optional:`, then resume",
-        )
+    needed = columns_used(plan.mapping)
+    missing = sorted(needed - set(schema.names) - set(plan.mapping.optional))
+    if not missing:
+        return
+    remedy = "mend the source, change the mapping, or name the column under `optional:`, then resume"
+    message = f"the mapping needs {_names(missing)}; the source has {_names(schema.names)}"
+    if not _is_header(needed, schema.names):
+        message = f"the source has none of the {len(needed)} columns that the mapping needs, such as `{missing[0]}`"
+        remedy = "is it the right source? of a file, see `header:`, `delimiter:` and `encoding:`; then resume"
+    raise ColumnsChanged(message, where=origin, remedy=remedy)
+
+
+def _is_header(needed: Collection[str], names: Sequence[str]) -> bool:
+    """Whether these are names of columns. Where none is like one that is known, they may be somebody's data (S16)."""
+    known = [name.casefold() for name in names]
+    return any(difflib.get_close_matches(name.casefold(), known, 1) for name in needed)
 
 
 def _names(names: Sequence[str]) -> str:

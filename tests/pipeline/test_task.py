@@ -169,6 +169,21 @@ def test_R13_a_missing_column_names_the_difference(bench: Bench) -> None:
         bench.run()
 
 
+@pytest.mark.parametrize("text", ["canary-5150,canary-N,7\nb,S,8\n", "canary-5150;canary-N;7\nb;S;8\n"])
+def test_S16_a_lost_header_does_not_show_the_row_in_its_place(bench: Bench, text: str) -> None:
+    bench.write(text)
+    with pytest.raises(ColumnsChanged, match="none of the 3 columns") as paused:
+        bench.run()
+    assert "canary" not in str(paused.value)
+
+
+@pytest.mark.parametrize("names", [("Id", "Region", "Seats"), ("ID_2", "AREA", "PLACES"), ("ID", "AREA", "PLACES")])
+def test_R13_renamed_columns_are_shown(bench: Bench, names: tuple[str, ...]) -> None:
+    bench.write(",".join(names) + "\na,N,7\n")
+    with pytest.raises(ColumnsChanged, match=", ".join(f"`{n}`" for n in names)):
+        bench.run()
+
+
 def test_G3_sequences_are_contiguous_and_batches_say_their_size(bench: Bench) -> None:
     plan = make_plan("append")
     bench.write(TEN)
