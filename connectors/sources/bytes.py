@@ -15,6 +15,9 @@ FREE_EXPANSION = 16 * 1024 * 1024  # bytes of output before the ratio counts
 MAX_UNPACKED = 64 * 1024**3
 GOOD_SHARE = 0.99  # of the rows with non-ASCII bytes
 UTF8, GB18030 = "utf-8", "gb18030"
+NEVER_UTF8 = b"\xff"
+LONGEST_LINE = 4 * 1024 * 1024
+TWO_BYTES = ("gb", "big5", "shift", "cp932", "cp949", "cp950", "johab")  # a second byte may be one of ASCII's
 BOMS = ((codecs.BOM_UTF8, UTF8), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -117,8 +120,60 @@ def _decodes(line: bytes, encoding: str) -> bool:
     return True
 
 
-def as_utf8(parts: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
-    """For encodings whose bytes cannot be cut at line ends (UTF-16): strict, the whole stream or nothing."""
+def cut_as(encoding: str, marks: bytes) -> str:
+    """The encoding in which `cuttable` gives a stream of this one."""
+    name = codecs.lookup(encoding).name
+    return UTF8 if name == "utf-8-sig" or not _transparent(encoding) or _may_hide(encoding, marks) else name
+
+
+def cuttable(parts: Iterator[bytes], encoding: str, marks: bytes, name: str) -> Iterator[bytes]:
+    """The stream in an encoding whose lines and columns can be cut as bytes: as it is, else as UTF-8.
+
+    `marks` are the bytes to cut at. A character of GBK may end in the byte of `|`: such files are converted line by line,
+    and a line that does not decode keeps its bytes and one more, so that it costs its row. Encodings without ASCII's own
+    bytes (UTF-16) are converted whole: strict, the whole stream or nothing."""
+    if not _transparent(encoding):
+        return _whole_as_utf8(parts, encoding, name)
+    return _lines_as_utf8(parts, encoding) if _may_hide(encoding, marks) else parts
+
+
+def _transparent(encoding: str) -> bool:
+    """ASCII's bytes mean ASCII's characters where a character begins."""
+    ascii_bytes = bytes(range(128))
+    try:
+        return ascii_bytes.decode(encoding) == ascii_bytes.decode("ascii")
+    except UnicodeError:
+        return False
+
+
+def _may_hide(encoding: str, marks: bytes) -> bool:
+    """Whether one of the marks may be the second byte of a character."""
+    name = codecs.lookup(encoding).name
+    first = 0x30 if name == GB18030 else 0x40
+    return name.startswith(TWO_BYTES) and any(mark >= first for mark in marks)
+
+
+def _lines_as_utf8(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    rest = b""
+    for part in parts:
+        done, newline, rest = (rest + part).rpartition(b"\n")
+        yield _recoded(done + newline, encoding)
+        if len(rest) > LONGEST_LINE:  # no row is as long: it is refused whatever its bytes mean
+            yield rest
+            rest = b""
+    yield _recoded(rest, encoding)
+
+
+def _recoded(lines: bytes, encoding: str) -> bytes:
+    try:
+        return lines.decode(encoding).encode()
+    except UnicodeDecodeError:
+        if lines.count(b"\n") <= 1:
+            return lines.rstrip(b"\r\n") + NEVER_UTF8 + lines[len(lines.rstrip(b"\r\n")) :]
+        return b"".join(_recoded(line, encoding) for line in lines.splitlines(keepends=True))
+
+
+def _whole_as_utf8(parts: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
         for part in parts:

@@ -7,8 +7,8 @@ does not decode.
 
 from __future__ import annotations
 
-import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,14 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from connectors.sources.specs import MAX_COLUMNS
 from hub.errors import FileRefused
 from hub.model import ReadFailure
 
 CHUNK_BYTES = 4 * 1024 * 1024
 MAX_QUOTED = 64 * 1024  # bytes of one quoted field
 MAX_ROW = 1024 * 1024  # bytes
-MAX_COLUMNS = 2_000
 NEWLINE, RETURN = 10, 13
+UTF8_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,23 +103,34 @@ class Delimited:
         return buffer[end:] if end else b""
 
     def _take_header(self, buffer: bytes, ended: bool) -> bytes:
-        if buffer.startswith(b"\xef\xbb\xbf"):
-            buffer = buffer[3:]
-            self._consumed += 3
+        if buffer.startswith(UTF8_BOM):
+            buffer = buffer[len(UTF8_BOM) :]
+            self._consumed += len(UTF8_BOM)
         if self._d.columns is not None:
             self.names = list(self._d.columns)
-        for line in range(self._d.header):
+        for line in range(1, self._d.header + 1):
             if not buffer:
+                if self._consumed > len(UTF8_BOM):
+                    message = f"has {line - 1} lines, and its header is line {self._d.header}"
+                    raise FileRefused(message, where=self._where, remedy="see `header:`")
                 return b""
-            end = self._scan(buffer, 0, ended)[1] if line == self._d.header - 1 else buffer.find(b"\n") + 1
+            end = self._scan(buffer, 0, ended)[1] if line == self._d.header else buffer.find(b"\n") + 1
             end = end or len(buffer)
-            if line == self._d.header - 1 and self._d.columns is None:
+            if line == self._d.header and self._d.columns is None:
                 self.names = self._header(buffer[:end])
             buffer = buffer[end:]
             self._consumed += end
         return buffer
 
     def _header(self, record: bytes) -> list[str]:
+        """The names. Whatever looks like a whole file in one line is refused, for no row would be read of it."""
+        if b"\0" in record:
+            raise FileRefused(
+                "the header has NUL bytes", where=self._where, remedy="is it UTF-16? declare `encoding: utf-16-le`"
+            )
+        quote = re.escape(self._d.quote)
+        if _lone_returns(re.sub(quote + b"[^" + quote + b"]*" + quote, b"", record)):
+            raise FileRefused("lines end in CR alone", where=self._where, remedy="have them end in LF or CR LF")
         try:
             names = [f.decode(self._d.encoding).strip() for f in self._fields(record)]
         except UnicodeDecodeError as error:
@@ -265,16 +277,34 @@ class Delimited:
             at = mark + 2
 
     def _fields(self, record: bytes) -> list[bytes]:
-        """One record's fields; Latin-1 carries any bytes through Python's csv unchanged."""
+        """One record's fields, as Python's csv tells them apart, but of any length and with any bytes in them."""
         record = record.rstrip(b"\r\n")
         if self._d.quote not in record:
             return record.split(self._d.delimiter)
-        reader = csv.reader(
-            io.StringIO(record.decode("latin-1"), newline=""),
-            delimiter=self._d.delimiter.decode(),
-            quotechar=self._d.quote.decode(),
-        )
-        return [f.encode("latin-1") for f in next(reader)]
+        fields, at = [], 0
+        while at <= len(record):
+            quoted, at = self._quoted(record, at)
+            end = record.find(self._d.delimiter, at)
+            end = end if end >= 0 else len(record)
+            fields.append(quoted + record[at:end])
+            at = end + 1
+        return fields
+
+    def _quoted(self, record: bytes, at: int) -> tuple[bytes, int]:
+        """The quoted part that begins a field, its doubled quotes made single, and the place behind it."""
+        quote = self._d.quote
+        if record[at : at + 1] != quote:
+            return b"", at
+        parts: list[bytes] = []
+        while True:
+            mark = record.find(quote, at + 1)
+            if mark < 0:
+                return b"".join([*parts, record[at + 1 :]]), len(record)
+            doubled = record[mark + 1 : mark + 2] == quote
+            parts.append(record[at + 1 : mark + doubled])
+            at = mark + doubled
+            if not doubled:
+                return b"".join(parts), mark + 1
 
     def _decode(self, rows: Rows, raws: list[bytes] | None) -> Rows:
         """Bytes → text, nulls → NULL; rows with a value that does not decode are taken out."""

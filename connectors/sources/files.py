@@ -49,6 +49,7 @@ class FilesSource:
 
     def __init__(self, spec: FilesSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context
+        self._marks = (spec.delimiter + spec.quote).encode()
         self._closed = Event()
 
     def check(self) -> Report:
@@ -192,13 +193,10 @@ class FilesSource:
     def _stream(self, file: BinaryIO, version: FileVersion) -> Iterator[bytes]:
         """The unpacked bytes from the start, in an encoding whose lines can be cut as bytes."""
         raw = streams.chunks(file, version.name, self._spec.max_expansion)
-        if version.encoding.replace("_", "-").lower().startswith(("utf-16", "utf-32")):
-            return streams.as_utf8(raw, version.encoding, version.name)
-        return raw
+        return streams.cuttable(raw, version.encoding, self._marks, version.name)
 
     def _reader(self, version: FileVersion, wanted: frozenset[str] | None) -> Delimited | JsonLines:
-        encoding = version.encoding.replace("_", "-").lower()
-        encoding = "utf-8" if encoding.startswith(("utf-16", "utf-32", "utf-8")) else encoding
+        encoding = streams.cut_as(version.encoding, self._marks)
         ending = version.name.removesuffix(".gz").rpartition(".")[2].lower()
         form = self._spec.format or {"tsv": "tsv", "ndjson": "ndjson", "jsonl": "ndjson"}.get(ending, "csv")
         if form == "ndjson":

@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+MAX_COLUMNS = 2_000
+
+
+def _below_root(value: str) -> str:
+    if "\0" in value or {"", ".", ".."} & {*value.split("/")}:
+        raise ValueError("is a path below the files root, without `..` | such as data/schools-*.csv")
+    return value
+
+
+def _mark(value: str) -> str:
+    if len(value) != 1 or not value.isascii() or value in "\r\n\0":
+        raise ValueError('must be one ASCII character | a tab is written "\\t"')
+    return value
+
+
+def _encoding(value: str | None) -> str | None:
+    """One that Python can decode text by, line by line or as a whole."""
+    try:
+        if value is not None:
+            b"a".decode(value)
+    except UnicodeError:
+        return value  # UTF-16, whose characters have more bytes
+    except (LookupError, ValueError):
+        raise ValueError(
+            "is not an encoding that is known here | such as utf-8, cp1252, gb18030 or utf-16-le"
+        ) from None
+    return value
+
+
+def _distinct(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    again = next((v for i, v in enumerate(value or ()) if v in (value or ())[:i]), None)
+    if again is not None:
+        raise ValueError(f"names `{again}` twice")
+    return value
+
+
+Mark = Annotated[str, AfterValidator(_mark), Field(min_length=1, max_length=1)]
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class FilesSpec(BaseModel):
@@ -13,19 +52,22 @@ class FilesSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["files"] = Field(description="Always `files`.")
-    path: str = Field(
+    path: Annotated[str, AfterValidator(_below_root)] = Field(
         description="Glob below the files root, such as `data/schools-*.csv.gz`. No `..`.", max_length=1000
     )
     format: Literal["csv", "tsv", "ndjson"] | None = Field(
         None, description="By default from the file's ending; `.gz` is taken off first."
     )
-    delimiter: str = Field(",", description="One character between columns (CSV).", min_length=1, max_length=1)
-    quote: str = Field('"', description="The character around fields that hold delimiters.", min_length=1, max_length=1)
+    delimiter: Mark = Field(",", description="One character between columns (CSV).")
+    quote: Mark = Field('"', description="The character around fields that hold delimiters.")
     header: int = Field(1, description="Line of the header, 1 = first; lines before it are skipped.", ge=0, le=100)
-    columns: tuple[str, ...] | None = Field(
-        None, description="Names of the columns of a file without header; set `header: 0`."
+    columns: Annotated[tuple[str, ...] | None, AfterValidator(_distinct)] = Field(
+        None,
+        description="Names of the columns of a file without header; set `header: 0`.",
+        min_length=1,
+        max_length=MAX_COLUMNS,
     )
-    encoding: str | None = Field(
+    encoding: Annotated[str | None, AfterValidator(_encoding)] = Field(
         None,
         description="Declared encoding. Without it: BOM, then strict UTF-8, then strict GB 18030, for all of a file.",
     )
@@ -35,8 +77,18 @@ class FilesSpec(BaseModel):
     snapshot_of: Literal["newest", "union"] | None = Field(
         None, description="In snapshot mode, of several files: the newest by name, or all together."
     )
-    stable_after_s: float = Field(0.5, description="Seconds a file must have been left alone before it is read.", ge=0)
+    stable_after_s: float = Field(
+        0.5, description="Seconds a file must have been left alone before it is read.", ge=0, le=3600
+    )
     max_expansion: int = Field(100, description="A gzip file that grows by more than this factor is refused.", ge=1)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if self.delimiter == self.quote:
+            raise ValueError("`delimiter` and `quote` are the same character")
+        if self.header == 0 and self.columns is None:
+            raise ValueError("a file without header needs `columns` | name them in their order")
+        return self
 
 
 class SqlSpec(BaseModel):
@@ -56,13 +108,13 @@ class SqlSpec(BaseModel):
         None, description="Column that grows with every change. With it only new and changed rows are read."
     )
     key: tuple[str, ...] = Field((), description="Columns that, with the cursor, order rows without ties.")
-    overlap: float = Field(
+    overlap: Seconds = Field(
         0,
         description="Read rows again whose cursor is at most this far behind the last (seconds for dates and times, units "
         "for numbers), since commits may come late. Rows met before are counted as deduplicated.",
         ge=0,
     )
-    statement_timeout_s: float = Field(
+    statement_timeout_s: Seconds = Field(
         300, description="Seconds a statement may take, where the database can say so.", gt=0
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import os
 import resource
@@ -10,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from connectors.context import SourceContext
 from connectors.sources.files import FilesSource
@@ -65,6 +67,38 @@ def test_R15_an_unclosed_quote_at_the_end_costs_its_line(tmp_path: Path) -> None
     assert len(rows(found)) == 5000
 
 
+def test_R15_fields_are_told_apart_as_csv_does_at_any_length(tmp_path: Path) -> None:
+    body = '"q"z,"",""""\n"q","' + "z" * 60_000 + '"," x"\n"q",' + "z" * 200_000 + ',"a,b"\n'
+    (tmp_path / "f.csv").write_text("a,b,c\n" + body)
+    before = csv.field_size_limit(1_000_000)
+    with (tmp_path / "f.csv").open(newline="") as file:
+        expected = list(csv.DictReader(file))
+    csv.field_size_limit(before)
+    assert rows(read(tmp_path, nulls=[])) == expected
+
+
+@pytest.mark.parametrize("header", ["a,b", '"a","b"'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_R15_a_file_whose_lines_end_in_cr_alone_is_refused(tmp_path: Path, header: str, encoding: str) -> None:
+    (tmp_path / "f.csv").write_bytes(f"{header}\r1,2\r3,4\r".encode(encoding))
+    with pytest.raises(FileRefused, match="CR alone"):
+        read(tmp_path)
+
+
+def test_R15_a_return_inside_a_row_costs_no_more_than_the_row(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_bytes(b'a,b\n"x"\ry,2\nx,1\ry,2\n"x",1\ry,2\n3,4\n"h\ri",5\n')
+    found = read(tmp_path)
+    assert rows(found) == [{"a": "x\ry", "b": "2"}, {"a": "3", "b": "4"}, {"a": "h\ri", "b": "5"}]
+    assert failures(found) == [(2, "COLUMN_COUNT"), (3, "COLUMN_COUNT")]
+
+
+def test_R15_a_file_that_ends_before_its_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(FileRefused, match="its header is line 5"):
+        read(tmp_path, header=5)
+    assert rows(read(tmp_path, header=2)) == []
+
+
 def test_R15_a_long_row_is_refused_and_its_neighbours_pass(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_bytes(b"a,b\n1,x\n2," + b"y" * (9 * 1024 * 1024) + b"\n3,z\n")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -90,6 +124,40 @@ def test_F23_encodings(tmp_path: Path, encoding: str, declared: str | None) -> N
     (tmp_path / "f.csv").write_bytes(content.encode(encoding))
     spec = {"encoding": declared} if declared else {}
     assert rows(read(tmp_path, **spec)) == [{"a": "1", "b": text}, {"a": "2", "b": "x"}]
+
+
+@pytest.mark.parametrize(("encoding", "delimiter"), [("gbk", "|"), ("gb18030", "|"), ("big5", "|"), ("gb18030", "5")])
+def test_F23_a_delimiter_may_be_half_of_a_character(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    """The second byte of 倈 in GBK is that of `|`; bytes of four-byte GB 18030 are those of digits."""
+    wide = [
+        c
+        for c in map(chr, (*range(0x4E00, 0x9FA6), *range(0x20000, 0x20020)))
+        if delimiter.encode() in _encoded(c, encoding)
+    ]
+    assert wide
+    lines = "".join(f"{c}{delimiter}x\n" for c in wide)
+    bad = b"\xff" + delimiter.encode() + b"y\r\n"
+    (tmp_path / "f.csv").write_bytes(
+        f"a{delimiter}b\n{lines}".encode(encoding) + bad + f"好{delimiter}z\n".encode(encoding)
+    )
+    found = read(tmp_path, delimiter=delimiter, encoding=encoding)
+    assert [r["a"] for r in rows(found)][: len(wide)] == wide
+    assert failures(found)[0] == (len(wide) + 1, "BAD_ENCODING")
+
+
+def _encoded(character: str, encoding: str) -> bytes:
+    try:
+        return character.encode(encoding)
+    except UnicodeEncodeError:
+        return b""
+
+
+def test_F23_utf_16_without_bom_says_what_to_declare(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_bytes("a,b\n1,统计\n".encode("utf-16-le"))
+    with pytest.raises(FileRefused, match="NUL") as refused:
+        read(tmp_path, encoding="utf-8")
+    assert "utf-16-le" in refused.value.remedy
+    assert rows(read(tmp_path, encoding="utf-16-le")) == [{"a": "1", "b": "统计"}]
 
 
 def test_F23_a_file_in_neither_encoding_is_refused_and_says_so(tmp_path: Path) -> None:
@@ -142,7 +210,8 @@ def test_R18_no_file_is_never_an_empty_snapshot(tmp_path: Path) -> None:
 
 def test_R16_resuming_from_every_checkpoint_gives_the_rest(tmp_path: Path) -> None:
     for name in ("1.csv", "2.csv"):
-        (tmp_path / name).write_text("a,b\n" + "".join(f'{name}-{i},"q{i}"\n' for i in range(3000)) * 120)
+        lines = "".join(f'{name}-{i},"q{i}{"x" * 400}"\n' for i in range(3000))
+        (tmp_path / name).write_text("a,b\n" + lines * 5)
     whole = read(tmp_path)
     total = sum(b.read for b in whole)
     done = 0
@@ -167,10 +236,34 @@ def test_S3_a_gzip_bomb_and_a_truncated_file_are_refused(tmp_path: Path) -> None
         read(tmp_path, path="cut.csv.gz", encoding="latin-1")
 
 
-@pytest.mark.parametrize("path", ["../x.csv", "/etc/passwd", "a/../../x.csv", "x\0.csv", ""])
+@pytest.mark.parametrize("path", ["../x.csv", "/etc/passwd", "a/../../x.csv", "x\0.csv", "", "./x.csv", "a//x.csv"])
 def test_S6_paths_stay_below_the_root(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ValidationError, match="below the files root"):
+        FilesSpec(kind="files", path=path)
+    spec = FilesSpec(kind="files", path="x.csv").model_copy(update={"path": path})
+    context = SourceContext(task="t", root=tmp_path, mode="append")
     with pytest.raises((FileRefused, SourceUnavailable)):
-        read(tmp_path, path=path)
+        list(FilesSource(spec, context).batches(None, Event()))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"encoding": "utf8x"}, "not an encoding"),
+        ({"encoding": "rot13"}, "not an encoding"),
+        ({"delimiter": "é"}, "one ASCII character"),
+        ({"delimiter": "\n"}, "one ASCII character"),
+        ({"delimiter": "tab"}, "one ASCII character"),
+        ({"quote": ""}, "one ASCII character"),
+        ({"delimiter": '"'}, "the same character"),
+        ({"header": 0}, "needs `columns`"),
+        ({"columns": ["a", "a"]}, "twice"),
+        ({"stable_after_s": float("inf")}, "less than or equal"),
+    ],
+)
+def test_settings_that_no_file_can_be_read_with_are_refused(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        FilesSpec(**{"kind": "files", "path": "x.csv", **spec})
 
 
 def test_S6_links_devices_hidden_and_refused_files_are_not_there(tmp_path: Path) -> None:
