@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from connectors import KINDS
 from connectors.context import SourceContext
 from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
-from hub.errors import ConfigurationInvalid, NotFound
+from hub.errors import ConfigurationInvalid, DatongError, NotFound
 from hub.mapping.program import columns_used
+from hub.model import Finding, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
 from hub.ports import LogWriter, Source
@@ -89,6 +92,16 @@ def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[s
         secret=Secrets(settings.root).fill,
     )
     return kind.build(spec.source, context)
+
+
+def check_source(spec: ConnectorSpec, settings: Settings) -> Report:
+    """Whether a connector's source is reachable and readable."""
+    try:
+        with closing(open_source(spec, settings)) as source:
+            return source.check()
+    except DatongError as error:
+        finding = Finding(name=spec.connector, ok=False, detail=error.statement, remedy=error.remedy)
+        return Report(findings=[finding])
 
 
 def schedule_of(spec: ConnectorSpec) -> Schedule:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from hub.errors import DirectoryInUse
+from hub.errors import ConfigurationInvalid, DirectoryInUse
 
 LOCK, NOTE, TOKEN = "hub.lock", "hub.json", "operator.token"
 
@@ -31,9 +31,16 @@ class Directory:
         self._lock: IO[bytes] | None = None
 
     def acquire(self) -> None:
-        """Raises DirectoryInUse when another process has it."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = open(self.path / LOCK, "ab")  # noqa: SIM115 - held until release
+        """Raises DirectoryInUse when another process has it, ConfigurationInvalid where nothing can be written."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = open(self.path / LOCK, "ab")  # noqa: SIM115 - held until release
+        except OSError as error:
+            raise ConfigurationInvalid(
+                f"the data directory cannot be written: {error.strerror}",
+                where=str(self.path),
+                remedy="name one that this user may write, by the setting data_dir or DATONG_DATA_DIR",
+            ) from error
         try:
             _lock(handle)
         except OSError:

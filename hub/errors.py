@@ -60,9 +60,13 @@ class DatongError(Exception):
         """The stable name used in API answers and docs: the class name."""
         return type(self).__name__
 
+    @property
+    def statement(self) -> str:
+        """Where and what, without the remedy."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text} ({self.remedy})" if self.remedy else text
+        return f"{self.statement} ({self.remedy})" if self.remedy else self.statement
 
 
 class Retry(DatongError):

@@ -1,6 +1,7 @@
 """Named places where a test may kill the process: TEST_FAILPOINT="appended:kill@3" (R34). Nothing happens without it.
 
-Actions: `kill` (SIGKILL to itself), `exit` (code 70, without cleaning up), `raise` (LogUnavailable); `@n`: the n-th hit.
+Actions: `kill` (SIGKILL to itself), `term` (SIGTERM), `exit` (code 70, without cleaning up), `raise` (LogUnavailable);
+`@n`: the n-th hit.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def hit(name: str) -> None:
         return
     if _WANTED[1] == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif _WANTED[1] == "term":
+        os.kill(os.getpid(), signal.SIGTERM)
     elif _WANTED[1] == "exit":
         os._exit(70)
     elif _WANTED[1] == "raise":

@@ -17,7 +17,9 @@ from typing import Any, Literal
 import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
+from hub.catalogue.mistakes import explain
 from hub.catalogue.yaml import load_yaml
 from hub.errors import ConfigurationInvalid
 from hub.secrets import REFERENCE
@@ -196,7 +198,7 @@ def load_settings(
         mistakes.append(f"{origins['kafka.password']}: kafka.password holds a password; write `${{secret:NAME}}`")
     settings = _build(project, values, origins, mistakes)
     if settings is None or mistakes:
-        raise ConfigurationInvalid("the settings are not valid", where=FILE, mistakes=tuple(mistakes))
+        raise ConfigurationInvalid("the settings are not valid", mistakes=tuple(mistakes))
     return Loaded(settings=settings, origins=origins)
 
 
@@ -264,10 +266,18 @@ def _build(
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        for item in error.errors():
+        for item in error.errors(include_url=False):
             key = ".".join(str(p) for p in item["loc"])
-            mistakes.append(f"{origins.get(key, FILE)}: {key}: {item['msg'].lower()}")
+            mistakes.append(f"{origins.get(key, FILE)}: {key}: {_said(key, item)}")
         return None
+
+
+def _said(key: str, item: ErrorDetails) -> str:
+    """What is wrong with a value, never the value; what the setting is where its form is wrong (S16)."""
+    message, suggestion = explain(item["type"], item["msg"], Settings, item["loc"], item["input"])
+    if item["type"] == "string_pattern_mismatch":
+        suggestion = str(dict(leaves(Settings))[key].description)
+    return f"{message} ({suggestion})" if suggestion else message
 
 
 def show(loaded: Loaded) -> list[tuple[str, str, str]]:

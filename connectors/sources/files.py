@@ -57,7 +57,7 @@ class FilesSource:
         try:
             names = self._names()
         except DatongError as error:
-            return Report(findings=[Finding(name="files", ok=False, detail=str(error), remedy=error.remedy)])
+            return Report(findings=[Finding(name="files", ok=False, detail=error.statement, remedy=error.remedy)])
         findings = []
         for name in names:
             try:

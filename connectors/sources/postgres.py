@@ -62,7 +62,7 @@ class PostgresSource:
                 if self._by_transaction:
                     findings += [*_by_transaction(table), *_held_back(session)]
         except DatongError as error:
-            return Report(findings=[Finding(name="database", ok=False, detail=str(error), remedy=error.remedy)])
+            return Report(findings=[Finding(name="database", ok=False, detail=error.statement, remedy=error.remedy)])
         except Closed:
             return Report(findings=[Finding(name="database", ok=False, detail="closed while it was looked at")])
         return Report(findings=findings)

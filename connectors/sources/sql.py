@@ -54,7 +54,7 @@ class SqlSource:
         try:
             table = self._table()
         except DatongError as error:
-            return Report(findings=[Finding(name="database", ok=False, detail=str(error), remedy=error.remedy)])
+            return Report(findings=[Finding(name="database", ok=False, detail=error.statement, remedy=error.remedy)])
         findings = [Finding(name="database", ok=True, detail=f"{table.name}: {len(table.columns)} columns")]
         if self._spec.cursor and not self._spec.overlap:
             findings.append(

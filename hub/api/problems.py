@@ -59,11 +59,10 @@ def problem(status: int, code: str, detail: str, *, remedy: str = "", mistakes: 
 
 def from_error(error: errors.DatongError) -> JSONResponse:
     """The answer for an error of ours."""
-    detail = f"{error.where}: {error.message}" if error.where else error.message
     mistakes = error.mistakes if isinstance(error, errors.ConfigurationInvalid) else ()
     if isinstance(error, errors.SchemaIncompatible):
         mistakes = error.incompatibilities
-    return problem(status_of(error), error.code, detail, remedy=error.remedy, mistakes=mistakes)
+    return problem(status_of(error), error.code, error.statement, remedy=error.remedy, mistakes=mistakes)
 
 
 def install(app: FastAPI) -> None:

@@ -32,7 +32,7 @@ MESSAGES: Mapping[str, str] = {
     "mapping_type": "must have fields of its own",
     "model_type": "must have fields of its own",
     "model_attributes_type": "must have fields of its own",
-    "string_pattern_mismatch": "is not spelled as such a name must be",
+    "string_pattern_mismatch": "is not spelled as it must be",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
 }

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hub.cli.main import JsonOption, ProjectOption
-from hub.cli.output import Output, safe
-from hub.cli.session import project_of
+from hub.cli.output import Output, counted, safe
+from hub.cli.session import connector_name, load_project
 from hub.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from hub.catalogue.load import Catalogue
+    from hub.catalogue.specs import ConnectorSpec
     from hub.pipeline.preview import PreviewRow
+    from hub.settings import Settings
+
+
+class ConfigAction(StrEnum):
+    """What `datong config` prints."""
+
+    SHOW = "show"
+    SCHEMA = "schema"
+
 
 Target = Annotated[str, typer.Argument(help="A connector's name or file.")]
 
@@ -27,21 +40,14 @@ def register(app: typer.Typer) -> None:
     app.command()(config)
 
 
-def load_catalogue(project: Path) -> Catalogue:
-    """The project's catalogue, mistakes included, without opening the hub."""
-    from hub.app import read_catalogue
-    from hub.settings import load_settings
-
-    return read_catalogue(load_settings(project), look=True)
-
-
 def init(
     directory: Annotated[Path, typer.Argument(help="The new project's directory.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Make a small project that works at once. Example: datong init my-hub"""
     from hub.cli.templates import FILES
 
-    out = Output(as_json=False)
+    out = Output(as_json=as_json)
     if directory.exists() and any(directory.iterdir()):
         raise Conflict(f"{directory} is not empty", remedy="name a new directory")
     for name, text in FILES.items():
@@ -49,6 +55,8 @@ def init(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         out.line(f"wrote {directory / name}")
+    if as_json:
+        out.data({"directory": str(directory), "files": list(FILES)})
     out.line()
     out.line(f"next: cd {directory}", style="bold")
     out.line("      datong preview city-library-branches    see rows and results side by side")
@@ -60,24 +68,43 @@ def validate(
     as_json: JsonOption = False,
 ) -> int:
     """Find every mistake of the project's files at once, each with its line. Example: datong validate"""
+    from hub.app import read_catalogue
+
     out = Output(as_json=as_json)
-    catalogue = load_catalogue(project_of(project))
+    loaded = load_project(project)
+    catalogue = read_catalogue(loaded, look=True)
     mistakes = list(catalogue.mistakes)
+    notes = [*map(str, catalogue.warnings), *_unread(catalogue, loaded.settings)]
     if as_json:
-        out.data({"mistakes": [vars(m) for m in mistakes], "connectors": sorted(catalogue.connectors)})
+        named = [vars(m) for m in mistakes]
+        out.data({"mistakes": named, "notes": notes, "connectors": sorted(catalogue.connectors)})
     for mistake in mistakes:
         out.line(str(mistake), style="red")
+    for note in notes:
+        out.line(f"note: {note}", style="yellow")
     if mistakes:
-        out.line("1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes")
+        out.line(counted(len(mistakes), "mistake"))
         return 3
-    counts = f"{len(catalogue.connectors)} connectors, {len(catalogue.topics)} topics, {len(catalogue.grants)} grants"
-    out.line(f"valid: {counts}", style="green")
+    kinds = (catalogue.connectors, "connector"), (catalogue.topics, "topic"), (catalogue.grants, "grant")
+    out.line("valid: " + ", ".join(counted(len(found), kind) for found, kind in kinds), style="green")
     return 0
+
+
+def _unread(catalogue: Catalogue, settings: Settings) -> Iterator[str]:
+    """Sources that cannot be read now: nothing of their files is wrong, but their columns were not looked at either."""
+    from hub.builder import check_source
+
+    for name, spec in sorted(catalogue.connectors.items()):
+        for finding in check_source(spec, settings).findings:
+            if not finding.ok:
+                remedy = f" ({finding.remedy})" if finding.remedy else ""
+                yield f"the source of {name} cannot be read now: {finding.detail}{remedy}"
 
 
 def preview(
     connector: Target,
-    limit: Annotated[int, typer.Option(help="Rows at most.", min=1, max=1000)] = 10,
+    limit: Annotated[int, typer.Option(help="Source rows to look at, at most.", min=1, max=1000)] = 10,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Show only rows that would not be published.")] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,13 +117,15 @@ def preview(
     spec, catalogue, settings = _spec(connector, project)
     plan = draft(spec, catalogue, settings)
     rows = make_preview(plan, open_source(spec, settings, columns=frozenset(columns_used(plan.mapping))), limit)
+    shown = [r for r in rows if r.outcome != "published"] if rejected else rows
     if as_json:
-        out.data({"connector": spec.connector, "rows": [vars(r) for r in rows]})
+        out.data({"connector": spec.connector, "rows": [vars(r) for r in shown]})
         return
-    for row in rows:
+    for row in shown:
         _show_row(out, row)
     good = sum(r.outcome == "published" for r in rows)
-    out.line(f"{len(rows)} rows: {good} would be published, {len(rows) - good} not")
+    more = "; --limit 1000 looks at more" if len(rows) == limit < 1000 else ""
+    out.line(f"{counted(len(rows), 'row')}: {good} would be published, {len(rows) - good} not{more}")
 
 
 def _show_row(out: Output, row: PreviewRow) -> None:
@@ -129,27 +158,32 @@ def _text(value: Any) -> str:
 
 
 def config(
-    action: Annotated[str, typer.Argument(help="show, or schema (JSON Schemas of the files, for editors).")] = "show",
+    action: Annotated[
+        ConfigAction, typer.Argument(help="show, or schema (JSON Schemas of the files, for editors).")
+    ] = ConfigAction.SHOW,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show every setting, its value and where it comes from. Example: datong config show"""
-    from hub.settings import load_settings, show
+    from hub.settings import show
 
     out = Output(as_json=as_json)
-    if action == "schema":
+    if action is ConfigAction.SCHEMA:
         from connectors import KINDS
         from hub.catalogue.schemas import json_schemas
 
         out.data(json_schemas({name: kind.spec for name, kind in KINDS.items()}))
         return
-    rows = show(load_settings(project_of(project)))
+    rows = show(load_project(project))
     if as_json:
         out.data({"settings": [{"setting": k, "value": v, "origin": o} for k, v, o in rows]})
     out.table([list(r) for r in rows], ["setting", "value", "origin"])
 
 
-def spec(kind: Annotated[str, typer.Argument(help="A kind of source, such as files.")]) -> None:
+def spec(
+    kind: Annotated[str, typer.Argument(help="A kind of source, such as files.")],
+    as_json: JsonOption = False,  # noqa: ARG001 - it never prints anything else
+) -> None:
     """The settings of a kind of source, as JSON Schema. Example: datong connector spec files"""
     from connectors import KINDS
 
@@ -160,19 +194,15 @@ def spec(kind: Annotated[str, typer.Argument(help="A kind of source, such as fil
 
 def check(connector: Target, project: ProjectOption = None, as_json: JsonOption = False) -> int:
     """Is a connector's source reachable and readable? Example: datong connector check it-mim-schools"""
-    from hub.builder import open_source
+    from hub.builder import check_source
+    from hub.cli.doctor import print_findings
 
     out = Output(as_json=as_json)
     found, _catalogue, settings = _spec(connector, project)
-    report = open_source(found, settings).check()
+    report = check_source(found, settings)
     if as_json:
         out.data({"findings": [vars(f) for f in report.findings]})
-    for finding in report.findings:
-        out.line(
-            f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}  {finding.detail}", style=None if finding.ok else "red"
-        )
-        if finding.remedy:
-            out.line(f"      {finding.remedy}")
+    print_findings(out, report.findings)
     return 0 if report.ok else 5
 
 
@@ -182,7 +212,8 @@ def discover(connector: Target, project: ProjectOption = None, as_json: JsonOpti
 
     out = Output(as_json=as_json)
     found, _catalogue, settings = _spec(connector, project)
-    streams = open_source(found, settings).discover()
+    with closing(open_source(found, settings)) as source:
+        streams = source.discover()
     if as_json:
         out.data({"streams": [{"name": s.name, "columns": {f.name: str(f.type) for f in s.columns}} for s in streams]})
     for stream in streams:
@@ -190,19 +221,21 @@ def discover(connector: Target, project: ProjectOption = None, as_json: JsonOpti
         out.table([[f.name, str(f.type)] for f in stream.columns], ["column", "type"])
 
 
-def _spec(connector: str, project: Path | None) -> tuple[Any, Catalogue, Any]:
-    """A connector's declaration by name or file. Its own mistakes are the error."""
+def _spec(connector: str, project: Path | None) -> tuple[ConnectorSpec, Catalogue, Settings]:
+    """A connector's declaration by name or file. The mistakes that keep it out are the error."""
     from hub.app import read_catalogue
+    from hub.catalogue.mistakes import did_you_mean
     from hub.errors import ConfigurationInvalid
-    from hub.settings import load_settings
 
-    loaded = load_settings(project_of(project))
+    name = connector_name(connector)
+    loaded = load_project(project)
     catalogue = read_catalogue(loaded)
-    name = Path(connector).stem if connector.endswith((".yaml", ".yml")) else connector
     found = catalogue.connectors.get(name)
     if found is None:
         mistakes = tuple(str(m) for m in catalogue.mistakes)
         if mistakes:
             raise ConfigurationInvalid(f"connector {name} cannot be used", mistakes=mistakes)
-        raise NotFound(f"there is no connector {name}", remedy=f"known: {', '.join(sorted(catalogue.connectors))}")
+        known = catalogue.connectors
+        remedy = did_you_mean(name, known) or f"known: {', '.join(sorted(known)) or 'none'}"
+        raise NotFound(f"there is no connector {name}", remedy=remedy)
     return found, catalogue, loaded.settings

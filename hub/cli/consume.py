@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from hub.cli.main import JsonOption, ProjectOption
-from hub.cli.output import Output
-from hub.cli.session import project_of
+from hub.cli.output import Output, counted
+from hub.cli.session import load_project
 from hub.errors import NotAuthenticated
 
 TOKEN_ENVIRONMENT = "DATONG_TOKEN"  # noqa: S105 - a variable's name
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def subscribe(
     topic: Annotated[str, typer.Argument(help="The topic to read.")],
     group: Annotated[str, typer.Option(help="Consumer group: one cursor, one reader at a time.")] = "default",
-    limit: Annotated[int | None, typer.Option(help="Stop after so many records.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many records.", min=1)] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new records until interrupted.")] = False,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Move the cursor to the earliest record first.")
@@ -61,11 +61,14 @@ def subscribe(
         sys.stdout.flush()
         subscription.commit()
         lag = subscription.lag
-    out.note(f"{count:,} records; {lag:,} more offsets to the end of the topic")
+    out.note(f"{counted(count, 'record')}; {counted(lag, 'more offset')} to the end of the topic")
 
 
 def _token(file: Path | None) -> str:
-    token = file.read_text().strip() if file else os.environ.get(TOKEN_ENVIRONMENT, "").strip()
+    given = file.read_bytes().decode("ascii", "replace") if file else os.environ.get(TOKEN_ENVIRONMENT, "")
+    token = given.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise NotAuthenticated("this is no token: one is a single word", remedy="see what the file or variable holds")
     if not token:
         raise NotAuthenticated(
             "a subscriber needs its agency's token",
@@ -80,10 +83,8 @@ def _url(given: str | None, project: Path | None) -> str:
         return given
     from hub.directory import Directory
     from hub.errors import SourceUnavailable
-    from hub.settings import load_settings
 
-    settings = load_settings(project_of(project)).settings
-    running = Directory(settings.data_path).running()
+    running = Directory(load_project(project).settings.data_path).running()
     if running is None:
         raise SourceUnavailable(
             "no hub serves this project", remedy="start one with `datong serve`, or name one with --hub"

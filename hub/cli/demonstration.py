@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from hub.cli.operate import TOTALS, print_runs, run_connectors
 from hub.cli.output import Output
+from hub.cli.runs import TOTALS, print_runs, run_connectors, worst
 from hub.cli.session import Api
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Demonstration:
     @property
     def exit_code(self) -> int:
         """0 when every connector completed."""
-        return max((int(r["exit_code"]) for r in self.runs), default=0)
+        return worst(self.runs)
 
     @property
     def summary(self) -> dict[str, Any]:

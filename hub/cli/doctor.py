@@ -1,62 +1,101 @@
-"""`datong doctor`: what a person would check first when something does not work."""
+"""`datong doctor` and `datong fsck`: what a person would check first when something does not work."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hub.errors import DatongError
+import typer
+
+from hub.cli.main import JsonOption, ProjectOption
+from hub.cli.output import Output, counted
+from hub.cli.session import load_project
+from hub.errors import ConfigurationInvalid, DatongError
 from hub.model import Finding
 
+if TYPE_CHECKING:
+    from hub.settings import Loaded
+
 MIN_FREE_BYTES = 1024**3
+MAX_SKEW_S = 5.0
 
 
-def examine(project: Path) -> list[Finding]:
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(doctor)
+    app.command()(fsck)
+
+
+def doctor(project: ProjectOption = None, as_json: JsonOption = False) -> int:
+    """Check this project and its hub: configuration, sources, log, clock, disk. Example: datong doctor"""
+    out = Output(as_json=as_json)
+    findings = examine(project)
+    if as_json:
+        out.data({"findings": [vars(f) for f in findings]})
+    print_findings(out, findings)
+    return 0 if all(f.ok for f in findings) else 1
+
+
+def print_findings(out: Output, findings: Sequence[Finding]) -> None:
+    """A line for each, and the next step where one is wrong."""
+    for finding in findings:
+        out.line(
+            f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}  {finding.detail}", style=None if finding.ok else "red"
+        )
+        if finding.remedy:
+            out.line(f"      {'' if finding.ok else 'next: '}{finding.remedy}")
+
+
+def examine(project: Path | None) -> list[Finding]:
     """All findings. Reads only; never stops at the first."""
-    from hub.settings import load_settings
-
     findings = [_sqlite()]
     try:
-        loaded = load_settings(project)
+        loaded = load_project(project)
     except DatongError as error:
-        return [*findings, Finding(name="settings", ok=False, detail=str(error), remedy="mend datong.yaml")]
-    findings.append(Finding(name="settings", ok=True, detail=f"project {project.name}"))
-    data = loaded.settings.data_path
-    findings += _disk(data if data.exists() else project)
-    findings += _catalogue(project)
-    findings += list(_hub(data))
+        mistakes = error.mistakes if isinstance(error, ConfigurationInvalid) else ()
+        return [
+            *findings,
+            Finding(name="settings", ok=False, detail="; ".join((error.message, *mistakes)), remedy=error.remedy),
+        ]
+    settings = loaded.settings
+    findings.append(Finding(name="settings", ok=True, detail=f"project {settings.root.name}"))
+    findings += _disk(settings.data_path if settings.data_path.exists() else settings.root)
+    findings += _catalogue(loaded)
+    findings += list(_hub(settings.data_path))
     return findings
 
 
 def _sqlite() -> Finding:
     ok = sqlite3.sqlite_version_info >= (3, 35, 0)
-    return Finding(name="SQLite", ok=ok, detail=sqlite3.sqlite_version, remedy="Python's SQLite must be 3.35 or newer")
+    remedy = "" if ok else "Python's SQLite must be 3.35 or newer"
+    return Finding(name="SQLite", ok=ok, detail=sqlite3.sqlite_version, remedy=remedy)
 
 
 def _disk(path: Path) -> list[Finding]:
     free = shutil.disk_usage(path).free
-    return [
-        Finding(
-            name="disk",
-            ok=free > MIN_FREE_BYTES,
-            detail=f"{free / 1024**3:.1f} GiB free",
-            remedy="free some space: appends fail when the disk is full",
-        )
-    ]
+    ok = free > MIN_FREE_BYTES
+    remedy = "" if ok else "free some space: appends fail when the disk is full"
+    return [Finding(name="disk", ok=ok, detail=f"{free / 1024**3:.1f} GiB free", remedy=remedy)]
 
 
-def _catalogue(project: Path) -> list[Finding]:
-    from hub.cli.author import load_catalogue
+def _catalogue(loaded: Loaded) -> list[Finding]:
+    from hub.app import read_catalogue
+    from hub.builder import check_source
 
-    catalogue = load_catalogue(project)
+    catalogue = read_catalogue(loaded, look=True)
     mistakes = [Finding(name="configuration", ok=False, detail=str(m), remedy="") for m in catalogue.mistakes]
-    if mistakes:
-        return mistakes
     counts = f"{len(catalogue.connectors)} connectors, {len(catalogue.topics)} topics, {len(catalogue.grants)} grants"
-    return [Finding(name="configuration", ok=True, detail=counts)]
+    sources = [
+        replace(finding, name=f"source of {name}", detail=f"{finding.name}: {finding.detail}")
+        for name, spec in sorted(catalogue.connectors.items())
+        for finding in check_source(spec, loaded.settings).findings
+    ]
+    return [*(mistakes or [Finding(name="configuration", ok=True, detail=counts)]), *sources]
 
 
 def _hub(data: Path) -> Iterator[Finding]:
@@ -73,8 +112,39 @@ def _hub(data: Path) -> Iterator[Finding]:
         served = datetime.strptime(answer.headers["date"], "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC)
         skew = abs((datetime.now(UTC) - served).total_seconds())
         yield Finding(name="hub", ok=answer.status_code == 200, detail=f"{running.url} {answer.json()['checks']}")
-        yield Finding(name="clock", ok=skew < 5, detail=f"{skew:.0f} s apart", remedy="set the clock by NTP")
+        remedy = "" if skew < MAX_SKEW_S else "set the clock by NTP"
+        yield Finding(name="clock", ok=skew < MAX_SKEW_S, detail=f"{skew:.0f} s apart", remedy=remedy)
     except (httpx.HTTPError, KeyError, ValueError):
         yield Finding(
             name="hub", ok=False, detail=f"{running.url} does not answer", remedy="restart it with `datong serve`"
         )
+
+
+def fsck(project: ProjectOption = None, as_json: JsonOption = False) -> int:
+    """Read every block of a stopped hub's log and check its CRC32C. Example: datong fsck"""
+    from hub.app import now_ms
+    from hub.directory import Directory
+    from hub.log.sqlite import SqliteLog
+
+    out = Output(as_json=as_json)
+    settings = load_project(project).settings
+    if settings.log.url:
+        raise ConfigurationInvalid(
+            "fsck reads the SQLite log of this machine, and this hub's log is Kafka", where="log.url",
+            remedy="Kafka's brokers check and repair their log themselves; readers check every batch's CRC32C",
+        )  # fmt: skip
+    directory = Directory(settings.data_path)
+    directory.acquire()
+    try:
+        log = SqliteLog.at(directory.path / "log.db", clock=now_ms)
+        corrupt = log.verify()
+        log.close()
+    finally:
+        directory.release()
+    places = [{"topic": c.topic, "partition": c.partition, "offset": c.offset} for c in corrupt]
+    if as_json:
+        out.data({"corrupt": places})
+    for place in places:
+        out.line(f"corrupt: {place['topic']}/{place['partition']} at offset {place['offset']}", style="red")
+    out.line(f"{counted(len(corrupt), 'corrupt block')}; restore from a backup" if corrupt else "no corrupt block")
+    return 1 if corrupt else 0

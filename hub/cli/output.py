@@ -30,8 +30,8 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        width = None if sys.stdout.isatty() else WIDE
-        self.console = Console(highlight=False, width=width, emoji=False, markup=False)
+        self._piped = not sys.stdout.isatty()
+        self.console = Console(highlight=False, width=WIDE if self._piped else None, emoji=False, markup=False)
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
     def data(self, value: Any) -> None:
@@ -39,21 +39,22 @@ class Output:
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=None if not sys.stdout.isatty() else 2) + "\n")
 
     def line(self, text: str = "", style: str | None = None) -> None:
-        """One line for a person; nothing with --json."""
+        """One line for a person, folded only on a terminal; nothing with --json."""
         if not self.as_json:
-            self.console.print(safe(text), style=style)
+            self.console.print(safe(text), style=style, soft_wrap=self._piped)
 
     def note(self, text: str) -> None:
         """A line beside the result: on stderr, so that pipes stay clean."""
         self.errors.print(safe(text), style="dim")
 
     def table(self, rows: Sequence[Sequence[object]], columns: Sequence[str], title: str = "") -> None:
-        """Rows under column names; a name that ends in `>` is aligned right. Nothing with --json."""
+        """Rows under column names; a name that ends in `>` is aligned right and never folded. Nothing with --json."""
         if self.as_json:
             return
         table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for name in columns:
-            table.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left", overflow="fold")
+            number = name.endswith(">")
+            table.add_column(name.rstrip(">"), justify="right" if number else "left", overflow="fold", no_wrap=number)
         for row in rows:
             table.add_row(*[_cell(v) for v in row])
         self.console.print(table)
@@ -77,7 +78,8 @@ class Output:
     def failure(self, error: DatongError) -> None:
         """What, where, why and what to do next (R35)."""
         if self.as_json:
-            body = {"error": error.code, "detail": str(error.message), "where": error.where, "remedy": error.remedy}
+            facts = {"error": error.code, "detail": error.message, "where": error.where, "remedy": error.remedy}
+            body = {**facts, "mistakes": list(_details(error))}
             sys.stderr.write(json.dumps(body, ensure_ascii=False) + "\n")
             return
         where = f"{error.where}: " if error.where else ""
@@ -92,6 +94,11 @@ def _details(error: DatongError) -> Sequence[str]:
     if isinstance(error, ConfigurationInvalid):
         return error.mistakes
     return error.incompatibilities if isinstance(error, SchemaIncompatible) else ()
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _cell(value: object) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from hub import errors
-from hub.directory import Directory, Running
+from hub.directory import LOCK, Directory, Running
 
 if TYPE_CHECKING:
     from hub.settings import Loaded
@@ -107,9 +107,39 @@ def _running(directory: Directory) -> Running | None:
             return None
 
 
+def open_api(project: Path | None) -> AbstractContextManager[Api]:
+    """The hub of a project."""
+    return connect(load_project(project))
+
+
+def connector_name(given: str) -> str:
+    """A connector's name, as given or as the file that is given declares it."""
+    if not given.endswith((".yaml", ".yml")):
+        return given
+    from hub.catalogue.yaml import load_yaml
+
+    path = Path(given)
+    return str(load_yaml(path.read_bytes(), given).data.get("connector", path.stem))
+
+
 def project_of(path: Path | None) -> Path:
     """The project directory: the one given, or the nearest one up from here that has a datong.yaml."""
     if path is not None:
         return path.resolve()
     here = Path.cwd()
     return next((d for d in (here, *here.parents) if (d / "datong.yaml").is_file()), here)
+
+
+def load_project(path: Path | None) -> Loaded:
+    """The settings of a project that is there. Raises ConfigurationInvalid where there is none: a command that went on
+    would make a data directory of its own, and find nothing in it."""
+    from hub.settings import FILE, load_settings
+
+    loaded = load_settings(project_of(path))
+    root, data = loaded.settings.root, loaded.settings.data_path
+    if not any(p.exists() for p in (root / FILE, root / "connectors.d", data / LOCK)):
+        raise errors.ConfigurationInvalid(
+            f"there is no project {'here or above' if path is None else f'in {path}'}: no {FILE}",
+            remedy="`datong init my-hub` makes one, --project names one that is elsewhere",
+        )
+    return loaded

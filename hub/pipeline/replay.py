@@ -45,10 +45,14 @@ class Replay:
         self._account = Account(plan, around, stored, replay=True)
         self._normaliser = Normaliser(plan)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences, replay_of=around.run_id)
+        self._notes: list[str] = []
         self._changes = Changes(plan, KeyState.load(around.reader, plan.connector)) if plan.keyed else None
 
     def execute(self, entries: Sequence[Entry], stop: Event) -> RunResult:
         """Each entry is published, superseded, filtered, or stays in quarantine. Raw rows stay: mend them at the source."""
+        raw = sum(entry.columns is None for entry in entries)
+        if raw:
+            self._notes.append(f"{raw:,} kept as bytes that were no row: mend them at the source and run the connector")
         for chunk in _chunks(entries):
             if stop.is_set():
                 return self._finish("stopped")
@@ -66,7 +70,7 @@ class Replay:
         manifest = self._account.manifest(RunTotals(), state=state)
         checkpoint = Checkpoint(source=self._source_position, batch=manifest.batch, sequences=self._publisher.sequences)
         self._writer.append([manifest.to_block()], checkpoint)
-        return self._account.result(state)
+        return self._account.result(state, notes=self._notes)
 
     def _attempt(self, chunk: Sequence[Entry]) -> Attempt:
         records = quarantine.records_from_json([e.columns or {} for e in chunk], chunk[0].types)

@@ -131,6 +131,21 @@ def test_commands_use_the_running_hub_and_a_second_serve_refuses(project: Path) 
     assert not (project / "var/hub.json").exists()
 
 
+def test_SIGTERM_ends_a_run_in_order_and_the_next_goes_on_at_once(project: Path) -> None:
+    rows = [f"b-{i},{'x' * 60},North,{i + 1},1999-03-01\n" for i in range(120_000)]  # several batches
+    (project / "data/branches.csv").write_text("Code,Name,District,Seats,Opened\n" + "".join(rows))
+    stopped = datong("run", cwd=project, TEST_FAILPOINT="acknowledged:term@1")
+    assert (stopped.returncode, "Traceback" in stopped.stderr) == (130, False)
+    assert "interrupted" in stopped.stderr
+    runs = json.loads(datong("connector", "show", "city-library-branches", "--json", cwd=project).stdout)["runs"]
+    assert [r["state"] for r in runs] == ["stopped"]
+    assert 0 < runs[0]["totals"]["published"] < len(rows)
+    done = datong("run", "--json", cwd=project)
+    (run,) = json.loads(done.stdout)["runs"]
+    assert (done.returncode, run["state"], run["totals"]["read"]) == (0, "completed", len(rows))
+    assert run["totals"]["published"] + run["totals"]["unchanged"] == len(rows)
+
+
 def test_quarantine_show_masks_and_replay_mends(project: Path) -> None:
     datong("run", cwd=project)
     (case,) = json.loads(datong("quarantine", "list", "--json", cwd=project).stdout)["cases"]

@@ -1,0 +1,97 @@
+"""`datong quarantine`: rows that could not be published, and their way back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hub.cli.main import JsonOption, ProjectOption
+from hub.cli.output import Output
+from hub.cli.runs import follow, print_runs, worst
+from hub.cli.session import Api, open_api
+from hub.errors import NotFound
+
+Case = Annotated[str, typer.Argument(help="The case's id, from `datong quarantine list`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Rows that could not be published, and their way back.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(replay)
+    app.add_typer(group, name="quarantine")
+
+
+def list_(
+    topic: Annotated[str | None, typer.Option(help="Only of this topic.")] = None,
+    connector: Annotated[str | None, typer.Option(help="Only of this connector.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cases: rows that failed for the same reason. Example: datong quarantine list"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        listed = api.get("/quarantine", topic=topic, connector=connector)
+    if as_json:
+        out.data(listed)
+    rows = [
+        [c["case"], c["connector"], c["stage"], c["reason"], c["path"], c["count"], c["first"], c["last"]]
+        for c in listed["cases"]
+    ]
+    out.table(rows, ["case", "connector", "stage", "reason", "field", "rows>", "first", "last"])
+    if rows:
+        out.line("look at one: datong quarantine show CASE    after a fix: datong quarantine replay CASE")
+
+
+def show(
+    case: Case,
+    limit: Annotated[int, typer.Option(help="Rows at most.", min=1, max=1000)] = 20,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The rows of one case: file, row number, and the failing column, masked. Example: datong quarantine show a1b2"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        found = api.get(f"/quarantine/{case}", limit=limit)
+    if as_json:
+        out.data(found)
+        return
+    out.line(f"{found['reason']} in {found['path'] or 'the row'}: {found['explanation']}", style="bold")
+    rows = [[r["origin"], r["row"], _masked(r["preview"])] for r in found["rows"]]
+    out.table(rows, ["origin", "row>", "columns (masked)"])
+    if found["count"] > len(rows):
+        out.line(f"the first {len(rows)} of {found['count']:,} rows; --limit shows more")
+
+
+def _masked(preview: dict[str, str]) -> str:
+    """A row's columns; of one that could not be split or decoded, how long it is."""
+    return ", ".join(f"{name}={value}" if name else value for name, value in preview.items())
+
+
+def replay(
+    case: Annotated[str | None, typer.Argument(help="One case; without it all, or those of --connector.")] = None,
+    connector: Annotated[str | None, typer.Option(help="All open rows of this connector.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Map quarantined rows again, after a fix. Example: datong quarantine replay --connector it-mim-schools"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        api.post("/reload")
+        asked = [{"case": case, "connector": connector}] if case or connector else _all_open(api)
+        started = [s for one in asked for s in api.post("/quarantine/replay", one)["runs"]]
+        ended = [follow(api, s["connector"], s["run"], lambda _text: None) for s in started]
+    if as_json:
+        out.data({"runs": ended})
+    print_runs(out, ended)
+    return worst(ended)
+
+
+def _all_open(api: Api) -> list[dict[str, str]]:
+    """A replay of each connector that has open rows."""
+    names = {c["connector"] for c in api.get("/quarantine")["cases"]}
+    if not names:
+        raise NotFound("no row is quarantined")
+    return [{"connector": name} for name in sorted(names)]

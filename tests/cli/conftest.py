@@ -1,0 +1,48 @@
+"""A small project, and commands run in this process: their exit code, output and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hub.cli.main import run
+from hub.cli.templates import FILES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Datong = Callable[..., Done]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of a new project, which is where commands are run."""
+    for name, text in FILES.items():
+        path = tmp_path / "p" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "p")
+    return tmp_path / "p"
+
+
+@pytest.fixture
+def datong(capsys: pytest.CaptureFixture[str]) -> Datong:
+    """Run a command as `datong` does, but for its signals."""
+
+    def command(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = run(list(arguments))
+        said = capsys.readouterr()
+        return Done(code=code, out=said.out, err=said.err)
+
+    return command
