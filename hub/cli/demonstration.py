@@ -62,15 +62,28 @@ class Demonstration:
         }
 
 
-def make_project(directory: Path, out: Output) -> None:
-    """Copy the example and build the departmental database, unless an earlier demo did."""
+def make_project(directory: Path, out: Output, example: Path | None = None) -> None:
+    """Copy the example and build the departmental database; of one that is there, copy what is newer in the example."""
     from examples.italy import departmental
 
-    source = Path(departmental.__file__).parent
-    if not (directory / "datong.yaml").exists():
+    example = example or Path(departmental.__file__).parent
+    known = (directory / "datong.yaml").exists()
+    if not known:
         out.note(f"making the demo's project in {directory}")
-        shutil.copytree(source, directory, ignore=shutil.ignore_patterns("*.py", "__pycache__"), dirs_exist_ok=True)
+    for source in _files(example):
+        target = directory / source.relative_to(example)
+        if not target.exists() or source.stat().st_mtime > target.stat().st_mtime:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+            if known:
+                out.note(f"{target}: copied again, for it changed in the example")
     departmental.ensure(directory)
+
+
+def _files(example: Path) -> list[Path]:
+    """What makes the project: not the code that made the example."""
+    found = (p for p in example.rglob("*") if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts)
+    return sorted(found)
 
 
 def run_demo(hub: Hub, loaded: Loaded, out: Output) -> Demonstration:

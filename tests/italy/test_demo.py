@@ -15,6 +15,8 @@ from typing import Any
 import fastavro
 import pytest
 
+from hub.cli.demonstration import make_project
+from hub.cli.output import Output
 from hub.log.sqlite import SqliteLog
 from hub.registry import Registry
 from hub.store import Store
@@ -116,3 +118,36 @@ def test_a_second_run_publishes_nothing_and_one_changed_row_one_record(
     assert done.returncode == 0, done.stderr
     runs = {r["connector"]: r["totals"]["published"] for r in json.loads(done.stdout)["runs"]}
     assert runs == {**dict.fromkeys(TOPICS, 0), "it-istat-divisions": 1, "it-alessandria-requests": 1}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """As a person does: the file is newer then."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) >= 1
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_what_is_changed_in_the_example_reaches_the_demo(tmp_path: Path) -> None:
+    example, demo, out = tmp_path / "example", tmp_path / "demo", Output(as_json=True)
+    shutil.copytree(ROOT / "examples/italy", example)
+    make_project(demo, out, example)
+    edit(demo / "agencies.yaml", "Lombardy", "Lombardia")
+    mine = (demo / "agencies.yaml").read_text(encoding="utf-8")
+    edit(example / "data/mim/scuole-paritarie-2023-24.csv", "VIA NADI 23,", "VIA NADI 25,")
+    edit(example / "data/alessandria/segnalazioni-municipium_2023-2024.csv", ";chiusa;2023;", ";archiviata;2023;")
+    before = requests_of(demo)
+    make_project(demo, out, example)
+    assert "VIA NADI 25," in (demo / "data/mim/scuole-paritarie-2023-24.csv").read_text(encoding="utf-8")
+    assert (demo / "agencies.yaml").read_text(encoding="utf-8") == mine
+    changed = [row for row in requests_of(demo) if row not in before]
+    assert [(row[0], row[1]) for row in changed] == [(655788, "archiviata")]
+    assert changed[0][-1] > max(row[-1] for row in before)
+    make_project(demo, out, example)
+    assert [row for row in requests_of(demo) if row not in before] == changed
+
+
+def requests_of(demo: Path) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(demo / "data/alessandria/requests.db") as connection:
+        rows = connection.execute("SELECT * FROM richieste").fetchall()
+    connection.close()
+    return rows
