@@ -153,7 +153,7 @@ def settings() -> str:
 def errors() -> str:
     """The error tree with exit codes and HTTP status."""
     from hub import errors as tree
-    from hub.api.problems import status_of
+    from hub.api.problems import EDGE, status_of
 
     lines = ["# Errors\n", "| error | kind | exit code | HTTP | meaning |", "|---|---|--:|--:|---|"]
     for name, kind in inspect.getmembers(tree, inspect.isclass):
@@ -163,6 +163,7 @@ def errors() -> str:
         doc = " ".join((kind.__doc__ or "").split())
         bare = tree.DatongError.__new__(kind)
         lines.append(f"| `{name}` | {policy} | {kind.exit_code} | {status_of(bare)} | {doc} |")
+    lines += [f"| `{name}` | API | – | {status} | {meaning} |" for name, (status, meaning) in EDGE.items()]
     exits = (
         "\nExit codes: 0 ok, 1 failed, 2 usage, 3 invalid configuration or incompatible schema, 4 not authorised, "
         "5 source or hub unreachable (try again), 7 fenced, 130 interrupted.\n\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -32,19 +33,10 @@ class Guard:
         if refusal is not None:
             await problem(*refusal)(scope, receive, send)
             return
-        read = 0
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise _TooLarge
-            return message
-
-        try:
-            await self._app(scope, limited, send)
-        except _TooLarge:
+        body = _Body(receive, send, self._limit)
+        with suppress(_TooLarge):
+            await self._app(scope, body.receive, body.send)
+        if body.too_large and not body.answered:
             await problem(413, "LimitExceeded", f"a request body is at most {self._limit:,} bytes")(
                 scope, receive, send
             )
@@ -64,6 +56,27 @@ class Guard:
 
 class _TooLarge(Exception):
     """The body passed the limit while it was read."""
+
+
+class _Body:
+    """Counts a body whose length was not said beforehand. What the application makes of its end is not sent."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send, self._left = receive, send, limit
+        self.too_large = self.answered = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = True
+            raise _TooLarge
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.too_large or self.answered:
+            self.answered = True
+            await self._send(message)
 
 
 def _hostname(host: str) -> str:

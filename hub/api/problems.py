@@ -30,6 +30,19 @@ STATUS: tuple[tuple[type[errors.DatongError], int], ...] = (  # the first that f
     (errors.DatongError, 500),
 )
 MEDIA_TYPE = "application/problem+json"
+PATHS = "/api/v1/openapi.json has every path"
+FRAMEWORK = {  # status → code, detail, remedy
+    400: ("RequestInvalid", "the request cannot be read", PATHS),
+    404: ("NotFound", "there is nothing at this path", PATHS),
+    405: ("MethodNotAllowed", "this path does not take this method", PATHS),
+}
+EDGE = {  # codes that are no error of the hub's own tree
+    "HostRefused": (421, "The Host header is none that this hub answers to: the setting `http.allowed_hosts`."),
+    "OriginRefused": (403, "A page of another site sent the request."),
+    "RequestInvalid": (422, "The request does not fit the endpoint; 400 when it cannot be read at all."),
+    "MethodNotAllowed": (405, "The path does not take this method."),
+    "InternalError": (500, "A bug; the hub's log has its kind."),
+}
 log = structlog.get_logger("datong.api")
 
 
@@ -79,7 +92,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, HTTPStatus(error.status_code).name, HTTPStatus(error.status_code).phrase)
+        code, detail, remedy = FRAMEWORK.get(error.status_code) or (
+            HTTPStatus(error.status_code).phrase.replace(" ", ""), HTTPStatus(error.status_code).description, ""
+        )  # fmt: skip
+        return problem(error.status_code, code, detail, remedy=remedy)
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:

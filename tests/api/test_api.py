@@ -181,6 +181,8 @@ def test_S16_data_and_tokens_are_in_no_answer_of_the_operator(project: Path, cap
 def test_a_framework_refusal_is_a_problem_too(operator: httpx.Client) -> None:
     missing = operator.get("/api/v1/nothing")
     assert missing.headers["content-type"] == "application/problem+json"
+    assert (missing.json()["code"], "openapi.json" in missing.json()["remedy"]) == ("NotFound", True)
+    assert operator.put("/livez").json()["code"] == "MethodNotAllowed"
     wrong = operator.post("/api/v1/tokens", json={"agency": "city-planning", "sudo": True})
     assert wrong.status_code == 422
     assert "sudo" in json.dumps(wrong.json()["mistakes"])
