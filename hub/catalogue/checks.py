@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from hub.access.project import UnknownField, project
 from hub.catalogue.declared import Declared
-from hub.catalogue.mistakes import Mistake, Place, checked, did_you_mean
+from hub.catalogue.mistakes import Mistake, Place, checked, did_you_mean, nearest
 from hub.catalogue.schema_files import Refused, SchemaFile, SchemaFiles, scalar_columns
 from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, TopicSpec
 from hub.errors import DatongError, ExpressionInvalid
 from hub.mapping.codelists import CodeLists
-from hub.mapping.program import MappingSpec, columns_used, compile_filter, leaves, problems
+from hub.mapping.language import parse_expression
+from hub.mapping.program import MappingSpec, Problem, columns_used, compile_filter, leaves, problems
+from hub.mapping.typing import Typed
 
 Discover = Callable[[ConnectorSpec], "pa.Schema | None"]
 CLEAR_PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\{secret:)[^/\s@]+@")
@@ -28,6 +30,7 @@ class Context:
     """What declarations are checked against."""
 
     agencies: Mapping[str, AgencySpec]
+    claimed_agencies: Collection[str] | None  # also those whose entry has mistakes; None: nobody can say
     topics: Mapping[str, Declared[TopicSpec]]
     claimed_topics: Mapping[str, str]  # also those whose file has mistakes
     schemas: SchemaFiles
@@ -45,7 +48,16 @@ def with_source(one: Declared[ConnectorSpec], context: Context) -> tuple[Declare
     if model is None:
         known = ", ".join(sorted(context.kinds))
         suggestion = did_you_mean(one.spec.kind, context.kinds) or f"known: {known}"
-        return one, [place.mistake(("source", "kind"), "is not a kind of source", suggestion)]
+        mistake = place.mistake(("source", "kind"), "is not a kind of source", suggestion)
+        meant = nearest(one.spec.kind, context.kinds)
+        return one, [mistake, *(_source(context.kinds[meant], {**raw, "kind": meant}, place)[1] if meant else [])]
+    source, mistakes = _source(model, raw, place)
+    if source is None:
+        return one, mistakes
+    return Declared(spec=one.spec.model_copy(update={"source": source}), place=place), mistakes
+
+
+def _source(model: type[BaseModel], raw: dict[str, Any], place: Place) -> tuple[BaseModel | None, list[Mistake]]:
     at = Place(file=place.file, document=place.document, prefix=("source",))
     source, mistakes = checked(model, raw, at)
     mistakes += [
@@ -53,15 +65,14 @@ def with_source(one: Declared[ConnectorSpec], context: Context) -> tuple[Declare
         for name, value in raw.items()
         if isinstance(value, str) and CLEAR_PASSWORD.search(value)
     ]
-    if source is None:
-        return one, mistakes
-    return Declared(spec=one.spec.model_copy(update={"source": source}), place=place), mistakes
+    return source, mistakes
 
 
 def check_agency(one: Declared[Any], path: str, context: Context) -> Iterator[Mistake]:
     """An agency that is declared."""
-    if one.spec.agency not in context.agencies:
-        suggestion = did_you_mean(one.spec.agency, context.agencies) or "declare it in agencies.yaml"
+    claimed = context.claimed_agencies
+    if claimed is not None and one.spec.agency not in claimed:
+        suggestion = did_you_mean(one.spec.agency, claimed) or "declare it in agencies.yaml"
         yield one.place.mistake((path,), f"`{one.spec.agency}` is not a declared agency", suggestion)
 
 
@@ -80,11 +91,12 @@ def check_connector(one: Declared[ConnectorSpec], context: Context, *, look: boo
     if publish.mode != "append" and not publish.key:
         suggestion = "name the fields that identify a record"
         yield place.mistake(("publish", "key"), f"mode {publish.mode} needs a key", suggestion)
-    schema = context.schemas.get(publish.schema_file)
+    schema: SchemaFile | Refused | None = context.schemas.get(publish.schema_file)
     if isinstance(schema, Refused):
         yield place.mistake(("publish", "schema"), schema.message, schema.suggestion)
-        return
-    yield from _key(one, schema)
+        schema = context.schemas.meant(publish.schema_file)
+    if schema is not None:
+        yield from _key(one, schema)
     yield from _mapping(one, schema, context, look=look)
 
 
@@ -107,7 +119,9 @@ def _key(one: Declared[ConnectorSpec], schema: SchemaFile) -> Iterator[Mistake]:
             )
 
 
-def _mapping(one: Declared[ConnectorSpec], schema: SchemaFile, context: Context, *, look: bool) -> Iterator[Mistake]:
+def _mapping(
+    one: Declared[ConnectorSpec], schema: SchemaFile | None, context: Context, *, look: bool
+) -> Iterator[Mistake]:
     """What the mapping's own checker finds. Columns of an unknown source are of no type, which fits every type."""
     spec = one.spec.publish.mapping
     columns: pa.Schema | None = None
@@ -118,11 +132,26 @@ def _mapping(one: Declared[ConnectorSpec], schema: SchemaFile, context: Context,
             yield one.place.mistake(("source",), f"the columns cannot be seen: {error.message}", error.remedy)
     if columns is None:
         columns = pa.schema([(name, pa.null()) for name in sorted(_columns(spec))])
-    for problem in problems(spec, columns, schema.columns, context.codes):
+    if schema is None:
+        found = list(_without_target(spec, columns, context.codes))
+    else:
+        found = problems(spec, columns, schema.columns, context.codes)
+    for problem in found:
         section, _, name = problem.path.partition(".")
         path = ("publish", section, name) if name else ("publish", section)
         at = f", at character {problem.position + 1}" if problem.position else ""
         yield one.place.mistake(path, problem.message + at, problem.suggestion)
+
+
+def _without_target(spec: MappingSpec, columns: pa.Schema, codes: CodeLists) -> Iterator[Problem]:
+    """What is wrong with expressions whatever the schema is: words, functions, source columns."""
+    typed = Typed({**dict.fromkeys(spec.optional, pa.string()), **{f.name: f.type for f in columns}}, codes)
+    texts = {**{f"fields.{k}": v for k, v in spec.fields.items()}, **({"where": spec.where} if spec.where else {})}
+    for path, text in texts.items():
+        try:
+            typed.check(parse_expression(text, typed.columns))
+        except ExpressionInvalid as error:
+            yield Problem(path=path, message=error.message, position=error.position, suggestion=error.remedy)
 
 
 def _columns(spec: MappingSpec) -> set[str]:

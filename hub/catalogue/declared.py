@@ -65,13 +65,22 @@ def read_folder(project: Path, folder: str, model: type[Of], name_field: str) ->
     return Folder(declared=tuple(declared), malformed=tuple(malformed), mistakes=tuple(mistakes), claimed=claimed)
 
 
-def read_agencies(project: Path) -> tuple[dict[str, AgencySpec], list[Mistake]]:
+@dataclass(frozen=True, kw_only=True)
+class Agencies:
+    """What `agencies.yaml` says."""
+
+    declared: Mapping[str, AgencySpec]
+    claimed: frozenset[str] | None  # also ids of entries with mistakes; None where the file could not be read at all
+    mistakes: tuple[Mistake, ...]
+
+
+def read_agencies(project: Path) -> Agencies:
     """The agencies of `agencies.yaml`. A bad entry leaves the others alone."""
     mistakes: list[Mistake] = []
     path = project / AGENCIES
     document = read_document(path, AGENCIES, mistakes) if path.exists() else Document({}, {})
     if document is None:
-        return {}, mistakes
+        return Agencies(declared={}, claimed=None, mistakes=tuple(mistakes))
     place = Place(file=AGENCIES, document=document)
     mistakes += [
         place.mistake((k,), "is not known here", "agencies stand under `agencies:`")
@@ -80,13 +89,15 @@ def read_agencies(project: Path) -> tuple[dict[str, AgencySpec], list[Mistake]]:
     ]
     entries = document.data.get("agencies", [])
     if not isinstance(entries, list):
-        return {}, [*mistakes, place.mistake(("agencies",), "must be a list")]
+        mistakes.append(place.mistake(("agencies",), "must be a list", "of `- {id: …, name: …}`"))
+        return Agencies(declared={}, claimed=None, mistakes=tuple(mistakes))
     agencies: dict[str, AgencySpec] = {}
     for one, found in _entries(entries, place):
         mistakes += found
         if one is not None:
             agencies[one.id] = one
-    return agencies, mistakes
+    claimed = frozenset(str(e["id"]) for e in entries if isinstance(e, dict) and "id" in e)
+    return Agencies(declared=agencies, claimed=claimed, mistakes=tuple(mistakes))
 
 
 def _entries(entries: list[Any], place: Place) -> Iterator[tuple[AgencySpec | None, list[Mistake]]]:

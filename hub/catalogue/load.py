@@ -96,15 +96,16 @@ class _Loader:
         folders: Sequence[Path],
         discover: Discover | None,
     ) -> None:
-        agencies, agency_mistakes = read_agencies(project)
+        agencies = read_agencies(project)
         codes, code_mistakes = load_codes(folders, {d: _shown(d, project) for d in folders})
         topics = read_folder(project, "topics.d", TopicSpec, "topic")
         connectors = read_folder(project, "connectors.d", ConnectorSpec, "connector")
         grants = read_folder(project, "grants.d", GrantSpec, "grant")
-        self.mistakes = [*agency_mistakes, *code_mistakes, *topics.mistakes, *connectors.mistakes, *grants.mistakes]
+        self.mistakes = [*agencies.mistakes, *code_mistakes, *topics.mistakes, *connectors.mistakes, *grants.mistakes]
         self.topics, self.grants = topics.declared, grants.declared
         self.context = Context(
-            agencies=agencies,
+            agencies=agencies.declared,
+            claimed_agencies=agencies.claimed,
             topics={t.spec.topic: t for t in reversed(topics.declared)},
             claimed_topics=topics.claimed,
             schemas=SchemaFiles(folders=folders),

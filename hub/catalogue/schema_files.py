@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hub.avro import arrow_schema, parse_topic_schema
 from hub.avro.types import Record
-from hub.catalogue.mistakes import did_you_mean
+from hub.catalogue.mistakes import did_you_mean, nearest
 from hub.errors import DatongError
 
 MAX_BYTES = 1024 * 1024  # of one schema file (S23)
@@ -46,6 +46,12 @@ class SchemaFiles:
         if name not in self._known:
             self._known[name] = self._read(name)
         return self._known[name]
+
+    def meant(self, name: str) -> SchemaFile | None:
+        """The sound schema whose name is nearest to one that is not there."""
+        near = nearest(name, set(self.names()) - {name})
+        found = self.get(near) if near else None
+        return found if isinstance(found, SchemaFile) else None
 
     def _read(self, name: str) -> SchemaFile | Refused:
         if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:

@@ -102,6 +102,7 @@ def test_S5_every_form_mistake_of_one_file_at_once_with_its_line(edited: Any, pr
         (12, "publish.key"),
         (13, "publish.mode"),
         (14, "publish.optional"),
+        (15, "publish.fields.region"),  # which the schema that was meant requires
         (16, "publish.fields.school_id"),
         (19, "publish.checks"),
     }
@@ -144,6 +145,35 @@ def test_form_and_mapping_mistakes_of_one_file_show_together(edited: Any, projec
 def test_form_and_field_mistakes_of_a_grant_show_together(edited: Any) -> None:
     catalogue = edited(GRANT, "fields: [school_id, region, address.street]", "feilds: [x]\nfields: [region, nme]")
     assert {p for _, p in found(catalogue, GRANT)} == {"feilds", "fields", "fields[1]"}
+
+
+def test_a_missing_schema_hides_no_mistake_of_the_expressions(edited: Any, project: Path) -> None:
+    path = project / CONNECTOR
+    path.write_text(path.read_text().replace("upper(trim(Code))", "uper(Code)").replace("Grade <> 'X'", "Grade <>"))
+    path.write_text(path.read_text().replace("education/school.avsc", "health/clinic.avsc"))
+    mistakes = found(edited(discover=lambda _c: COLUMNS))
+    assert {p for _, p in mistakes} == {"publish.schema", "publish.where", "publish.fields.school_id"}
+    assert "`upper`" in mistakes[14, "publish.fields.school_id"]
+
+
+def test_a_kind_that_was_meant_shows_the_mistakes_of_its_settings(edited: Any) -> None:
+    mistakes = found(edited(CONNECTOR, "kind: files\n  path:", "kind: file\n  pth:"))
+    assert "`path`" in mistakes[5, "source.pth"]
+    assert set(mistakes) == {(4, "source.kind"), (3, "source.path"), (5, "source.pth")}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("agencies: {it-mim: {name: x}}\n", 1), ("agencies: [\n", 2), ("- it-mim\n", 1)]
+)
+def test_agencies_that_nobody_can_read_are_the_only_mistake(edited: Any, project: Path, text: str, line: int) -> None:
+    (project / "agencies.yaml").write_text(text)
+    assert [(m.file, m.line) for m in edited().mistakes] == [("agencies.yaml", line)]
+
+
+def test_an_agency_with_a_mistake_is_declared_all_the_same(edited: Any) -> None:
+    assert {m.file for m in edited("agencies.yaml", "name: {en: Lombardy}", "nam: {en: Lombardy}").mistakes} == {
+        "agencies.yaml"
+    }
 
 
 def test_R9_topic_and_agency_mistakes_both_show(edited: Any, project: Path) -> None:
