@@ -12,6 +12,7 @@ from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.runs import run, totals_table
 from hub.cli.session import open_api
+from hub.errors import ConfigurationInvalid
 
 Name = Annotated[str, typer.Argument(help="The connector's name.")]
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(topics)
     app.command()(schemas)
+    app.command()(reload)
     app.add_typer(_connector(), name="connector")
     app.add_typer(_token(), name="token")
 
@@ -81,6 +83,21 @@ def schemas(
         [[s["subject"], s["version"], s["id"], s["level"]] for s in listed["schemas"]],
         ["subject", "version>", "id>", "level"],
     )
+
+
+def reload(project: ProjectOption = None, as_json: JsonOption = False) -> int:
+    """Let the running hub read connectors, topics and grants again; what a grant loses is gone at once. Example: datong
+    reload"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        answer = api.post("/reload")
+    if as_json:
+        out.data({**answer, "served": not api.local})
+    for mistake in answer["mistakes"]:
+        out.line(f"left out: {mistake}", style="red")
+    if api.local:
+        out.note("no hub serves this project: each command reads the files itself")
+    return ConfigurationInvalid.exit_code if answer["mistakes"] else 0
 
 
 def _connector() -> typer.Typer:

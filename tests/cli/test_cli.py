@@ -125,6 +125,9 @@ def test_commands_use_the_running_hub_and_a_second_serve_refuses(project: Path) 
         listed = json.loads(datong("connector", "list", "--json", cwd=project, DATONG_HTTP__PORT=port).stdout)
         assert listed["connectors"][0]["state"] == "RUNNING"
         assert datong("doctor", cwd=project, DATONG_HTTP__PORT=port).returncode == 0
+        (project / "grants.d/more.yaml").write_text("grant: more\n")
+        done = datong("reload", cwd=project, DATONG_HTTP__PORT=port)
+        assert (done.returncode, "left out: grants.d/more.yaml:1" in done.stdout) == (3, True)
     finally:
         server.send_signal(signal.SIGTERM)
     assert server.wait(30) == 0

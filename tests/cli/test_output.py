@@ -61,6 +61,12 @@ def test_tokens_and_projects_answer_in_json(here: Path, datong: Datong) -> None:
     assert json.loads(datong("connector", "spec", "files", "--json").out)["title"] == "FilesSpec"
 
 
+def test_reload_without_a_hub_says_that_there_is_none(here: Path, datong: Datong) -> None:
+    done = datong("reload", "--json")
+    assert (done.code, json.loads(done.out)) == (0, {"mistakes": [], "served": False})
+    assert "no hub serves this project" in done.err
+
+
 def test_version_and_its_exit_code(datong: Datong) -> None:
     from hub import __version__
 
