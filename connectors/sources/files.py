@@ -154,6 +154,13 @@ class FilesSource:
                     return
             if _signature(file) != before:
                 raise SourceUnavailable("the file changed while it was read", where=name, remedy="it is read again")
+            self._not_another(reader, version)
+
+    def _not_another(self, reader: Delimited | JsonLines, version: FileVersion) -> None:
+        """A header without rows is an empty list; one without a single column that is wanted is another file."""
+        wanted = self._context.columns
+        if not version.rows and wanted and reader.names and wanted.isdisjoint(reader.names):
+            raise FileRefused("has no rows, and none of the columns that are needed", where=version.name)
 
     def _stable(self, file: BinaryIO, stop: Event) -> tuple[int, ...]:
         """Wait until the file was left alone for a while; a file that never rests is read in a later run."""

@@ -10,7 +10,7 @@ import typer
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
-from hub.cli.runs import run, totals_table
+from hub.cli.runs import run, run_connectors, show_runs, totals_table, worst
 from hub.cli.session import open_api
 from hub.errors import ConfigurationInvalid
 
@@ -171,9 +171,12 @@ def resume(
     if not accept_deletions:
         _steer(project, name, "resume", as_json)
         return 0
+    out = Output(as_json=as_json)
     with open_api(project) as api:
         api.put(f"/connectors/{name}/resume")
-    return run([name], project, as_json, accept_deletions=True)
+        ended = run_connectors(api, out, [name], accept_deletions=True)
+    show_runs(out, ended)
+    return worst(ended)
 
 
 def _steer(project: Path | None, name: str, verb: str, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
-from hub.cli.runs import follow, print_runs, worst
+from hub.cli.runs import follow, show_runs, worst
 from hub.cli.session import Api, open_api
 from hub.errors import NotFound
 
@@ -83,9 +83,7 @@ def replay(
         asked = [{"case": case, "connector": connector}] if case or connector else _all_open(api)
         started = [s for one in asked for s in api.post("/quarantine/replay", one)["runs"]]
         ended = [follow(api, s["connector"], s["run"], lambda _text: None) for s in started]
-    if as_json:
-        out.data({"runs": ended})
-    print_runs(out, ended)
+    show_runs(out, ended)
     return worst(ended)
 
 

@@ -36,10 +36,7 @@ def run(
     with open_api(project) as api:
         names, left_out = _names(api, out, connectors or [])
         ended = run_connectors(api, out, names, accept_deletions=accept_deletions)
-    if as_json:
-        out.data({"runs": ended})
-    else:
-        print_runs(out, ended)
+    show_runs(out, ended)
     return worst(ended) or (ConfigurationInvalid.exit_code if left_out else 0)
 
 
@@ -106,6 +103,13 @@ def _not_started(name: str, error: DatongError) -> dict[str, Any]:
         "error": f"{error.code}: {error}",
         "exit_code": error.exit_code or 1,
     }
+
+
+def show_runs(out: Output, ended: list[dict[str, Any]]) -> None:
+    """The result of a command that waited for runs."""
+    if out.as_json:
+        out.data({"runs": ended})
+    print_runs(out, ended)
 
 
 def print_runs(out: Output, ended: list[dict[str, Any]]) -> None:

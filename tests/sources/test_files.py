@@ -22,9 +22,9 @@ from hub.model import Batch, Mode, SourceCheckpoint
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
-def source(root: Path, mode: Mode = "append", **spec: Any) -> FilesSource:
+def source(root: Path, mode: Mode = "append", wanted: frozenset[str] | None = None, **spec: Any) -> FilesSource:
     made = FilesSpec(kind="files", path=spec.pop("path", "*.csv"), stable_after_s=0, **spec)
-    return FilesSource(made, SourceContext(task="t", root=root, mode=mode, refused=(root / "var",)))
+    return FilesSource(made, SourceContext(task="t", root=root, mode=mode, refused=(root / "var",), columns=wanted))
 
 
 def read(root: Path, after: SourceCheckpoint | None = None, **options: Any) -> list[Batch]:
@@ -206,6 +206,19 @@ def test_R18_no_file_is_never_an_empty_snapshot(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("a,b\n")
     empty = read(tmp_path, mode="snapshot")
     assert [(b.read, b.complete) for b in empty] == [(0, True)]
+
+
+def test_R18_a_header_of_another_file_is_no_empty_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("x,y\n")
+    with pytest.raises(FileRefused, match="none of the columns"):
+        source_batches(tmp_path, frozenset({"a", "b"}))
+    assert [(b.read, b.complete) for b in source_batches(tmp_path, frozenset({"a", "y"}))] == [(0, True)]
+    (tmp_path / "f.csv").write_text("")
+    assert [(b.read, b.complete) for b in source_batches(tmp_path, frozenset({"a"}))] == [(0, True)]
+
+
+def source_batches(root: Path, wanted: frozenset[str]) -> list[Batch]:
+    return list(source(root, "snapshot", wanted).batches(None, Event()))
 
 
 def test_R16_resuming_from_every_checkpoint_gives_the_rest(tmp_path: Path) -> None:
