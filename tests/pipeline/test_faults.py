@@ -33,7 +33,8 @@ from tests.support.projects import Bench, make_plan
 mode = sys.argv[2]
 bench = Bench(Path(sys.argv[1]))
 bench.epoch = int(sys.argv[3])
-result = bench.run(make_plan(mode))
+source = bench.source(mode, snapshot_of="union")
+result = bench.run(make_plan(mode), source)
 print(result.state, flush=True)
 """
 
@@ -67,6 +68,25 @@ def test_F1_kill_at_every_step_loses_and_doubles_nothing(tmp_path: Path, mode: s
     assert max(bodies.values()) == 1
     log.close()
     assert len(Bench(tmp_path).open_entries()) == 3
+
+
+@pytest.mark.parametrize("failpoint", ["begin", "appended", "committed"])
+def test_F1_kill_at_the_end_of_a_snapshot_deletes_once(tmp_path: Path, failpoint: str) -> None:
+    """Three batches and then the deletions: the fourth append."""
+    fill(tmp_path)
+    assert child(tmp_path, "snapshot", 1).stdout.strip() == "completed"
+    path = tmp_path / "data/1.csv"
+    gone = 30
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-gone]))
+    done = child(tmp_path, "snapshot", 2, TEST_FAILPOINT=f"{failpoint}:kill@4")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert child(tmp_path, "snapshot", 3).stdout.strip() == "completed"
+    log = SqliteLog.at(tmp_path / "log.db", clock=lambda: 0)
+    stored = records_of(log, TOPIC)
+    log.close()
+    deleted = Counter(key for key, value in stored if value is None)
+    assert (len(deleted), max(deleted.values())) == (gone, 1)
+    assert len([value for _key, value in stored if value is not None]) == ROWS - 3
 
 
 def test_F15_a_full_log_writes_nothing_and_goes_on_after(tmp_path: Path) -> None:
