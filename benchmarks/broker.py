@@ -33,6 +33,14 @@ class Broker:
         """Bytes of a topic on the broker's disk."""
         return _sizes(self._admin.describe_log_dirs(topic_partitions=[topic]), topic)
 
+    def count(self, topic: str) -> int:
+        """Records of a topic that nobody writes to in transactions."""
+        from kafka import TopicPartition
+        from kafka.admin import OffsetSpec
+
+        wanted = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in range(PARTITIONS)}
+        return sum(found.offset for found in self._admin.list_partition_offsets(wanted).values())
+
     def drop(self, topic: str) -> None:
         """Give its space back."""
         self._admin.delete_topics([topic])
@@ -48,21 +56,29 @@ def broker(bootstrap: str | None, directory: Path) -> Iterator[Broker]:
         return
     from deploy.services import kafka as service
 
-    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    core = sorted(before)[1] if before is not None and len(before) > 1 else None
-    if core is not None:
-        os.sched_setaffinity(0, {core})  # inherited by the broker's threads
-    try:
+    with other_core() as core:
         cluster = service.start(directory / "kafka", heap=HEAP, fast=False)
-    finally:
-        if before is not None:
-            os.sched_setaffinity(0, before)
     made = Broker(cluster.bootstrap, core)
     try:
         yield made
     finally:
         made.close()
         cluster.remove()
+
+
+@contextmanager
+def other_core() -> Iterator[int | None]:
+    """What is started here stays on the core that no subject is pinned to, where there are two; gives its number."""
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(before) < 2:
+        yield None
+        return
+    core = sorted(before)[1]
+    os.sched_setaffinity(0, {core})  # inherited by what is started
+    try:
+        yield core
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _sizes(found: Any, topic: str) -> int:

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.content sqlite|rows|kafka …`: what stands in a log, as a count and a hash of all (key, value).
+"""`python -m benchmarks.content SCHEMA sqlite|rows|kafka …`: what stands in a log, as a count and a hash of all (key, value).
 
-Values are decoded with fastavro, so that two encodings of one record are equal; the hash does not look at order."""
+Values are decoded with fastavro, so that two encodings of one record are equal; the hash does not look at order. SCHEMA:
+`extract` or `table`."""
 
 from __future__ import annotations
 
@@ -10,24 +11,27 @@ import json
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import fastavro
 
 from benchmarks.rows import PARSED
-from benchmarks.schema import FRAME
+from benchmarks.schema import FRAME, TABLE_SCHEMA
 
 Pair = tuple[bytes, bytes]
 MODULUS = 1 << 64
 FETCH_BYTES = 8 * 1024 * 1024
 QUIET_S = 10.0
+SCHEMAS = {"extract": PARSED, "table": fastavro.parse_schema(TABLE_SCHEMA)}
 
 
 @dataclass
 class Tally:
     """Records counted and hashed one by one."""
 
+    schema: Any = field(default_factory=lambda: PARSED)
     count: int = 0
     total: int = 0
 
@@ -35,7 +39,7 @@ class Tally:
         """One record. Raises ValueError when its frame is not the expected one, and what fastavro raises."""
         if not value.startswith(FRAME):
             raise ValueError(f"a value begins with {value[:5]!r}, not {FRAME!r}")
-        decoded = fastavro.schemaless_reader(io.BytesIO(value[len(FRAME) :]), PARSED)
+        decoded = fastavro.schemaless_reader(io.BytesIO(value[len(FRAME) :]), self.schema)
         digest = hashlib.blake2b(key + b"|" + repr(decoded).encode(), digest_size=8).digest()
         self.total = (self.total + int.from_bytes(digest, "big")) % MODULUS
         self.count += 1
@@ -99,8 +103,8 @@ def of_kafka(bootstrap: str, topic: str) -> Iterator[Pair]:
 
 def main(arguments: list[str]) -> None:
     """Print the tally of one log."""
-    kind, *where = arguments
-    tally = Tally()
+    schema, kind, *where = arguments
+    tally = Tally(SCHEMAS[schema])
     if kind == "sqlite":
         pairs = of_sqlite_log(Path(where[0]), where[1])
     elif kind == "rows":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 PACKAGES = ("pyarrow", "numpy", "fastavro", "lz4", "crc32c", "kafka-python", "confluent-kafka")
 
 
-def describe() -> dict[str, Any]:
-    """Machine, versions and date."""
+def describe(more: Mapping[str, str | None] | None = None) -> dict[str, Any]:
+    """Machine, versions (and `more` of them) and date."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {
@@ -28,6 +29,7 @@ def describe() -> dict[str, Any]:
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
             **{name: _version(name) for name in PACKAGES},
+            **(more or {}),
         },
     }
 

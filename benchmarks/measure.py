@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,26 @@ class Cost:
     answer: dict[str, Any]
 
 
-def run(command: Sequence[str], *, cores: int = 1, env: Mapping[str, str] | None = None) -> Cost:
-    """Run a command whose output ends with a JSON object. Raises SubjectFailed."""
+def answer_of(output: bytes) -> dict[str, Any] | None:
+    """The last JSON object: on the last line, or all of the output."""
+    for text in (output.strip().rpartition(b"\n")[2], output):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cores: int = 1,
+    env: Mapping[str, str] | None = None,
+    parse: Callable[[bytes], dict[str, Any] | None] = answer_of,
+) -> Cost:
+    """Run a command whose output `parse` understands. Raises SubjectFailed."""
     made = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
     with tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
@@ -53,7 +71,7 @@ def run(command: Sequence[str], *, cores: int = 1, env: Mapping[str, str] | None
         process.stdout.close()
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
-        answer = _answer(output)
+        answer = parse(output)
         if process.returncode or answer is None:
             said = errors.read().decode("utf-8", "replace")[-2000:] or output.decode("utf-8", "replace")[-2000:]
             raise SubjectFailed(f"{' '.join(command[1:5])} ended with {process.returncode}: {said}")
@@ -79,15 +97,3 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "min": round(min(values), 3),
         "max": round(max(values), 3),
     }
-
-
-def _answer(output: bytes) -> dict[str, Any] | None:
-    """The last JSON object: on the last line, or all of the output."""
-    for text in (output.strip().rpartition(b"\n")[2], output):
-        try:
-            found = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(found, dict):
-            return found
-    return None

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.schema import MUNICIPALITY, SCHEMA, SEX, STATUS
@@ -31,10 +31,11 @@ FIELDS = """\
     tags: split(TAGS, '|')
     phone: concat('********', substr(nullif(PHONE, ''), 9))
 """
+FILES = '{kind: files, path: "data/*.csv", nulls: [], stable_after_s: 0}'
 CONNECTOR = """\
 connector: {connector}
 agency: bench
-source: {{kind: files, path: "data/*.csv", nulls: [], stable_after_s: 0}}
+source: {source}
 publish:
   topic: {topic}
   schema: benefit.avsc
@@ -56,7 +57,8 @@ class Project:
     tag: str = "v1"
     mode: str = "append"
     fields: str = FIELDS
-    schema: Mapping[str, object] | None = None  # None: the workload's
+    schema: Mapping[str, object] = field(default_factory=lambda: SCHEMA)
+    source: str | None = None  # None: the extract
 
     @property
     def connector(self) -> str:
@@ -64,27 +66,34 @@ class Project:
         return f"benefits-{self.tag}"
 
     @property
+    def content(self) -> str:
+        """How its records are decoded: see `benchmarks.content`."""
+        return "table" if self.source else "extract"
+
+    @property
     def topic(self) -> str:
         """The topic's name."""
         return f"bench.social.benefit.{self.tag}"
 
-    def write(self, extract: Path) -> None:
-        """All files, with a hard link to the extract, or a copy where there are none."""
+    def write(self, extract: Path | None) -> None:
+        """All files, with a hard link to the extract, or a copy where there are none. None: the source is no file."""
         for folder in ("connectors.d", "topics.d", "schemas/codes", "data"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         agencies = ("bench: {en: Benchmark, zh: 基准}", "reader: {en: Reader, zh: 读者}")
         lines = "".join(f"  - {{id: {a.replace(': ', ', name: ', 1)}}}\n" for a in agencies)
         self._text("datong.yaml", "http: {port: 8080}\n")
         self._text("agencies.yaml", f"agencies:\n{lines}")
-        connector = CONNECTOR.format(connector=self.connector, topic=self.topic, mode=self.mode, fields=self.fields)
+        named = {"connector": self.connector, "topic": self.topic, "mode": self.mode}
+        connector = CONNECTOR.format(**named, source=self.source or FILES, fields=self.fields)
         self._text(f"connectors.d/{self.connector}.yaml", connector)
         topic = f"topic: {self.topic}\ntitle: {{en: Benefits, zh: 津贴}}\npartitions: 4\nsharing: conditional\n"
         self._text("topics.d/benefit.yaml", topic)
-        self._text("schemas/benefit.avsc", json.dumps(self.schema or SCHEMA))
+        self._text("schemas/benefit.avsc", json.dumps(self.schema))
         self._codes("bench.sex", "code,to:bench.symbol", SEX)
         self._codes("bench.status", "code,name", STATUS)
         self._codes("bench.muni", "code,name", MUNICIPALITY)
-        _link(extract, self.directory / "data/extract.csv")
+        if extract is not None:
+            _link(extract, self.directory / "data/extract.csv")
 
     def grant(self, fields: list[str], where: str) -> None:
         """Let the agency `reader` have some fields of some records."""

@@ -15,36 +15,44 @@ SCHEMA_ID = 1  # what a fresh registry gives the first schema
 FRAME = b"\0" + SCHEMA_ID.to_bytes(4, "big")
 
 NULLABLE: dict[str, Any] = {"type": ["null", "string"], "default": None}
-SCHEMA: dict[str, Any] = {
-    "type": "record",
-    "name": "Benefit",
-    "namespace": "bench",
-    "fields": [
-        {"name": "record_id", "type": "long"},
-        {"name": "person_id", "type": "string"},
-        {"name": "family_name", "type": "string"},
-        {"name": "given_names", **NULLABLE},
-        {"name": "birth_date", "type": {"type": "int", "logicalType": "date"}},
-        {"name": "sex", "type": {"type": "enum", "name": "Sex", "symbols": ["UNKNOWN", "FEMALE", "MALE", "OTHER"]}},
-        {"name": "status", "type": "string"},
-        {"name": "municipality", "type": "string"},
-        {"name": "amount", "type": "double"},
-        {"name": "household_size", "type": ["null", "int"], "default": None},
-        {"name": "updated_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {
-            "name": "address",
-            "type": {
-                "type": "record",
-                "name": "Address",
-                "fields": [
-                    {"name": "street", "type": "string"},
-                    {"name": "postcode", "type": "string"},
-                    {"name": "city", "type": "string"},
-                    {"name": "country", **NULLABLE},
-                ],
+
+
+def schema(unit: str) -> dict[str, Any]:
+    """The workload's schema, its timestamp in `millis` or `micros`."""
+    return {
+        "type": "record",
+        "name": "Benefit",
+        "namespace": "bench",
+        "fields": [
+            {"name": "record_id", "type": "long"},
+            {"name": "person_id", "type": "string"},
+            {"name": "family_name", "type": "string"},
+            {"name": "given_names", **NULLABLE},
+            {"name": "birth_date", "type": {"type": "int", "logicalType": "date"}},
+            {"name": "sex", "type": {"type": "enum", "name": "Sex", "symbols": ["UNKNOWN", "FEMALE", "MALE", "OTHER"]}},
+            {"name": "status", "type": "string"},
+            {"name": "municipality", "type": "string"},
+            {"name": "amount", "type": "double"},
+            {"name": "household_size", "type": ["null", "int"], "default": None},
+            {"name": "updated_at", "type": {"type": "long", "logicalType": f"timestamp-{unit}"}},
+            {
+                "name": "address",
+                "type": {
+                    "type": "record",
+                    "name": "Address",
+                    "fields": [
+                        {"name": "street", "type": "string"},
+                        {"name": "postcode", "type": "string"},
+                        {"name": "city", "type": "string"},
+                        {"name": "country", **NULLABLE},
+                    ],
+                },
             },
-        },
-        {"name": "tags", "type": {"type": "array", "items": "string"}},
-        {"name": "phone", **NULLABLE},
-    ],
-}
+            {"name": "tags", "type": {"type": "array", "items": "string"}},
+            {"name": "phone", **NULLABLE},
+        ],
+    }
+
+
+SCHEMA = schema("millis")
+TABLE_SCHEMA = schema("micros")  # of a table, whose timestamps have microseconds

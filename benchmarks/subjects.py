@@ -6,30 +6,18 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.broker import Broker
 from benchmarks.measure import Cost, SubjectFailed, module, run
-from benchmarks.peers import PEERS, Peer
+from benchmarks.peers import Peer
 from benchmarks.project import Project
+from benchmarks.rounds import Measured
 
 SLOW_ROWS = 500_000  # the row-by-row way costs the same per row from a few thousand on
 PEER_ROWS = 200_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One run of one subject. Times are of the whole process unless its answer gives its own."""
-
-    rows: int
-    wall_s: float
-    cpu_s: float
-    rss_mb: float
-    accepted: int
-    rejected: int
-    bytes_out: int | None = None
-    hash: str | None = None
+FAST_ROWS = 1_000_000  # references that hold all records in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +29,7 @@ class Bench:
     extracts: Callable[[int], Path]
     broker: Broker | None = None
     peers: Mapping[str, Path]  # name → Python
+    jvm: Mapping[str, Path] = field(default_factory=dict)  # name → folder of jars
     numbers: Iterator[int]
 
     @classmethod
@@ -90,23 +79,30 @@ def hub(bench: Bench, rows: int, *, cores: int = 1, tally: bool = False) -> Meas
     with bench.place() as place:
         project = Project(directory=place.folder, tag=place.tag)
         project.write(bench.extracts(rows))
-        arguments = ["run", project.connector, "--json", "--project", str(place.folder)]
-        env = {"DATONG_LOG__URL": f"kafka://{bench.broker.bootstrap}"} if bench.broker else {"DATONG_LOG__URL": ""}
-        if bench.sink == "null":
-            command = module("benchmarks.dropped", *(["--tally"] if tally else []), "--", *arguments)
-        else:
-            command = module("hub.cli.main", *arguments)
-        cost = run(command, cores=cores, env=env)
-        made = _of_run(cost)
-        log = place.folder / "var/log.db"
-        if bench.sink == "sqlite":
-            made = replace(made, bytes_out=_disk(log))
-        if bench.broker:
-            made = replace(made, bytes_out=bench.broker.size(project.topic))
-        if tally and bench.sink != "null":
-            made = replace(made, hash=_hash(bench, "sqlite", log, project.topic))
+        made = run_of(bench, project, cores=cores, tally=tally)
         if bench.broker:
             bench.broker.drop(project.topic)
+    return made
+
+
+def run_of(
+    bench: Bench, project: Project, *, cores: int = 1, tally: bool = False, env: Mapping[str, str] | None = None
+) -> Measured:
+    """`datong run` of a project that is written."""
+    arguments = ["run", project.connector, "--json", "--project", str(project.directory)]
+    url = f"kafka://{bench.broker.bootstrap}" if bench.broker else ""
+    if bench.sink == "null":
+        command = module("benchmarks.dropped", *(["--tally"] if tally else []), "--", *arguments)
+    else:
+        command = module("hub.cli.main", *arguments)
+    made = _of_run(run(command, cores=cores, env={"DATONG_LOG__URL": url, **(env or {})}))
+    log = project.directory / "var/log.db"
+    if bench.sink == "sqlite":
+        made = replace(made, bytes_out=disk(log))
+    if bench.broker:
+        made = replace(made, bytes_out=bench.broker.size(project.topic))
+    if tally and bench.sink != "null":
+        made = replace(made, hash=hash_of(bench, "sqlite", log, project.topic, project.content))
     return made
 
 
@@ -116,17 +112,20 @@ def _of_run(cost: Cost) -> Measured:
     if run_of.get("state") != "completed":
         raise SubjectFailed(f"the hub's run ended as {run_of.get('state')}: {run_of.get('error')}")
     totals = run_of["totals"]
-    counts = {"accepted": totals["published"], "rejected": totals["quarantined"]}
-    return measured(replace(cost, answer={"read": totals["read"], **counts, "hash": cost.answer.get("hash")}))
+    counts = {"accepted": totals["published"] + totals["unchanged"], "rejected": totals["quarantined"]}
+    answer = {"read": totals["read"], **counts, "hash": cost.answer.get("hash")}
+    return measured(replace(cost, answer=answer), published=totals["published"])
 
 
-def _disk(log: Path) -> int:
+def disk(log: Path) -> int:
+    """Bytes of a SQLite file and what stands beside it."""
     return sum(file.stat().st_size for file in log.parent.glob(f"{log.name}*"))
 
 
-def _hash(bench: Bench, kind: str, log: Path, topic: str) -> str:
+def hash_of(bench: Bench, kind: str, log: Path, topic: str, schema: str = "extract") -> str:
+    """Of all that stands in a log: see `benchmarks.content`."""
     where = ["kafka", bench.broker.bootstrap, topic] if bench.broker else [kind, log, topic]
-    return str(run(module("benchmarks.content", *where)).answer["hash"])
+    return str(run(module("benchmarks.content", schema, *where)).answer["hash"])
 
 
 def rows_tuned(bench: Bench, rows: int, *, tally: bool = False) -> Measured:
@@ -134,18 +133,18 @@ def rows_tuned(bench: Bench, rows: int, *, tally: bool = False) -> Measured:
     with bench.place() as place:
         log = place.folder / "rows.db"
         arguments: list[object] = ["rows", bench.extracts(rows), "--sink", bench.sink, "--out", log]
-        with _topic(bench, place) as topic:
+        with topic_of(bench, place) as topic:
             if bench.broker:
                 arguments += ["--bootstrap", bench.broker.bootstrap, "--topic", topic]
             if tally and bench.sink == "null":
                 arguments.append("--tally")
             made = measured(run(module("benchmarks.references", *arguments)))
             if bench.sink == "sqlite":
-                made = replace(made, bytes_out=_disk(log))
+                made = replace(made, bytes_out=disk(log))
             if bench.broker:
                 made = replace(made, bytes_out=bench.broker.size(topic))
             if tally and bench.sink != "null":
-                made = replace(made, hash=_hash(bench, "rows", log, topic))
+                made = replace(made, hash=hash_of(bench, "rows", log, topic))
     return made
 
 
@@ -154,47 +153,56 @@ def parse(bench: Bench, rows: int) -> Measured:
     return measured(run(module("benchmarks.references", "parse", bench.extracts(rows))))
 
 
-def produce(bench: Bench, rows: int) -> Measured:
+def ready(bench: Bench, rows: int) -> Path:
+    """Records as bytes in a file, made once."""
+    made = bench.work / f"ready{rows}.bin"
+    if not made.exists():
+        run(module("benchmarks.references", "ready", bench.extracts(rows), "--out", made))
+    return made
+
+
+def produce(bench: Bench, rows: int, *, tally: bool = False) -> Measured:
     """confluent-kafka's `produce()` of ready bytes."""
+    return _of_ready(bench, ["benchmarks.references", "produce"], rows, tally)
+
+
+def raw(bench: Bench, rows: int, *, tally: bool = False) -> Measured:
+    """Ready record batches over a plain socket."""
+    return _of_ready(bench, ["benchmarks.raw"], rows, tally)
+
+
+def _of_ready(bench: Bench, words: list[str], rows: int, tally: bool) -> Measured:
     assert bench.broker is not None
-    ready = bench.work / f"ready{rows}.bin"
-    if not ready.exists():
-        run(module("benchmarks.references", "ready", bench.extracts(rows), "--out", ready))
-    with bench.place() as place, _topic(bench, place) as topic:
-        arguments = ["produce", ready, "--bootstrap", bench.broker.bootstrap, "--topic", topic]
-        made = measured(run(module("benchmarks.references", *arguments)))
-        return replace(made, bytes_out=bench.broker.size(topic))
+    file = ready(bench, rows)
+    with bench.place() as place, topic_of(bench, place) as topic:
+        made = measured(run(module(*words, file, "--bootstrap", bench.broker.bootstrap, "--topic", topic)))
+        return _arrived(bench, made, topic, tally)
 
 
-def peer(bench: Bench, chosen: Peer, rows: int) -> Measured:
+def peer(bench: Bench, chosen: Peer, rows: int, *, tally: bool = False) -> Measured:
     """One framework's job, in its own environment."""
     assert bench.broker is not None
-    with bench.place() as place, _topic(bench, place) as topic:
+    with bench.place() as place, topic_of(bench, place) as topic:
         command = [str(bench.peers[chosen.name]), "-P", "-m", f"benchmarks.peers.{chosen.job}"]
         made = measured(run([*command, bench.broker.bootstrap, topic, str(bench.extracts(rows)), str(rows)]))
-        return replace(made, bytes_out=bench.broker.size(topic))
+        return _arrived(bench, made, topic, tally)
+
+
+def _arrived(bench: Bench, made: Measured, topic: str, tally: bool) -> Measured:
+    """With the topic's bytes and, when asked, its content."""
+    assert bench.broker is not None
+    if tally:
+        made = replace(made, hash=hash_of(bench, "kafka", bench.work, topic))
+    return replace(made, bytes_out=bench.broker.size(topic))
 
 
 @contextmanager
-def _topic(bench: Bench, place: Place) -> Iterator[str]:
-    name = f"bench.social.benefit.{place.tag}"
+def topic_of(bench: Bench, place: Place, suffix: str = "") -> Iterator[str]:
+    """A topic of its own for a run, gone afterwards; only its name where there is no broker."""
+    name = f"bench.social.benefit.{place.tag}{suffix}"
     if bench.broker is None:
         yield name
         return
     bench.broker.create(name)
     yield name
     bench.broker.drop(name)
-
-
-def all_of(bench: Bench, rows: int) -> Mapping[str, Callable[[], Measured]]:
-    """By name, in the order of a round."""
-    made: dict[str, Callable[[], Measured]] = {
-        "parse": lambda: parse(bench, rows),
-        "rows-tuned": lambda: rows_tuned(bench, min(rows, SLOW_ROWS)),
-        "hub": lambda: hub(bench, rows),
-    }
-    if bench.broker:
-        made["confluent-produce"] = lambda: produce(bench, min(rows, 2 * SLOW_ROWS))
-        for name in bench.peers:
-            made[name] = lambda chosen=PEERS[name]: peer(bench, chosen, min(rows, PEER_ROWS))  # type: ignore[misc]
-    return made

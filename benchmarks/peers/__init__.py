@@ -1,4 +1,6 @@
-"""The other Python frameworks: an environment each, and the same user code in all of them (benchmarks/rows.py)."""
+"""The other Python frameworks: an environment each, and the same user code in all of them (benchmarks/rows.py).
+
+`peers.jvm` has those on the JVM."""
 
 from __future__ import annotations
 
@@ -8,6 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.peers import jvm
+from benchmarks.rounds import About
 
 FASTAVRO = "fastavro==1.13.1"
 
@@ -19,8 +24,7 @@ class Peer:
     name: str
     packages: Sequence[str]
     job: str  # module below benchmarks.peers
-    ran: str
-    not_done: str
+    about: About
 
 
 PEERS: Mapping[str, Peer] = {
@@ -30,32 +34,37 @@ PEERS: Mapping[str, Peer] = {
             name="quixstreams",
             packages=("quixstreams==3.28.1",),
             job="quix",
-            ran="a `Source` of its own that converts and produces",
-            not_done="no transactions, no check of duplicates, rejects only counted",
+            about=About(
+                ran="a `Source` of its own that converts and produces",
+                not_done="no transactions, no check of duplicates, rejects only counted",
+            ),
         ),
         Peer(
             name="bytewax",
             packages=("bytewax==0.21.1", "confluent-kafka==2.16.1"),
             job="bytewax_flow",
-            ran="CSVSource → filter_map → KafkaSink",
-            not_done="no transactions, rejects only counted",
+            about=About(ran="CSVSource → filter_map → KafkaSink", not_done="no transactions, rejects only counted"),
         ),
         Peer(
             name="faststream",
             packages=("faststream[confluent]==0.7.8",),
             job="faststream_app",
-            ran="`publish(no_confirm=True)` of each record",
-            not_done="no transactions, rejects only counted",
+            about=About(
+                ran="`publish(no_confirm=True)` of each record", not_done="no transactions, rejects only counted"
+            ),
         ),
         Peer(
             name="pathway",
             packages=("pathway==0.33.0",),
             job="pathway_graph",
-            ran="static CSV → Python UDF → kafka.write(raw)",
-            not_done="no transactions, no headers, no order, rejects only counted",
+            about=About(
+                ran="static CSV → Python UDF → kafka.write(raw)",
+                not_done="no transactions, no headers, no order, rejects only counted",
+            ),
         ),
     )
 }
+KNOWN = (*PEERS, *jvm.JVM)
 
 
 def home() -> Path:
@@ -69,18 +78,32 @@ def python_of(peer: Peer, folder: Path) -> Path | None:
     return found if (folder / peer.name / "complete").exists() and found.exists() else None
 
 
+def version_of(name: str) -> str:
+    """As it is pinned."""
+    if name in jvm.JVM:
+        return jvm.JVM[name].version
+    return PEERS[name].packages[0].partition("==")[2]
+
+
 def install(names: Sequence[str], folder: Path) -> Mapping[str, str]:
     """Make the environments that are missing; a word on each."""
-    return {name: _install(PEERS[name], folder) for name in names or PEERS}
+    done = {}
+    for name in names or KNOWN:
+        if name in jvm.JVM:
+            done[name] = jvm.install(jvm.JVM[name], folder)
+        else:
+            done[name] = environment(name, [*PEERS[name].packages, FASTAVRO], folder)
+    return done
 
 
-def _install(peer: Peer, folder: Path) -> str:
-    if python_of(peer, folder):
+def environment(name: str, packages: Sequence[str], folder: Path) -> str:
+    """Make one environment where it is missing; a word on it, which begins with "not" when it failed."""
+    where = folder / name
+    if (where / "complete").exists():
         return "there already"
-    where = folder / peer.name
-    subprocess.run([sys.executable, "-m", "venv", str(where)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(where)], check=True)
     pip = [str(where / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    done = subprocess.run([*pip, *peer.packages, FASTAVRO], capture_output=True, text=True, check=False)
+    done = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
     if done.returncode:
         return f"not installed: {done.stderr.strip()[-300:]}"
     (where / "complete").touch()
