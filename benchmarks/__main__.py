@@ -1,4 +1,6 @@
-"""`python3 dev.py bench NAME …`: measures one thing and prints it, as one JSON document with --json, else in lines."""
+"""`python3 dev.py bench NAME …`: measures one thing and prints it, as one JSON document with --json, else in lines.
+
+--keep also writes it to docs/benchmarks, from which `report` makes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -8,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers
+from benchmarks import page, peers
 from benchmarks.measure import SubjectFailed
 from benchmarks.pipeline import ContentDiffers, Options, pipeline
 from benchmarks.postgres import Options as PostgresOptions
 from benchmarks.postgres import postgres
+from benchmarks.profile import profile
 from benchmarks.small_batch import small_batch
 from benchmarks.snapshot import snapshot
 from benchmarks.sqlite import sqlite
@@ -31,6 +34,8 @@ def main(arguments: list[str]) -> int:
     except (ContentDiffers, SubjectFailed, ServiceMissing, RuntimeError) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return FAILED
+    if getattr(chosen, "keep", False):
+        print(f"[bench] wrote {page.keep(found)}", file=sys.stderr)
     if chosen.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
@@ -49,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(do=lambda chosen: snapshot(chosen.rows, chosen.rounds))
     one = _measuring(names, "small-batch", "what one small batch costs, whatever its rows")
     one.set_defaults(do=lambda chosen: small_batch(chosen.rounds))
+    _profile(names)
     _peers(names)
+    report = names.add_parser("report", help="write docs/benchmarks.md and its charts from docs/benchmarks/*.json")
+    report.add_argument("--json", action="store_true", help="one JSON document")
+    report.set_defaults(do=lambda _chosen: {"written": [str(path) for path in page.write()]})
     return parser
 
 
@@ -57,6 +66,7 @@ def _measuring(names: Any, name: str, summary: str, *, rows: int | None = None) 
     """A benchmark's parser, with what all of them take."""
     made: argparse.ArgumentParser = names.add_parser(name, help=summary)
     made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--keep", action="store_true", help="also write it to docs/benchmarks")
     made.add_argument("--rounds", type=_positive, default=3)
     if rows:
         made.add_argument("--rows", type=_positive, default=rows)
@@ -91,6 +101,16 @@ def _postgres(parser: argparse.ArgumentParser) -> None:
         return postgres(PostgresOptions(**given, peers=None if chosen.no_peers else chosen.peers))
 
     parser.set_defaults(do=do)
+
+
+def _profile(names: Any) -> None:
+    parser = names.add_parser("profile", help="where the pipeline's time goes, as a flame graph")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--keep", action="store_true", help="also write it to docs/benchmarks")
+    parser.add_argument("--rows", type=_positive, default=3 * MILLION)
+    parser.add_argument("--sink", choices=["kafka", "sqlite"], default="sqlite")
+    parser.add_argument("--peers", type=Path, default=peers.home(), help="folder with the sampler's environment")
+    parser.set_defaults(do=lambda chosen: profile(chosen.rows, chosen.sink, chosen.peers))
 
 
 def _peers(names: Any) -> None:
