@@ -7,7 +7,8 @@ key, value, headers; lengths are zigzag varints, null is -1. Both logs store exa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub.errors import MalformedBlock
+from hub.lockstep import Lockstep, TooLong
 from hub.model import MAX_BLOCK_BYTES, MAX_RECORDS
 
 Ints = npt.NDArray[np.int64]
@@ -24,6 +26,7 @@ MAX_HEADERS = 1_000  # per record, when reading
 MAX_READ_RECORDS = 1_000_000  # per section, when reading other producers'
 _EMPTY = pa.scalar(b"", pa.binary())
 _TABLE = 1 << 17
+_STEPS = tuple(2 + ((first & 0x7F) >> 1) for first in range(256))  # of a length whose first byte this is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,54 +226,184 @@ def _raw(column: pa.BinaryArray) -> tuple[Ints, Bytes]:
 
 @dataclass(frozen=True)
 class Records:
-    """A section in columns. `keys` and `values` are null where the record's are; headers are decoded when asked for."""
+    """Records of one section, or of several one behind the other, as places in their bytes; columns are made when asked
+    for. A length of -1 is null."""
 
-    section: bytes
+    sections: tuple[bytes, ...]
     offsets: Ints
-    keys: pa.BinaryArray
-    values: pa.BinaryArray
+    key_starts: Ints
+    key_lengths: Ints
+    value_starts: Ints
+    value_lengths: Ints
     header_starts: Ints
     ends: Ints
 
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def size(self, count: int) -> int:
+        """Bytes of the first so many."""
+        if not count:
+            return 0
+        return int(self.ends[count - 1] - self.key_starts[0])
+
+    def head(self, count: int) -> Records:
+        """The first so many."""
+        cut = {f.name: getattr(self, f.name)[:count] for f in fields(self) if f.name != "sections"}
+        return replace(self, **cut)
+
+    def open(self) -> Lockstep:
+        """The bytes that the places stand in, copied once."""
+        return Lockstep(*self.sections)
+
     @cached_property
-    def _headers(self) -> list[dict[str, bytes | None]]:
-        spans = zip(self.header_starts.tolist(), self.ends.tolist(), strict=True)
-        return [_read_headers(self.section, start, end) for start, end in spans]
+    def keys(self) -> pa.BinaryArray:
+        """Null where the record's key is."""
+        return column(self.open(), self.key_starts, self.key_lengths)
+
+    @cached_property
+    def values(self) -> pa.BinaryArray:
+        """Null where the record's value is."""
+        return column(self.open(), self.value_starts, self.value_lengths)
 
     def headers(self) -> list[dict[str, bytes | None]]:
         """All headers of each record; the first of several with one name counts."""
-        return self._headers
+        data = b"".join(self.sections)
+        spans = zip(self.header_starts.tolist(), self.ends.tolist(), strict=True)
+        return [_read_headers(data, start, end) for start, end in spans]
 
-    def header(self, name: str) -> pa.BinaryArray:
-        """The value of one header per record, null where there is none. The first of several counts."""
-        return pa.array([h.get(name) for h in self._headers], pa.binary())
+    def header(self, name: str, rows: Ints | None = None) -> pa.BinaryArray:
+        """The value of one header of each record (or of some, ascending), null where there is none. The first of several
+        counts. Raises MalformedBlock."""
+        chosen = slice(None) if rows is None else rows
+        return _header(self.open(), self.header_starts[chosen], self.ends[chosen], name.encode())
+
+
+def column(data: Lockstep, starts: Ints, lengths: Ints) -> pa.BinaryArray:
+    """Slices of records, one behind the other, null for a length of -1."""
+    missing = lengths < 0
+    if not missing.any():
+        return data.slices(starts, lengths)
+    return data.slices(starts, np.where(missing, 0, lengths), ~missing)
+
+
+def join(parts: Sequence[Records], first: int = 0) -> Records:
+    """Records of at least one section as one, without the first so many."""
+    sizes = [sum(map(len, part.sections)) for part in parts]
+    shifts = np.repeat(np.cumsum([0, *sizes[:-1]]), [len(part) for part in parts])[first:]
+
+    def places(name: str) -> Ints:
+        return np.concatenate([getattr(part, name) for part in parts])[first:]
+
+    return Records(
+        sections=tuple(section for part in parts for section in part.sections),
+        offsets=places("offsets"),
+        key_starts=places("key_starts") + shifts,
+        key_lengths=places("key_lengths"),
+        value_starts=places("value_starts") + shifts,
+        value_lengths=places("value_lengths"),
+        header_starts=places("header_starts") + shifts,
+        ends=places("ends") + shifts,
+    )
 
 
 def decode(section: bytes, base_offset: int) -> Records:
     """The records of any producer's section. Raises MalformedBlock; allocates no more than the section's own size."""
-    size = len(section)
-    at, n = 0, 0
-    spans: list[tuple[int, int, int, int, int, int, int]] = []
+    data = Lockstep(section)
+    with _malformed():
+        ends = _ends(section)
+        lengths, at = data.numbers(_starts(ends))
+        if len(ends) > MAX_READ_RECORDS or data.size != int(ends[-1:].sum()) or (at + lengths != ends).any():
+            ends = _ends_of_any(section)
+            _lengths, at = data.numbers(_starts(ends))
+        _time, at = data.numbers(at + 1)  # behind the attributes
+        delta, at = data.numbers(at)
+        key_starts, key_lengths, at = _spans(data, at, ends)
+        value_starts, value_lengths, at = _spans(data, at, ends)
+    return Records(
+        sections=(section,),
+        offsets=base_offset + delta,
+        key_starts=key_starts,
+        key_lengths=key_lengths,
+        value_starts=value_starts,
+        value_lengths=value_lengths,
+        header_starts=at,
+        ends=ends,
+    )
+
+
+def _starts(ends: Ints) -> Ints:
+    return np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1]])
+
+
+def _ends(section: bytes) -> Ints:
+    """Where each record ends, as far as lengths of one or two bytes say: the caller looks whether that is right. One step
+    a record, because only its length says where the next one begins; this is the only such step on the way out."""
+    at = 0
+    ends: list[int] = []
+    add, two = ends.append, _STEPS
+    try:
+        while True:
+            first = section[at]
+            at += two[first] + (section[at + 1] << 6) if first > 0x7F else 1 + (first >> 1)
+            add(at)
+    except IndexError:  # the end
+        return np.array(ends, np.int64)
+
+
+def _ends_of_any(section: bytes) -> Ints:
+    """The same for lengths of any size. Raises MalformedBlock."""
+    ends: list[int] = []
+    size, at = len(section), 0
     while at < size:
         length, at = _read(section, at, size)
-        end = at + length
-        if length < 0 or end > size or n >= MAX_READ_RECORDS:
-            raise MalformedBlock(f"record {n} ends outside its block")
-        _delta, body = _read(section, at + 1, end)
-        delta, body = _read(section, body, end)
-        key_at, key_length, body = _read_bytes(section, body, end)
-        value_at, value_length, body = _read_bytes(section, body, end)
-        spans.append((delta, key_at, key_length, value_at, value_length, body, end))
-        at, n = end, n + 1
-    table = np.array(spans, np.int64).reshape(n, 7)
-    return Records(
-        section=section,
-        offsets=base_offset + table[:, 0],
-        keys=_gather(section, table[:, 1], table[:, 2]),
-        values=_gather(section, table[:, 3], table[:, 4]),
-        header_starts=table[:, 5],
-        ends=table[:, 6],
-    )
+        at += length
+        if length < 0 or at > size or len(ends) >= MAX_READ_RECORDS:
+            raise MalformedBlock(f"record {len(ends)} ends outside its block")
+        ends.append(at)
+    return np.array(ends, np.int64)
+
+
+def _spans(data: Lockstep, at: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:
+    """Starts and lengths of a byte string of each record, and where it ends; -1 is null. Raises MalformedBlock."""
+    lengths, starts = data.numbers(at)
+    after = starts + np.maximum(lengths, 0)
+    if ((lengths < -1) | (lengths > ends - starts) | (starts > ends)).any():
+        raise MalformedBlock("a key, value or header runs over the end of its record")
+    return starts, lengths, after
+
+
+def _header(data: Lockstep, at: Ints, ends: Ints, name: bytes) -> pa.BinaryArray:
+    """In rounds: one header of every record that still has one."""
+    starts, lengths = at.copy(), np.full(len(at), -1, np.int64)
+    with _malformed():
+        counts, at = data.numbers(at)
+        if ((counts < 0) | (counts > MAX_HEADERS) | (at > ends)).any():
+            raise MalformedBlock("a record has an impossible number of headers")
+        found = np.zeros(len(at), np.bool_)
+        live = np.flatnonzero(counts)
+        number = 0
+        while len(live):
+            name_at, name_length, value = _spans(data, at[live], ends[live])
+            value_at, value_length, after = _spans(data, value, ends[live])
+            mine = (name_length == len(name)) & ~found[live]
+            mine[mine] = (data.bytes[name_at[mine, None] + np.arange(len(name))] == np.frombuffer(name, np.uint8)).all(
+                1
+            )
+            rows = live[mine]
+            found[rows], starts[rows], lengths[rows] = True, value_at[mine], value_length[mine]
+            at[live] = after
+            number += 1
+            live = live[counts[live] > number]
+    return column(data, starts, lengths)
+
+
+@contextmanager
+def _malformed() -> Iterator[None]:
+    try:
+        yield
+    except TooLong as error:
+        raise MalformedBlock("a number has more than 64 bits") from error
 
 
 def first_headers(section: bytes) -> dict[str, bytes | None]:
@@ -319,21 +452,9 @@ def _read_headers(data: bytes, at: int, end: int) -> dict[str, bytes | None]:
     return found
 
 
-def _gather(section: bytes, starts: Ints, lengths: Ints) -> pa.BinaryArray:
-    """Slices of the section as a column, one copy, null for a length of -1."""
-    n = len(starts)
-    missing = lengths < 0
-    sizes = np.where(missing, 0, lengths)
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    index = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
-    data = np.frombuffer(section, np.uint8)[index]
-    column = pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)])
-    return pc.if_else(pa.array(missing), pa.scalar(None, pa.binary()), column) if missing.any() else column
-
-
 def keep(records: Records, rows: pa.Array) -> bytes:
     """The section with some of its records only, byte for byte, offset deltas unchanged: for compaction."""
     starts = np.concatenate([np.zeros(1, np.int64), records.ends[:-1]])
     spans = [(int(starts[i]), int(records.ends[i])) for i in rows.to_pylist()]
-    return b"".join(records.section[start:end] for start, end in spans)
+    data = b"".join(records.sections)
+    return b"".join(data[start:end] for start, end in spans)

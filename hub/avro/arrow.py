@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from hub.avro.schema import branch_name
@@ -57,7 +59,7 @@ def arrow_type(of: Type) -> pa.DataType:
     if isinstance(of, Enum):
         return pa.string()
     if isinstance(of, Record):
-        return pa.struct([arrow_field(f.name, f.type) for f in of.fields])
+        return pa.struct([arrow_field(f.name, f.type) for f in of.made])
     if isinstance(of, Array):
         return pa.list_(arrow_field("item", of.items))
     if isinstance(of, Map):
@@ -78,6 +80,13 @@ def arrow_field(name: str, of: Type) -> pa.Field:
     """A field; required ones are not nullable."""
     nullable = (isinstance(of, Union) and of.null_index >= 0) or (isinstance(of, Primitive) and of.name == "null")
     return pa.field(name, arrow_type(of), nullable=nullable)
+
+
+def union_rows(column: pa.UnionArray) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
+    """The branch of each row, and its place there. (`type_codes` and `offsets` of a slice are those of the whole.)"""
+    codes, offsets = column.buffers()[1:3]
+    span = slice(column.offset, column.offset + len(column))
+    return np.frombuffer(codes, np.int8)[span], np.frombuffer(offsets, np.int32)[span]
 
 
 def arrow_schema(record: Record) -> pa.Schema:

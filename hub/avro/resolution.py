@@ -7,20 +7,23 @@ bytes are the same; what remains are promotions, defaults and reordering, which 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hub.avro.arrow import arrow_field, arrow_schema, arrow_type
+from hub.avro.arrow import arrow_field, arrow_schema, arrow_type, union_rows
 from hub.avro.compat import PROMOTIONS, incompatibilities, writer_field
-from hub.avro.decoding import Reader, decode, open_reader
-from hub.avro.types import Array, Enum, Field, Fixed, Map, Primitive, Record, Schema, Type, Union
+from hub.avro.decoding import Walk, open_walk
+from hub.avro.types import Array, Enum, Field, Fixed, Map, Partial, Primitive, Record, Schema, Type, Union
 from hub.blocks import varint
-from hub.errors import SchemaIncompatible
+from hub.errors import LimitExceeded, SchemaIncompatible
+
+MAX_DEFAULTS = 256 * 1024 * 1024  # bytes in one column
 
 
 @dataclass(frozen=True)
@@ -30,24 +33,56 @@ class Resolution:
     writer: Record  # as decoded
     reader: Record
 
-    def decode(self, values: pa.BinaryArray, *, skip: int = 5, wanted: frozenset[str] | None = None) -> pa.RecordBatch:
-        """Framed records as columns of the reader's `arrow_schema`, or of its `wanted` fields. Raises MalformedAvro."""
-        fields = [f for f in self.reader.fields if wanted is None or f.name in wanted]
-        sources = {f.name: writer_field(f, self.writer) for f in fields}
-        needed = frozenset(s.name for s in sources.values() if s is not None)
-        batch = decode(values, self.writer, skip=skip, wanted=needed)
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """The writer's fields that it reads."""
+        return frozenset(field.name for field in self._sources.values())
+
+    @cached_property
+    def _sources(self) -> Mapping[str, Field]:
+        """The writer's field of each of the reader's fields that has one, in the order they were written."""
+        found = {f.name: source for f in self.reader.fields if (source := writer_field(f, self.writer)) is not None}
+        places = {field.name: place for place, field in enumerate(self.writer.fields)}
+        return dict(sorted(found.items(), key=lambda pair: places[pair[1].name]))
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        return arrow_schema(self.reader)
+
+    def decode(self, values: pa.BinaryArray, *, skip: int = 5) -> pa.RecordBatch:
+        """Framed records as columns of the reader's `arrow_schema`. Raises MalformedAvro."""
+        walk = open_walk(values, self.writer, skip)
+        batch = self.read(walk)
+        walk.finish()
+        return batch
+
+    def read(self, walk: Walk) -> pa.RecordBatch:
+        """The reader's columns, and no more than they need, from a walk through records of the writer's schema that stands
+        before the first needed field or has noted those it passed. Raises MalformedAvro."""
+        raw: dict[str, pa.Array] = {}
+        for source in self._sources.values():
+            if source.name not in raw:
+                raw[source.name] = walk.column(source.name, source.type)
         columns = []
-        for field in fields:
-            source = sources[field.name]
-            if source is None:
-                columns.append(_default(field, len(values)))
+        for field in self.reader.fields:
+            found = self._sources.get(field.name)
+            if found is None:
+                columns.append(_repeated(self._defaults[field.name], len(walk)))
             else:
-                columns.append(_convert(source.type, field.type, batch.column(source.name)))
-        full = arrow_schema(self.reader)
-        schema = pa.schema([full.field(f.name) for f in fields])
-        if not fields:
-            return pa.RecordBatch.from_struct_array(pa.array([{}] * len(values), pa.struct([])))
-        return pa.RecordBatch.from_arrays(columns, schema=schema)
+                columns.append(_convert(found.type, field.type, raw[found.name]))
+        if not columns:
+            return pa.RecordBatch.from_struct_array(pa.array([{}] * len(walk), pa.struct([])))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    @cached_property
+    def _defaults(self) -> Mapping[str, pa.Array]:
+        """One value each for the reader's fields that were not written."""
+        return {f.name: default_column(f) for f in self.reader.fields if f.name not in self._sources}
+
+    @cached_property
+    def added_bytes(self) -> int:
+        """About how much defaults add to each record."""
+        return _added(self.writer, self.reader)
 
 
 def resolver(writer: Record, reader: Record) -> Resolution:
@@ -57,9 +92,8 @@ def resolver(writer: Record, reader: Record) -> Resolution:
         raise SchemaIncompatible(
             f"{reader.name} cannot read what was written", incompatibilities=tuple(str(f) for f in found)
         )
-    effective = _effective(writer, reader)
-    assert isinstance(effective, Record)
-    return Resolution(effective, reader)
+    fields = tuple(_effective_field(f, writer, reader) for f in writer.fields)
+    return Resolution(replace(writer, fields=fields), reader)
 
 
 def _as_schema(record: Record) -> Schema:
@@ -85,8 +119,19 @@ def _effective(writer: Type, reader: Type) -> Type:
     if isinstance(writer, Map) and isinstance(reader, Map):
         return Map(values=_effective(writer.values, reader.values))
     if isinstance(writer, Record) and isinstance(reader, Record):
-        return replace(writer, fields=tuple(_effective_field(f, writer, reader) for f in writer.fields))
+        return _partial(writer, reader)
     return writer
+
+
+def _partial(writer: Record, reader: Record) -> Partial:
+    """Only the fields that the reader has are made into columns."""
+    wanted = frozenset(s.name for r in reader.fields if (s := writer_field(r, writer)) is not None)
+    return Partial(
+        name=writer.name,
+        fields=tuple(_effective_field(f, writer, reader) for f in writer.fields),
+        aliases=writer.aliases,
+        wanted=wanted,
+    )
 
 
 def _effective_field(field: Field, writer: Record, reader: Record) -> Field:
@@ -168,18 +213,14 @@ def _record(writer: Record, reader: Record, column: pa.Array) -> pa.Array:
     for field in reader.fields:
         source = writer_field(field, writer)
         if source is None:
-            columns.append(_default(field, len(column)))
+            columns.append(_repeated(default_column(field), len(column)))
         else:
-            columns.append(_convert(source.type, field.type, column.field(_place(writer, source))))
+            columns.append(_convert(source.type, field.type, column.field(source.name)))
     fields = [arrow_field(f.name, f.type) for f in reader.fields]
     if not fields:
         return pa.array([{}] * len(column), pa.struct([]))
     mask = column.is_null() if column.null_count else None
     return pa.StructArray.from_arrays(columns, fields=fields, mask=mask)
-
-
-def _place(writer: Record, source: Field) -> int:
-    return next(i for i, f in enumerate(writer.fields) if f is source)
 
 
 def _to_union(writer: Type, reader: Union, column: pa.Array) -> pa.Array:
@@ -216,8 +257,7 @@ def _unfold(writer: Union, column: pa.Array) -> pa.Array:
 
 def _regroup(writer: Union, reader: Union, column: pa.Array) -> pa.Array:
     """Each writer branch goes to the reader branch that reads it; several may go to one."""
-    codes = np.asarray(column.type_codes.to_numpy(zero_copy_only=False))
-    offsets = np.asarray(column.offsets.to_numpy(zero_copy_only=False))
+    codes, offsets = union_rows(column)
     new_codes, new_offsets = np.zeros(len(codes), np.int8), np.zeros(len(codes), np.int32)
     children: list[list[pa.Array]] = [[] for _ in reader.branches]
     filled = [0] * len(reader.branches)
@@ -238,8 +278,7 @@ def _convert_from_union(writer: Union, reader: Type, column: pa.Array) -> pa.Arr
     """Every branch of the writer is readable by one type: put the rows back together."""
     if writer.nullable is not None:
         return _convert(writer.nullable, reader, column)
-    codes = np.asarray(column.type_codes.to_numpy(zero_copy_only=False))
-    offsets = np.asarray(column.offsets.to_numpy(zero_copy_only=False))
+    codes, offsets = union_rows(column)
     parts, rows = [], []
     for i, branch in enumerate(writer.branches):
         mine = np.flatnonzero(codes == i)
@@ -249,12 +288,37 @@ def _convert_from_union(writer: Union, reader: Type, column: pa.Array) -> pa.Arr
     return pa.concat_arrays(parts).take(pa.array(order))
 
 
-def _default(field: Field, rows: int) -> pa.Array:
-    """The field's default in every row."""
+def default_column(field: Field) -> pa.Array:
+    """The field's default, once."""
     body = default_bytes(field.type, field.default)
-    reader, at = open_reader(pa.array([body], pa.binary()), 0)
-    one, _at = Reader.read(reader, field.type, at, field.name)
+    alone = Record(name="_", fields=(field,))
+    return open_walk(pa.array([body], pa.binary()), alone, 0).column(field.name, field.type)
+
+
+def _repeated(one: pa.Array, rows: int) -> pa.Array:
+    if one.nbytes * rows > MAX_DEFAULTS:
+        raise LimitExceeded(f"defaults of one field would take more than {MAX_DEFAULTS:,} bytes")
     return one.take(pa.array(np.zeros(rows, np.int64)))
+
+
+def _added(writer: Type, reader: Type) -> int:
+    """Bytes of the defaults that a value of the writer's type is given, items of lists and maps counted once."""
+    if isinstance(reader, Union):
+        return max(_added(writer, branch) for branch in reader.branches)
+    if isinstance(writer, Union):
+        return max(_added(branch, reader) for branch in writer.branches)
+    if isinstance(writer, Array) and isinstance(reader, Array):
+        return _added(writer.items, reader.items)
+    if isinstance(writer, Map) and isinstance(reader, Map):
+        return _added(writer.values, reader.values)
+    if not (isinstance(writer, Record) and isinstance(reader, Record)):
+        return 0
+    pairs = [(field, writer_field(field, writer)) for field in reader.fields]
+    return sum(
+        len(default_bytes(field.type, field.default)) if source is None else _added(source.type, field.type)
+        for field, source in pairs
+        if source is not None or field.has_default
+    )
 
 
 def default_bytes(of: Type, value: Any) -> bytes:

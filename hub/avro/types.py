@@ -110,6 +110,23 @@ class Record:
         """The field of that name."""
         return next((f for f in self.fields if f.name == name), None)
 
+    @property
+    def made(self) -> tuple[Field, ...]:
+        """The fields that become columns."""
+        return self.fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partial(Record):
+    """A record as it was written, of which a reader wants some fields only. In no schema; made when a pair is resolved."""
+
+    wanted: frozenset[str]
+
+    @property
+    def made(self) -> tuple[Field, ...]:
+        """The fields that become columns."""
+        return tuple(f for f in self.fields if f.name in self.wanted)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ref:

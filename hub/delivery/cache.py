@@ -14,7 +14,9 @@ from hub.model import StoredBlock
 from hub.ports import LogReader
 
 FETCH_BYTES = 4 * 1024 * 1024  # asked of the log at a time
-DECODED_SHARE = 2.5  # memory of a decoded block, in sizes of its section
+FETCH_SHARE = 16  # but no more than this part of the cache: what was fetched ahead should be there when it is wanted
+PLACES_BYTES = 7 * 8  # of a decoded record: where its parts stand in the section
+BLOCK_BYTES = 1_000  # of a decoded block besides
 Place = tuple[str, int]  # topic, partition
 
 
@@ -28,8 +30,8 @@ class CachedBlock:
 
     @property
     def size(self) -> int:
-        """Bytes it takes when decoded, near enough."""
-        return int(len(self.block.records) * DECODED_SHARE) + 200
+        """Bytes it takes when decoded."""
+        return len(self.block.records) + self.block.count * PLACES_BYTES + BLOCK_BYTES
 
     @cached_property
     def records(self) -> blocks.Records:
@@ -46,6 +48,7 @@ class BlockCache:
 
     def __init__(self, log: LogReader, max_bytes: int) -> None:
         self._log, self._max_bytes = log, max_bytes
+        self._fetch_bytes = max(min(FETCH_BYTES, max_bytes // FETCH_SHARE), 1)
         self._lock = threading.Lock()
         self._fetching: defaultdict[Place, threading.Lock] = defaultdict(
             threading.Lock
@@ -86,7 +89,7 @@ class BlockCache:
             return found
 
     def _fetch(self, place: Place, offset: int) -> CachedBlock | None:
-        fetch = self._log.read(*place, offset, FETCH_BYTES)
+        fetch = self._log.read(*place, offset, self._fetch_bytes)
         made: list[CachedBlock] = []
         start = offset
         for block in fetch.blocks:

@@ -6,47 +6,65 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hub import blocks
 from hub.access.plan import Plan
-from hub.avro import Record, arrow_schema, resolver, schema_ids
+from hub.avro import Record, arrow_schema, resolver
+from hub.avro.decoding import At, Reader, Walk
 from hub.avro.resolution import Resolution
+from hub.avro.wire import HEADER_BYTES, schema_ids_at
+from hub.lockstep import Lockstep
 from hub.mapping.program import Filter, compile_filter
 
 Rows = npt.NDArray[np.int64]
 SCOPE_HEADER = "scope"
 COMPILED_PLANS = 256
+MADE_BYTES = 32 * 1024 * 1024  # of defaults, in one part
 NOT_A_VALUE = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Some records of one block after the filter, in order. `rows` are their places in what was given."""
+    """What leaves of some records, in order. `rows` are their places in what was given."""
 
     rows: Rows
     records: pa.RecordBatch  # columns of `delivered_schema`
     deleted: npt.NDArray[np.bool_]
+    keys: pa.BinaryArray | None  # on keyed topics
+    looked_at: int  # so many of what was given, from the first on; the rest is for the next call
 
-
-@dataclass(frozen=True, kw_only=True)
-class Slice:
-    """Records of a block from some offset on. `scopes` gives the scope header of each when asked."""
-
-    keys: pa.BinaryArray
-    values: pa.BinaryArray
-    scopes: Callable[[], pa.BinaryArray]
+    def head(self, count: int) -> Part:
+        """The first so many."""
+        keys = None if self.keys is None else self.keys[:count]
+        return replace(
+            self, rows=self.rows[:count], records=self.records[:count], deleted=self.deleted[:count], keys=keys
+        )
 
 
 def delivered_schema(plan: Plan) -> pa.Schema:
     """The columns of a delivery: the output schema's; on keyed topics deletes leave all but the key null."""
     schema = arrow_schema(plan.schema)
     return pa.schema([field.with_nullable(True) for field in schema]) if plan.keyed else schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Compiled:
+    """How records of one writer schema are read for the plan."""
+
+    writer: Record
+    output: Resolution
+    row_filter: Resolution | None
+
+    @property
+    def noted(self) -> frozenset[str]:
+        """Fields that are read after the filter but may stand before its own."""
+        return frozenset() if self.row_filter is None else self.output.needed
 
 
 class PlanReader:
@@ -59,72 +77,106 @@ class PlanReader:
         self._filter: Filter | None = None
         if plan.where is not None and self._seen is not None:
             self._filter = compile_filter(plan.where, self._seen)
-        self._outputs: dict[int, Resolution] = {}
-        self._filters: dict[int, Resolution] = {}
+        self._made: dict[int, _Compiled] = {}
 
-    def read(self, records: Slice) -> Part:
-        """What of these records leaves. Raises MalformedAvro, SchemaIncompatible, NotFound for an unknown schema id."""
-        live = records.values.is_valid().to_numpy(zero_copy_only=False)
-        rows, batches = self._upserts(records.values, np.flatnonzero(live))
-        upserts = sum(batch.num_rows for batch in batches)
-        if self._plan.keyed and not live.all():
-            gone, deletes = self._deletes(records, np.flatnonzero(~live))
+    def read(self, records: blocks.Records) -> Part:
+        """What leaves of these records: at least of the first, and of no more than make `MADE_BYTES` by their defaults.
+
+        Raises MalformedAvro, MalformedBlock, SchemaIncompatible, NotFound for an unknown schema id."""
+        data = records.open()
+        starts, lengths = records.value_starts, records.value_lengths
+        live = np.arange(len(records))
+        if (lengths < 0).any():
+            live = np.flatnonzero(lengths >= 0)
+            starts, lengths = starts[live], lengths[live]
+        at = At(starts + HEADER_BYTES, starts + lengths, live)
+        ids = schema_ids_at(data, starts, at.end)
+        looked_at = self._room(ids, len(records))
+        if looked_at < len(records):
+            records = records.head(looked_at)
+            some = np.flatnonzero(live < looked_at)
+            live, at, ids = live[some], at.some(some), ids[some]
+        rows, batches = self._upserts(data, at, ids)
+        upserts = sum(map(len, rows))
+        if self._plan.keyed and len(live) < len(records):
+            gone, deletes = self._deletes(data, records)
             rows.append(gone)
             batches.append(deletes)
-        place = np.concatenate(rows) if rows else np.empty(0, np.int64)
-        order = np.argsort(place, kind="stable")
-        table = pa.Table.from_batches(batches, self.schema).combine_chunks()
-        joined = table.to_batches()[0] if table.num_rows else _empty(self.schema)
-        if len(order) > upserts:  # deletes stand behind the others
-            joined = joined.take(pa.array(order))
-        return Part(rows=place[order], records=joined, deleted=order >= upserts)
+        return self._ordered(rows, batches, upserts, (data, records))
 
-    def _upserts(self, values: pa.BinaryArray, rows: Rows) -> tuple[list[Rows], list[pa.RecordBatch]]:
-        """Runs of records with one schema id, each read by its own resolution."""
-        if len(rows) != len(values):
-            values = values.take(pa.array(rows))
-        ids = schema_ids(values)
-        borders = [*np.flatnonzero(np.diff(ids, prepend=-1)).tolist(), len(ids)]
+    def _room(self, ids: npt.NDArray[np.int64], count: int) -> int:
+        """How many records may be looked at, by what the defaults of their schemas add to each."""
+        added = max([self._compiled(schema_id).output.added_bytes for schema_id in distinct(ids)], default=0)
+        return min(count, max(1, MADE_BYTES // max(added, 1)))
+
+    def _upserts(self, data: Lockstep, at: At, ids: npt.NDArray[np.int64]) -> tuple[list[Rows], list[pa.RecordBatch]]:
+        """Records of one schema id at a time, each id's read by its own resolution (R23)."""
         kept, batches = [], []
-        for start, stop in pairwise(borders):
-            mine, run = self._allowed(values.slice(start, stop - start), rows[start:stop], int(ids[start]))
-            if len(mine):
-                output = self._resolution(self._outputs, int(ids[start]), self._plan.schema).decode(run)
-                kept.append(mine)
-                batches.append(pa.RecordBatch.from_arrays(output.columns, schema=self.schema))
+        many = distinct(ids)
+        for schema_id in many:
+            compiled = self._compiled(schema_id)
+            some = at if len(many) == 1 else at.some(np.flatnonzero(ids == schema_id))
+            walk = Walk(Reader(data), compiled.writer, some, compiled.noted)
+            rows = some.row
+            if self._filter is not None and compiled.row_filter is not None:
+                mask = _mask(self._filter, compiled.row_filter.read(walk))
+                if not mask.all():
+                    passed = np.flatnonzero(mask)
+                    rows, walk = rows[passed], walk.some(passed)
+            if len(rows):
+                batches.append(_as(compiled.output.read(walk), self.schema))
+                walk.finish()
+                kept.append(rows)
         return kept, batches
 
-    def _allowed(self, values: pa.BinaryArray, rows: Rows, schema_id: int) -> tuple[Rows, pa.BinaryArray]:
-        """The records that the row filter lets through; only its own fields are decoded for it."""
-        if self._filter is None or self._plan.filter_schema is None:
-            return rows, values
-        seen = self._resolution(self._filters, schema_id, self._plan.filter_schema).decode(values)
-        mask = _mask(self._filter, seen)
-        return (rows, values) if mask.all() else (rows[mask], values.filter(pa.array(mask)))
-
-    def _resolution(self, made: dict[int, Resolution], schema_id: int, reader: Record) -> Resolution:
-        found = made.get(schema_id)
+    def _compiled(self, schema_id: int) -> _Compiled:
+        found = self._made.get(schema_id)
         if found is None:
-            found = made[schema_id] = resolver(self._schema_of(schema_id), reader)
+            writer, seen = self._schema_of(schema_id), self._plan.filter_schema
+            found = self._made[schema_id] = _Compiled(
+                writer=writer,
+                output=resolver(writer, self._plan.schema),
+                row_filter=None if seen is None else resolver(writer, seen),
+            )
         return found
 
-    def _deletes(self, records: Slice, rows: Rows) -> tuple[Rows, pa.RecordBatch]:
+    def _ordered(
+        self, rows: list[Rows], batches: list[pa.RecordBatch], upserts: int, given: tuple[Lockstep, blocks.Records]
+    ) -> Part:
+        """Groups put back into the order of the records; deletes stand behind the others in `rows`."""
+        data, records = given
+        place = np.concatenate([np.empty(0, np.int64), *rows])
+        whole = joined(batches, self.schema)
+        deleted = np.zeros(len(place), np.bool_)
+        deleted[upserts:] = True
+        if len(rows) > 1:
+            order = np.argsort(place, kind="stable")
+            place, whole, deleted = place[order], whole.take(pa.array(order)), deleted[order]
+        keys = None
+        if self._plan.keyed:
+            keys = blocks.column(data, records.key_starts[place], records.key_lengths[place])
+        return Part(rows=place, records=whole, deleted=deleted, keys=keys, looked_at=len(records))
+
+    def _deletes(self, data: Lockstep, records: blocks.Records) -> tuple[Rows, pa.RecordBatch]:
         """Tombstones whose scope the filter lets through, as key fields and nulls (R19, R27)."""
-        chosen = pa.array(rows)
+        rows = np.flatnonzero(records.value_lengths < 0)
         if self._filter is not None and self._seen is not None:
-            mask = self._in_scope(self._filter, self._seen, records.scopes().take(chosen))
-            rows, chosen = rows[mask], pa.array(rows[mask])
-        columns = key_columns(records.keys.take(chosen), self._plan.key, self.schema)
+            rows = rows[self._in_scope(self._filter, self._seen, records.header(SCOPE_HEADER, rows))]
+        keys = blocks.column(data, records.key_starts[rows], records.key_lengths[rows])
+        columns = key_columns(keys, self._plan.key, self.schema)
         arrays = [columns.get(f.name, pa.nulls(len(rows), f.type)) for f in self.schema]
         return rows, pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _in_scope(self, row_filter: Filter, seen: pa.Schema, scopes: pa.BinaryArray) -> npt.NDArray[np.bool_]:
-        """A tombstone without a scope that can be read goes to nobody who has a filter."""
-        found = [_object(scope) for scope in scopes.to_pylist()]
+        """Each scope is looked at once, however many tombstones carry it. One without a scope that can be read goes to
+        nobody who has a filter."""
+        coded = scopes.fill_null(b"").dictionary_encode()
+        found = [_object(scope) for scope in coded.dictionary.to_pylist()]
         columns = [_typed([_text(scope.get(f.name)) for scope in found], f.type) for f in seen]
         batch = pa.RecordBatch.from_arrays(columns, schema=pa.schema([f.with_nullable(True) for f in seen]))
         known = np.array([all(f.name in scope for f in seen) for scope in found], np.bool_)
-        return _mask(row_filter, batch) & known
+        passed: npt.NDArray[np.bool_] = (_mask(row_filter, batch) & known)[coded.indices.to_numpy()]
+        return passed
 
 
 class PlanReaders:
@@ -178,9 +230,9 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def _object(text: bytes | None) -> Mapping[str, Any]:
+def _object(text: bytes) -> Mapping[str, Any]:
     try:
-        data = json.loads(text) if text is not None else None
+        data = json.loads(text)
     except ValueError:
         data = None
     return data if isinstance(data, dict) else {}
@@ -195,5 +247,20 @@ def _mask(row_filter: Filter, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
     return np.asarray(row_filter.apply(batch).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+def distinct(numbers: npt.NDArray[np.int64]) -> list[int]:
+    """The different ones, which are nearly always one."""
+    if len(numbers) and (numbers == numbers[0]).all():
+        return [int(numbers[0])]
+    found: list[int] = np.unique(numbers).tolist()
+    return found
+
+
+def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    return batch if batch.schema is schema else pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+def joined(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """All rows as one batch."""
+    if not batches:
+        return pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)

@@ -9,15 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hub import blocks
 from hub.access.plan import Plan
 from hub.avro import Record
 from hub.delivery.cache import BlockCache, CachedBlock
-from hub.delivery.columns import SCOPE_HEADER, Part, PlanReader, PlanReaders, Slice, delivered_schema
+from hub.delivery.columns import Part, PlanReader, PlanReaders, delivered_schema, joined
 from hub.errors import CorruptBlock, MalformedAvro, OffsetOutOfRange
 from hub.model import Range
 from hub.ports import LogReader
 
 CACHE_BYTES = 64 * 1024 * 1024
+TOGETHER_BYTES = 4 * 1024 * 1024  # of blocks in one go: array operations pay from thousands of records on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class ReadLimits:
     """Bounds of one batch. Both are looked at; a batch may be empty and still have moved on."""
 
     max_records: int = 10_000  # delivered
-    max_bytes: int = 8 * 1024 * 1024  # read from the log, before the filter
+    max_bytes: int = 8 * 1024 * 1024  # read from the log before the filter, or made of that
 
     def __post_init__(self) -> None:
         if self.max_records < 1 or self.max_bytes < 1:
@@ -52,6 +54,7 @@ class Delivery:
     deleted: npt.NDArray[np.bool_] | None  # keyed topics: True = delete, key fields only; None for the others
     positions: Mapping[int, int]  # per partition, where to go on
     ends: Mapping[int, int]  # per partition, the end of the topic
+    keys: pa.BinaryArray | None = None  # keyed topics: of each record; keys of other topics may not leave (G13)
     gaps: tuple[Gap, ...] = ()
 
     @property
@@ -82,6 +85,20 @@ class _Batch:
     offsets: list[npt.NDArray[np.int64]] = field(default_factory=list)
     partitions: list[npt.NDArray[np.int32]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+
+    def take(self, part: Part, records: blocks.Records, place: tuple[int, int]) -> None:
+        """What was read of some records, up to a partition's next offset. It costs the bytes read or made, whichever is
+        more."""
+        partition, next_offset = place
+        offsets = records.offsets[part.rows]
+        read = int(np.searchsorted(records.offsets, next_offset))
+        self.positions[partition] = next_offset
+        self.budget.records -= len(part.rows)
+        self.budget.bytes -= max(records.size(read), part.records.nbytes)
+        if len(part.rows):
+            self.parts.append(part)
+            self.offsets.append(offsets)
+            self.partitions.append(np.full(len(part.rows), partition, np.int32))
 
 
 class DeliveryReader:
@@ -115,44 +132,65 @@ class DeliveryReader:
         return _delivery(plan, batch, {partition: span.end for partition, span in spans.items()})
 
     def _read_partition(self, plan: Plan, reader: PlanReader, partition: int, end: int, batch: _Batch) -> None:
-        """Block by block until the end or the limits; positions follow each block."""
+        """Some blocks at a time until the end or the limits; positions follow."""
         while batch.positions[partition] < end and not batch.budget.spent:
-            position = batch.positions[partition]
+            found = self._gather(plan.topic, partition, end, batch)
             try:
-                found = self._cache.block(plan.topic, partition, position)
-            except OffsetOutOfRange as error:  # retention was faster than this batch
-                batch.gaps.append(Gap(partition=partition, position=position, earliest=error.earliest))
-                batch.positions[partition] = error.earliest
-                continue
-            if found is None:  # up to the end there are only markers of transactions, or gaps of compaction (R3)
-                batch.positions[partition] = end
-                return
-            self._read_block(reader, partition, found, batch)
+                self._read_blocks(reader, partition, found, batch)
+            except MalformedAvro:
+                self._read_one_by_one(reader, partition, found, batch)
 
-    def _read_block(self, reader: PlanReader, partition: int, found: CachedBlock, batch: _Batch) -> None:
-        records = found.records
-        first = int(np.searchsorted(records.offsets, batch.positions[partition]))
-        offsets = records.offsets[first:]
-        try:
-            part = reader.read(
-                Slice(
-                    keys=records.keys[first:],
-                    values=records.values[first:],
-                    scopes=lambda: records.header(SCOPE_HEADER)[first:],
-                )
-            )
-        except MalformedAvro as error:
-            block = found.block
-            raise CorruptBlock(topic=block.topic, partition=partition, offset=block.base_offset) from error
-        room = batch.budget.records
-        part, next_offset = _cut(part, offsets, room, found.next_offset)
-        batch.budget.records -= len(part.rows)
-        batch.budget.bytes -= len(found.block.records) * len(offsets) // max(len(records.offsets), 1)
-        batch.positions[partition] = next_offset
-        if len(part.rows):
-            batch.parts.append(part)
-            batch.offsets.append(offsets[part.rows])
-            batch.partitions.append(np.full(len(part.rows), partition, np.int32))
+    def _gather(self, topic: str, partition: int, end: int, batch: _Batch) -> list[CachedBlock]:
+        """Blocks to read together, as many as the limits have room for if the filter lets all pass. Nothing: the
+        position has moved. Raises CorruptBlock if the first one is damaged."""
+        found: list[CachedBlock] = []
+        position, records, size = batch.positions[partition], 0, 0
+        most = min(batch.budget.bytes, TOGETHER_BYTES)
+        while position < end and records < batch.budget.records and size < most:
+            try:
+                block = self._cache.block(topic, partition, position)
+            except (CorruptBlock, OffsetOutOfRange) as error:
+                if found:
+                    break
+                if isinstance(error, CorruptBlock):
+                    raise
+                batch.gaps.append(Gap(partition=partition, position=position, earliest=error.earliest))
+                batch.positions[partition] = error.earliest  # retention was faster than this batch
+                break
+            if block is None:  # up to the end there are only markers of transactions, or gaps of compaction (R3)
+                batch.positions[partition] = position if found else end
+                break
+            found.append(block)
+            records += block.block.count
+            size += len(block.block.records)
+            position = block.next_offset
+        return found
+
+    def _read_one_by_one(self, reader: PlanReader, partition: int, found: list[CachedBlock], batch: _Batch) -> None:
+        """A block with a record that is no Avro is damaged; those before it are served."""
+        for entry in found:
+            if batch.budget.spent:
+                return
+            try:
+                self._read_blocks(reader, partition, [entry], batch)
+            except MalformedAvro as error:
+                block = entry.block
+                raise CorruptBlock(topic=block.topic, partition=partition, offset=block.base_offset) from error
+
+    def _read_blocks(self, reader: PlanReader, partition: int, found: list[CachedBlock], batch: _Batch) -> None:
+        """Blocks that follow each other, from the position on."""
+        if not found:
+            return
+        position, next_offset = batch.positions[partition], found[-1].next_offset
+        first = int(np.searchsorted(found[0].records.offsets, position))
+        records = blocks.join([entry.records for entry in found], first)
+        part = reader.read(records)
+        if part.looked_at < len(records):
+            next_offset = int(records.offsets[part.looked_at])
+        if len(part.rows) > batch.budget.records:
+            part = part.head(batch.budget.records)
+            next_offset = int(records.offsets[part.rows[-1]]) + 1
+        batch.take(part, records, (partition, next_offset))
 
 
 def _start(topic: str, partition: int, position: int | None, span: Range, gaps: list[Gap]) -> int:
@@ -169,26 +207,16 @@ def _start(topic: str, partition: int, position: int | None, span: Range, gaps: 
     return position
 
 
-def _cut(part: Part, offsets: npt.NDArray[np.int64], room: int, next_offset: int) -> tuple[Part, int]:
-    """At most `room` records; the position then stands right behind the last one."""
-    if len(part.rows) <= room:
-        return part, next_offset
-    kept = Part(rows=part.rows[:room], records=part.records.slice(0, room), deleted=part.deleted[:room])
-    return kept, int(offsets[kept.rows[-1]]) + 1
-
-
 def _delivery(plan: Plan, batch: _Batch, ends: Mapping[int, int]) -> Delivery:
-    schema = delivered_schema(plan)
-    table = pa.Table.from_batches([part.records for part in batch.parts], schema).combine_chunks()
-    empty = [pa.array([], f.type) for f in schema]
-    records = table.to_batches()[0] if batch.parts else pa.RecordBatch.from_arrays(empty, schema=schema)
     deleted = [part.deleted for part in batch.parts]
+    keys = [part.keys for part in batch.parts if part.keys is not None]
     return Delivery(
         plan=plan,
-        records=records,
+        records=joined([part.records for part in batch.parts], delivered_schema(plan)),
         offsets=np.concatenate([np.empty(0, np.int64), *batch.offsets]),
         partitions=np.concatenate([np.empty(0, np.int32), *batch.partitions]),
         deleted=np.concatenate([np.empty(0, np.bool_), *deleted]) if plan.keyed else None,
+        keys=pa.concat_arrays([pa.array([], pa.binary()), *keys]) if plan.keyed else None,
         positions=batch.positions,
         ends=ends,
         gaps=tuple(batch.gaps),

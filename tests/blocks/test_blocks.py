@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis.strategies as st
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -85,6 +86,35 @@ def test_malformed_sections_are_refused_or_are_other_records(found: list[Row], d
         blocks.decode(bytes(section), 0).header("ce_id")
     except MalformedBlock:
         return
+
+
+@pytest.mark.parametrize("sizes", [[1, 20_000, 3], [70, 9_000, 70], [20_000] * 3, [2_000_000, 0], []])
+def test_records_of_any_length_are_read(sizes: list[int]) -> None:
+    """Lengths of one, two, three and four bytes, also beside each other."""
+    values = pa.array([bytes([i % 256]) * size for i, size in enumerate(sizes)], pa.binary())
+    records = blocks.decode(blocks.encode(values, values, blocks.Headers(constant=[("k", b"v")])), 5)
+    assert records.values.equals(values)
+    assert records.keys.equals(values)
+    assert records.header("k").to_pylist() == [b"v"] * len(sizes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(rows, min_size=1, max_size=4), st.data())
+def test_joined_sections_are_their_records_one_behind_the_other(found: list[list[Row]], data: st.DataObject) -> None:
+    parts = [blocks.decode(blocks.encode(*columns(part, [("k", b"v")])), 100 * i) for i, part in enumerate(found)]
+    first = data.draw(st.integers(0, len(found[0])))
+    joined = blocks.join(parts, first)
+    flat = [row for part in found for row in part][first:]
+    assert joined.keys.to_pylist() == [row[0] for row in flat]
+    assert joined.values.to_pylist() == [row[1] for row in flat]
+    assert joined.header("ce_id").to_pylist() == [row[2] for row in flat]
+    assert [h["k"] for h in joined.headers()] == [b"v"] * len(flat)
+    assert joined.offsets.tolist() == [100 * i + n for i, part in enumerate(found) for n in range(len(part))][first:]
+    some = np.array(data.draw(st.lists(st.integers(0, max(len(flat) - 1, 0)), unique=True).map(sorted)), np.int64)
+    if len(flat):
+        assert joined.header("ce_id", some).to_pylist() == [flat[i][2] for i in some]
+    count = data.draw(st.integers(0, len(flat)))
+    assert joined.head(count).values.to_pylist() == [row[1] for row in flat[:count]]
 
 
 @pytest.mark.parametrize("size", [10, 600, 5_000, 60_000])

@@ -81,6 +81,18 @@ def test_a_cache_without_room_still_reads(hub: Hub) -> None:
     assert (found.start, found.next_offset, cache.size) == (10, 20, 0)
 
 
+def test_R25_a_small_cache_does_not_fetch_what_it_cannot_keep(hub: Hub, counting: CountingLog) -> None:
+    """Readers of other places would else throw out what was fetched ahead, and each block be fetched many times."""
+    schema = hub.schema()
+    hub.publish(schema, [school(n) for n in range(400)], block=20)
+    cache = BlockCache(counting, 60_000)
+    for position in range(0, 400, 20):
+        assert cache.block(TOPIC, 0, position) is not None
+    assert 4 <= counting.reads <= 20
+    assert cache.size <= 60_000
+    counting.close()
+
+
 def test_the_end_is_none_and_new_blocks_are_seen(hub: Hub) -> None:
     schema = hub.schema()
     cache = BlockCache(hub.log, 1_000_000)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from hub import blocks
 from hub.delivery.read import Delivery, Gap, ReadLimits
 from hub.errors import CorruptBlock, NotFound, OffsetOutOfRange, SchemaIncompatible
 from hub.model import Topic
@@ -48,6 +50,46 @@ def test_R10_filters_deliver_only_what_is_true(hub: Hub) -> None:
     assert delivery.records.schema.names == ["school_id"]
 
 
+@pytest.mark.parametrize("by", ["school_id", "region", "pupils"])
+@pytest.mark.parametrize(
+    "fields", [("school_id",), ("pupils",), ("school_id", "pupils"), ("region", "address.city"), ("address.street",)]
+)
+def test_R10_R23_fields_before_and_behind_the_filter_s_own(hub: Hub, by: str, fields: tuple[str, ...]) -> None:
+    schema = hub.schema()
+    rows = [school(1), school(2, pupils=None), school(3, "04"), school(300)]
+    hub.publish(schema, rows, block=2)
+    passes: dict[str, Callable[[Any], bool]] = {
+        "school_id <> 'S1'": lambda row: row["school_id"] != "S1",
+        "region = '03'": lambda row: row["region"] == "03",
+        "pupils > 1": lambda row: (row["pupils"] or 0) > 1,
+    }
+    where = next(text for text in passes if text.startswith(by))
+    delivery = hub.reader.read(hub.plan(schema, *fields, where=where, by=(by,)), {}, ANY)
+    wanted = [row for row in rows if passes[where](row)]
+    tops = [name for name in ("school_id", "region", "pupils") if name in fields]
+    inner = {path.partition(".")[2] for path in fields if "." in path}
+    expected = [
+        {
+            **{name: row[name] for name in tops},
+            **({"address": {n: v for n, v in row["address"].items() if n in inner}} if inner else {}),
+        }
+        for row in wanted
+    ]
+    assert delivery.records.to_pylist() == expected
+
+
+def test_R23_what_a_grant_leaves_out_is_passed_over(hub: Hub) -> None:
+    """A field that nobody asked for is not made into a column: not even its text is looked at."""
+    schema = hub.schema()
+    good = hub.encoded(schema, school(1))
+    bad = good.replace(b"Via 1", b"Via \xff")
+    values = pa.array([bad, good], pa.binary())
+    hub.append((0, blocks.encode(None, values, blocks.Headers()), 2))
+    assert ids(hub.reader.read(hub.plan(schema, "school_id", "address.city"), {}, ANY)) == ["S1", "S1"]
+    with pytest.raises(CorruptBlock):
+        hub.reader.read(hub.plan(schema, "address.street"), {}, ANY)
+
+
 def test_filters_see_nested_fields(hub: Hub) -> None:
     schema = hub.schema()
     other = {"street": "x", "city": "Pavia"}
@@ -67,10 +109,6 @@ def test_R23_a_block_may_mix_schemas_and_leaves_in_one(hub: Hub) -> None:
         (old, school(4)),
         (new, school(5, level="low")),
     ]
-    import pyarrow as pa
-
-    from hub import blocks
-
     values = pa.array([hub.encoded(schema, row) for schema, row in rows], pa.binary())
     hub.append((0, blocks.encode(None, values, blocks.Headers()), len(rows)))
     delivery = hub.reader.read(hub.plan(new, "school_id", "level"), {}, ANY)
@@ -260,23 +298,43 @@ def test_F17_a_damaged_block_is_not_served_its_neighbours_are(make_hub: Callable
 
 @pytest.mark.parametrize("value", [b"", b"\0\0", b"\1\0\0\0\1xyz", b"\0\0\0\0\1\xff\xff\xff\xff"])
 def test_F17_a_record_that_is_no_avro_is_a_damaged_block(hub: Hub, value: bytes) -> None:
-    import pyarrow as pa
-
-    from hub import blocks
-
     schema = hub.schema()
     hub.append((0, blocks.encode(None, pa.array([value], pa.binary()), blocks.Headers()), 1))
     with pytest.raises(CorruptBlock):
         hub.reader.read(hub.plan(schema), {}, ANY)
 
 
+def test_F17_blocks_before_a_damaged_one_are_served_though_all_are_read_together(hub: Hub) -> None:
+    schema = hub.schema()
+    hub.publish(schema, [school(n) for n in range(20)], block=10)
+    hub.append((0, blocks.encode(None, pa.array([b"\0\0\0\0\1\xff"], pa.binary()), blocks.Headers()), 1))
+    hub.publish(schema, [school(n) for n in range(21, 25)])
+    plan = hub.plan(schema, "school_id")
+    first = hub.reader.read(plan, {}, ANY)
+    assert (first.offsets.tolist(), first.positions) == (list(range(20)), {0: 20})
+    with pytest.raises(CorruptBlock) as caught:
+        hub.reader.read(plan, first.positions, ANY)
+    assert caught.value.offset == 20
+    assert hub.reader.read(plan, {0: 21}, ANY).offsets.tolist() == [21, 22, 23, 24]
+
+
+def test_G17_large_defaults_do_not_make_large_answers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher may add a field with a default of 50 kB to ten thousand records that lack it."""
+    monkeypatch.setattr("hub.delivery.columns.MADE_BYTES", 400_000)
+    old = hub.schema()
+    hub.publish(old, [school(n) for n in range(100)], block=50)
+    note = {"name": "note", "type": "string", "default": "x" * 50_000}
+    new = hub.schema({**SCHOOL, "fields": [*SCHOOL["fields"], note]})
+    plan = hub.plan(new, "school_id", "note")
+    first = hub.reader.read(plan, {}, ReadLimits(max_bytes=1_000_000))
+    assert first.offsets.tolist() == list(range(21))  # three parts of seven: the third is the last that begins
+    assert first.records.column("note").to_pylist() == ["x" * 50_000] * 21
+    assert hub.reader.read(plan, first.positions, ReadLimits(max_bytes=1)).offsets.tolist() == list(range(21, 28))
+
+
 def test_unknown_topic_and_schema_are_not_found(hub: Hub) -> None:
     schema = hub.schema()
     plan = hub.plan(schema)
-    import pyarrow as pa
-
-    from hub import blocks
-
     value = b"\0\0\0\x03\xe7" + hub.encoded(schema, school(1))[5:]
     hub.append((0, blocks.encode(None, pa.array([value], pa.binary()), blocks.Headers()), 1))
     with pytest.raises(NotFound, match="schema 999"):
