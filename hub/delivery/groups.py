@@ -136,11 +136,13 @@ class Subscriptions:
 
     def _pull(self, plan: Plan, member: Member, limits: ReadLimits) -> Pulled:
         key = self._take(plan, member)
-        positions, reset = _positions(plan, self._cursors.cursors(key))
+        cursors = self._cursors.cursors(key)
+        positions, reset = _positions(plan, cursors)
         schema_id = self._schema_id(plan)
         delivery = self._reader.read(plan, positions, limits)
-        if delivery.positions != positions:
-            self._cursors.deliver(key, delivery.positions, plan.selection)  # before the bytes leave
+        further = {p: at for p, at in delivery.positions.items() if not _delivered(cursors.get(p), at, plan.selection)}
+        if further:
+            self._cursors.deliver(key, further, plan.selection)  # before the bytes leave
         return Pulled(delivery=delivery, schema_id=schema_id, reset=reset)
 
     def _take(self, plan: Plan, member: Member) -> GroupKey:
@@ -184,6 +186,13 @@ def _positions(plan: Plan, cursors: Mapping[int, Cursor]) -> tuple[Mapping[int, 
     committed = {p: c for p, c in cursors.items() if c.committed is not None}
     kept = {p: c.committed for p, c in committed.items() if c.committed is not None and c.selection == plan.selection}
     return kept, len(kept) < len(committed)
+
+
+def _delivered(cursor: Cursor | None, position: int, selection: str) -> bool:
+    """Has the group been given so far already?"""
+    if cursor is None or cursor.delivered is None or cursor.delivered_selection != selection:
+        return False
+    return cursor.delivered >= position
 
 
 def _lag(position: int | None, span: Range) -> int:

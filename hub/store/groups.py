@@ -105,17 +105,17 @@ class GroupCursors:
             ),
             else_=sa.literal_column("excluded.delivered"),
         )
+        rows = [
+            {**_columns(key), "partition": partition, "delivered": position, "delivered_selection": selection}
+            for partition, position in positions.items()
+        ]
+        put = insert(self._engine, group_offsets).values(rows)
+        put = put.on_conflict_do_update(
+            index_elements=list(group_offsets.primary_key),
+            set_={"delivered": further, "delivered_selection": selection},
+        )
         with writing(self._engine) as connection:
-            for partition, position in positions.items():
-                new = insert(self._engine, group_offsets).values(
-                    **_columns(key), partition=partition, delivered=position, delivered_selection=selection
-                )
-                connection.execute(
-                    new.on_conflict_do_update(
-                        index_elements=list(group_offsets.primary_key),
-                        set_={"delivered": further, "delivered_selection": selection},
-                    )
-                )
+            connection.execute(put)
 
     def commit(self, key: GroupKey, reader: str, positions: Mapping[int, int], selection: str, now_ms: int) -> None:
         """Store the positions, all or none. Committing the same again changes nothing.
@@ -125,25 +125,15 @@ class GroupCursors:
         """
         with writing(self._engine) as connection:
             self._check_reader(connection, key, reader)
-            for partition, position in sorted(positions.items()):
+            mine = sa.select(group_offsets).where(*_is(group_offsets, key)).with_for_update()
+            known = {row.partition: _cursor(row) for row in connection.execute(mine)}
+            moved = [p for p, at in sorted(positions.items()) if _moves(known.get(p), p, at, selection)]
+            if moved:
                 done = sa.update(group_offsets).where(
-                    *_is(group_offsets, key),
-                    group_offsets.c.partition == partition,
-                    group_offsets.c.delivered_selection == selection,
-                    group_offsets.c.delivered >= position,
-                    sa.or_(
-                        group_offsets.c.committed.is_(None),
-                        group_offsets.c.selection != selection,
-                        group_offsets.c.committed <= position,
-                    ),
+                    *_is(group_offsets, key), group_offsets.c.partition == sa.bindparam("of")
                 )
-                new = {"committed": position, "committed_at": now_ms, "selection": selection}
-                if connection.scalar(done.values(**new).returning(group_offsets.c.partition)) is None:
-                    raise Conflict(
-                        f"offset {position} of partition {partition} cannot be committed: it is behind the last "
-                        "commit, or was not delivered to this group under the grant as it is now",
-                        remedy="commit the positions of the last answer",
-                    )
+                done = done.values(committed=sa.bindparam("at"), committed_at=now_ms, selection=selection)
+                connection.execute(done, [{"of": partition, "at": positions[partition]} for partition in moved])
 
     def seek(self, key: GroupKey, reader: str, positions: Mapping[int, int], selection: str, now_ms: int) -> None:
         """Move the cursor, forwards or back, with what was delivered. Raises GroupBusy."""
@@ -168,6 +158,21 @@ class GroupCursors:
                 f"this reader does not hold group {key.group} of {key.topic}",
                 remedy="read from the group again to take it",
             )
+
+
+def _moves(cursor: Cursor | None, partition: int, position: int, selection: str) -> bool:
+    """Is a commit of this position news? Raises Conflict when it must not be made."""
+    committed = None
+    if cursor is not None and cursor.selection == selection:
+        committed = cursor.committed
+    delivered = cursor is not None and cursor.delivered is not None and cursor.delivered >= position
+    if cursor is None or not delivered or cursor.delivered_selection != selection or position < (committed or 0):
+        raise Conflict(
+            f"offset {position} of partition {partition} cannot be committed: it is behind the last "
+            "commit, or was not delivered to this group under the grant as it is now",
+            remedy="commit the positions of the last answer",
+        )
+    return position != committed
 
 
 def _columns(key: GroupKey) -> dict[str, str]:
