@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub.access.decide import Request as Wanted
 from hub.api.deps import AgencyCaller, HubOf
 from hub.api.problems import problem
-from hub.delivery import formats
+from hub.delivery import lines
 from hub.delivery.groups import GroupState, Member, Pulled
 
 BASE = "/topics/{topic}/consumers/{group}"
@@ -139,7 +139,7 @@ def _answer(pulled: Pulled, group: str, media: str, formulas: Literal["escape", 
     }
     if media == JSON:
         head = json.dumps(about, ensure_ascii=False, separators=(",", ":")).encode()
-        body = head[:-1] + b',"records":' + formats.to_json(delivery) + b"}"
+        body = head[:-1] + b',"records":' + lines.to_json(delivery) + b"}"
         return Response(body, media_type=JSON)
     headers = {
         "X-Datong-Positions": json.dumps(about["positions"], separators=(",", ":")),
@@ -148,8 +148,8 @@ def _answer(pulled: Pulled, group: str, media: str, formulas: Literal["escape", 
         "X-Datong-Gaps": json.dumps(about["gaps"], separators=(",", ":")),
     }
     if media == NDJSON:
-        return Response(formats.to_ndjson(delivery), media_type=NDJSON, headers=headers)
-    return Response(formats.to_csv(delivery, formulas=formulas), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(lines.to_ndjson(delivery), media_type=NDJSON, headers=headers)
+    return Response(lines.to_csv(delivery, formulas=formulas), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _state(state: GroupState) -> dict[str, Any]:

@@ -6,7 +6,7 @@ not allow is taken out with its path and reason; the rest is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hub import blocks
 from hub.avro import varint
-from hub.avro.arrow import BOUNDS, arrow_type
+from hub.avro.arrow import BOUNDS, arrow_type, union_rows
 from hub.avro.types import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
 
 Mask = npt.NDArray[np.bool_]
@@ -48,6 +49,15 @@ def encode(batch: pa.RecordBatch, schema: Record, *, header: bytes = b"") -> Enc
     for field, column in zip(schema.fields, columns, strict=True):
         _encode(field.type, column, parts)
     return Encoded(values=_join(parts, n), rejected=checker.rejected(), accepted=accepted)
+
+
+def encode_valid(columns: Mapping[str, pa.Array], schema: Record, *, header: bytes = b"") -> pa.BinaryArray:
+    """At least one column by its field's name, each exactly of its Arrow type and with nothing that the schema does not
+    allow, such as decoded ones: nothing is looked at again."""
+    parts: list[Part] = [pa.scalar(header, pa.binary())] if header else []
+    for field in schema.fields:
+        _encode(field.type, columns[field.name], parts)
+    return _join(parts, len(next(iter(columns.values()))))
 
 
 def _join(parts: Sequence[Part], n: int) -> pa.BinaryArray:
@@ -163,7 +173,9 @@ class _Checker:
 
 def _encode(of: Type, column: pa.Array, out: list[Part]) -> None:
     """Append the parts whose concatenation is each row's bytes. Every row has an encoding by now."""
-    if isinstance(of, Union):
+    if isinstance(of, Union) and of.nullable is None:
+        out.append(_wide_union(of, column))
+    elif isinstance(of, Union):
         _encode_nullable(of, column, out)
     elif isinstance(of, Record):
         for i, field in enumerate(of.fields):
@@ -171,7 +183,8 @@ def _encode(of: Type, column: pa.Array, out: list[Part]) -> None:
     elif isinstance(of, Array):
         _encode_list(column, lambda items, parts: _encode(of.items, items, parts), out)
     elif isinstance(of, Map):
-        _encode_list(column, lambda items, parts: _entry(of, items, parts), out)
+        entries = _entries(column) if pa.types.is_map(column.type) else column
+        _encode_list(entries, lambda items, parts: _entry(of, items, parts), out)
     elif isinstance(of, Enum):
         out.append(varint.lengths(_np(pc.fill_null(pc.index_in(column, pa.array(of.symbols)), 0))))
     elif isinstance(of, Fixed):
@@ -220,6 +233,24 @@ def _encode_nullable(of: Union, column: pa.Array, out: list[Part]) -> None:
         filled = [p if isinstance(p, pa.Scalar) else p.fill_null(b"") for p in parts]
         body = _join(filled, len(column))
     out.append(pc.if_else(pa.array(valid), body, pa.scalar(null, pa.binary())))
+
+
+def _wide_union(of: Union, column: pa.UnionArray) -> pa.BinaryArray:
+    """Each branch's rows at once, then back into their order. The last branches of the schema may be missing."""
+    codes, offsets = union_rows(column)
+    rows, bodies = [], []
+    for code in range(column.type.num_fields):
+        mine = np.flatnonzero(codes == code)
+        parts: list[Part] = [pa.scalar(blocks.varint(code), pa.binary())]
+        _encode(of.branches[code], column.field(code).take(pa.array(offsets[mine])), parts)
+        rows.append(mine)
+        bodies.append(_join(parts, len(mine)))
+    return pa.concat_arrays(bodies).take(pa.array(np.argsort(np.concatenate(rows), kind="stable")))
+
+
+def _entries(column: pa.MapArray) -> pa.ListArray:
+    fields = [pa.field("key", column.type.key_type), pa.field("value", column.type.item_type)]
+    return column.cast(pa.list_(pa.struct(fields)))
 
 
 def _entry(of: Map, entries: pa.StructArray, out: list[Part]) -> None:

@@ -13,8 +13,8 @@ from fastapi import Body, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from hub.access.plan import Plan
-from hub.delivery.formats import to_json
 from hub.delivery.groups import GroupState, Member
+from hub.delivery.lines import to_json
 from hub.delivery.read import ReadLimits
 from hub.errors import Conflict, DatongError, GroupBusy, NotAuthenticated, NotFound, NotGranted, OffsetOutOfRange
 from tests.delivery.world import Hub
