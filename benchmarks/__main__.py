@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import page, peers
+from benchmarks.delivery import delivery
 from benchmarks.measure import SubjectFailed
 from benchmarks.pipeline import ContentDiffers, Options, pipeline
 from benchmarks.postgres import Options as PostgresOptions
@@ -52,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(do=lambda chosen: sqlite(chosen.rows, chosen.rounds))
     one = _measuring(names, "snapshot", "a snapshot's first run, and an unchanged one", rows=MILLION)
     one.set_defaults(do=lambda chosen: snapshot(chosen.rows, chosen.rounds))
+    one = _measuring(names, "delivery", "log → what a grant allows, in every form", rows=MILLION)
+    one.set_defaults(do=lambda chosen: delivery(chosen.rows, chosen.rounds))
     one = _measuring(names, "small-batch", "what one small batch costs, whatever its rows")
     one.set_defaults(do=lambda chosen: small_batch(chosen.rounds))
     _profile(names)
