@@ -9,7 +9,8 @@
     ├── Reject                  one record, file or answer is bad: quarantined, the rest goes on
     │   ├── MalformedAvro
     │   ├── MalformedBlock
-    │   └── FileRefused
+    │   ├── FileRefused
+    │   └── NotAcceptable
     ├── Denied                  the caller may not
     │   ├── NotAuthenticated
     │   └── NotGranted
@@ -110,6 +111,14 @@ class MalformedBlock(Reject):
 
 class FileRefused(Reject):
     """A whole file cannot be read: encoding undecidable, not a regular file, outside the root, over a limit."""
+
+
+class NotAcceptable(Reject):
+    """A subscriber asks for forms of answer that the hub does not have. `available` are those it has."""
+
+    def __init__(self, message: str, *, remedy: str = "", available: tuple[str, ...] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.available = available
 
 
 class Denied(DatongError):

@@ -1,22 +1,39 @@
-"""Endpoints of subscribing agencies: pull records in a group, commit offsets, seek, leave (R24, R27)."""
+"""Endpoints of subscribing agencies: pull records in a group, commit offsets, seek, leave (R24, R27).
+
+What an answer says besides its records stands in headers whatever its form, in JSON also beside them:
+
+| header | JSON | meaning |
+|---|---|---|
+| X-Datong-Topic, -Group, -Grant | topic, group, grant | what was read, and by which right |
+| X-Datong-Records | | how many records there are |
+| X-Datong-Positions | positions | JSON: partition → offset; what a commit stores |
+| X-Datong-Lag | lag | offsets from there to the end of the topic |
+| X-Datong-Gaps | gaps | JSON: offsets `from` … `earliest` - 1 of a partition were deleted unread (R3) |
+| X-Datong-Reset | reset | true: the grant changed, reading starts again (R24) |
+| X-Datong-Schema-Id | schema_id | of the grant's output schema, in the hub's registry (R23) |
+"""
 
 from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from hub.access.decide import Request as Wanted
+from hub.access.decide import Request as Asked
 from hub.api.deps import AgencyCaller, HubOf
-from hub.api.problems import problem
-from hub.delivery import lines
+from hub.api.negotiation import best
+from hub.delivery.formats import FORMATS, Format, Wanted
 from hub.delivery.groups import GroupState, Member, Pulled
+from hub.delivery.lines import Formulas
+from hub.errors import NotAcceptable
 
 BASE = "/topics/{topic}/consumers/{group}"
 MAX_TIMEOUT_MS = 30_000
-JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
+BY_TYPE = {form.media_type: form for form in FORMATS}
+JSON = "application/json"
 Reader = Annotated[str, Header(alias="X-Datong-Reader", min_length=1, max_length=64)]
 Grant = Annotated[str | None, Query(description="Which grant, when several fit.", max_length=100)]
 
@@ -44,7 +61,7 @@ def router() -> APIRouter:
 
 
 def _pull(api: APIRouter) -> None:
-    @api.get(f"{BASE}/records", response_model=None)
+    @api.get(f"{BASE}/records", response_model=None, responses={200: {"content": {name: {} for name in BY_TYPE}}})
     def records(
         topic: str,
         group: str,
@@ -55,15 +72,13 @@ def _pull(api: APIRouter) -> None:
         grant: Grant = None,
         max_records: Annotated[int | None, Query(ge=1)] = None,
         timeout_ms: Annotated[int, Query(ge=0, le=MAX_TIMEOUT_MS)] = 0,
-        formulas: Literal["escape", "raw"] = "escape",
+        formulas: Formulas = "escape",
     ) -> Response:
-        """The next batch after the last commit, as JSON, NDJSON or CSV by `Accept`."""
-        media = _media(request.headers.get("accept", "*/*"))
-        if media is None:
-            return problem(406, "NotAcceptable", f"available: {JSON}, {NDJSON}, {CSV}")
-        wanted = Wanted(agency=who.agency, topic=topic, grant=grant)
-        pulled = hub.deliveries.pull(wanted, _member(group, reader), max_records, timeout_ms / 1000)
-        return _answer(pulled, group, media, formulas)
+        """The next batch after the last commit, in the form that `Accept` prefers."""
+        form = form_of(request.headers.getlist("accept"))
+        asked = Asked(agency=who.agency, topic=topic, grant=grant)
+        pulled = hub.deliveries.pull(asked, _member(group, reader), max_records, timeout_ms / 1000)
+        return answer(pulled, group, form, formulas)
 
 
 def _cursor(api: APIRouter) -> None:
@@ -78,13 +93,13 @@ def _cursor(api: APIRouter) -> None:
         grant: Grant = None,
     ) -> dict[str, Any]:
         """Commit: the receipt for what was read."""
-        wanted = Wanted(agency=who.agency, topic=topic, grant=grant)
-        return _state(hub.deliveries.commit(wanted, _member(group, reader), body.positions))
+        asked = Asked(agency=who.agency, topic=topic, grant=grant)
+        return _state(hub.deliveries.commit(asked, _member(group, reader), body.positions))
 
     @api.get(f"{BASE}/offsets")
     def offsets(topic: str, group: str, hub: HubOf, who: AgencyCaller, grant: Grant = None) -> dict[str, Any]:
         """Where the group stands."""
-        return _state(hub.deliveries.state(Wanted(agency=who.agency, topic=topic, grant=grant), group))
+        return _state(hub.deliveries.state(Asked(agency=who.agency, topic=topic, grant=grant), group))
 
     @api.post(f"{BASE}/seek")
     def seek(
@@ -97,37 +112,47 @@ def _cursor(api: APIRouter) -> None:
         grant: Grant = None,
     ) -> dict[str, Any]:
         """Move the group's cursor."""
-        wanted = Wanted(agency=who.agency, topic=topic, grant=grant)
-        return _state(hub.deliveries.seek(wanted, _member(group, reader), body.to))
+        asked = Asked(agency=who.agency, topic=topic, grant=grant)
+        return _state(hub.deliveries.seek(asked, _member(group, reader), body.to))
 
     @api.delete(f"{BASE}/lease", status_code=204)
     def leave(
         topic: str, group: str, hub: HubOf, who: AgencyCaller, reader: Reader = "anonymous", grant: Grant = None
     ) -> None:
         """Let the next reader of the group in at once."""
-        hub.deliveries.leave(Wanted(agency=who.agency, topic=topic, grant=grant), _member(group, reader))
+        hub.deliveries.leave(Asked(agency=who.agency, topic=topic, grant=grant), _member(group, reader))
 
 
 def _member(group: str, reader: str) -> Member:
     return Member(group=group[:100], reader=reader)
 
 
-def _media(accept: str) -> str | None:
-    """The first type of `Accept` that is available, by its order."""
-    for part in accept.split(","):
-        name = part.partition(";")[0].strip().lower()
-        if name in ("*/*", "application/*", JSON, ""):
-            return JSON
-        if name in (NDJSON, CSV):
-            return name
-        if name == "text/*":
-            return CSV
-    return None
+def form_of(accept: list[str]) -> Format:
+    """The form that `Accept` headers prefer. Raises NotAcceptable."""
+    chosen = best(",".join(accept) or None, list(BY_TYPE))
+    if chosen is None:
+        raise NotAcceptable(
+            "none of the media types in `Accept` is offered here",
+            remedy=f"accept one of {', '.join(BY_TYPE)}",
+            available=tuple(BY_TYPE),
+        )
+    return BY_TYPE[chosen]
 
 
-def _answer(pulled: Pulled, group: str, media: str, formulas: Literal["escape", "raw"]) -> Response:
+def answer(pulled: Pulled, group: str, form: Format, formulas: Formulas = "escape") -> Response:
+    """Records in one form, and what is to be said of them."""
+    about = _about(pulled, group)
+    body = form.write(pulled.delivery, Wanted(schema_id=pulled.schema_id, formulas=formulas))
+    if form.media_type == JSON:
+        body = _compact(about).encode()[:-1] + b',"records":' + body + b"}"
+    headers = {f"X-Datong-{name.replace('_', '-').title()}": _header(value) for name, value in about.items()}
+    headers |= {"X-Datong-Records": str(pulled.delivery.records.num_rows), "Vary": "Accept"}
+    return Response(body, media_type=form.content_type, headers=headers)
+
+
+def _about(pulled: Pulled, group: str) -> dict[str, Any]:
     delivery = pulled.delivery
-    about = {
+    return {
         "grant": delivery.plan.grant,
         "topic": delivery.plan.topic,
         "group": group,
@@ -137,19 +162,15 @@ def _answer(pulled: Pulled, group: str, media: str, formulas: Literal["escape", 
         "reset": pulled.reset,
         "schema_id": pulled.schema_id,
     }
-    if media == JSON:
-        head = json.dumps(about, ensure_ascii=False, separators=(",", ":")).encode()
-        body = head[:-1] + b',"records":' + lines.to_json(delivery) + b"}"
-        return Response(body, media_type=JSON)
-    headers = {
-        "X-Datong-Positions": json.dumps(about["positions"], separators=(",", ":")),
-        "X-Datong-Lag": str(delivery.lag),
-        "X-Datong-Reset": str(pulled.reset).lower(),
-        "X-Datong-Gaps": json.dumps(about["gaps"], separators=(",", ":")),
-    }
-    if media == NDJSON:
-        return Response(lines.to_ndjson(delivery), media_type=NDJSON, headers=headers)
-    return Response(lines.to_csv(delivery, formulas=formulas), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _header(value: Any) -> str:
+    """Names as they are, percent-encoded where they are not ASCII; the rest as JSON."""
+    return quote(value, safe=" !#$&'()*+,/:;=?@[]") if isinstance(value, str) else _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _state(state: GroupState) -> dict[str, Any]:

@@ -26,6 +26,7 @@ STATUS: tuple[tuple[type[errors.DatongError], int], ...] = (  # the first that f
     (errors.ConfigurationInvalid, 422),
     (errors.ExpressionInvalid, 422),
     (errors.SchemaInvalid, 422),
+    (errors.NotAcceptable, 406),
     (errors.Reject, 422),
     (errors.DatongError, 500),
 )
@@ -51,7 +52,15 @@ def status_of(error: errors.DatongError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-def problem(status: int, code: str, detail: str, *, remedy: str = "", mistakes: tuple[str, ...] = ()) -> JSONResponse:
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    remedy: str = "",
+    mistakes: tuple[str, ...] = (),
+    available: tuple[str, ...] = (),
+) -> JSONResponse:
     """An answer with problem details. `code` is the error's class name, `remedy` the next step."""
     body: dict[str, object] = {
         "type": "about:blank",
@@ -62,8 +71,7 @@ def problem(status: int, code: str, detail: str, *, remedy: str = "", mistakes: 
     }
     if remedy:
         body["remedy"] = remedy
-    if mistakes:
-        body["mistakes"] = list(mistakes)
+    body |= {name: list(texts) for name, texts in (("mistakes", mistakes), ("available", available)) if texts}
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (503, 429):
         headers["Retry-After"] = "2"
@@ -75,7 +83,18 @@ def from_error(error: errors.DatongError) -> JSONResponse:
     mistakes = error.mistakes if isinstance(error, errors.ConfigurationInvalid) else ()
     if isinstance(error, errors.SchemaIncompatible):
         mistakes = error.incompatibilities
-    return problem(status_of(error), error.code, error.statement, remedy=error.remedy, mistakes=mistakes)
+    return problem(
+        status_of(error),
+        error.code,
+        error.statement,
+        remedy=error.remedy,
+        mistakes=mistakes,
+        available=_available(error),
+    )
+
+
+def _available(error: errors.DatongError) -> tuple[str, ...]:
+    return error.available if isinstance(error, errors.NotAcceptable) else ()
 
 
 def install(app: FastAPI) -> None:

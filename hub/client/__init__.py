@@ -9,6 +9,6 @@ with subscribe("https://hub.example", "it-mim.education.school.v1", token) as sc
 ```
 """
 
-from hub.client.subscription import Batch, Gap, Options, Reset, Subscription, subscribe
+from hub.client.subscription import Answer, ArrowBatch, Batch, Gap, Options, Reset, Subscription, subscribe
 
-__all__ = ["Batch", "Gap", "Options", "Reset", "Subscription", "subscribe"]
+__all__ = ["Answer", "ArrowBatch", "Batch", "Gap", "Options", "Reset", "Subscription", "subscribe"]

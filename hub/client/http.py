@@ -15,6 +15,7 @@ from hub.errors import (
     DatongError,
     GroupBusy,
     LimitExceeded,
+    NotAcceptable,
     NotAuthenticated,
     NotFound,
     NotGranted,
@@ -45,28 +46,39 @@ class GroupApi:
         topic, group = (quote(name, safe="") for name in place)
         self._path = f"/api/v1/topics/{topic}/consumers/{group}"
 
-    def records(self, params: Mapping[str, str | int]) -> dict[str, Any]:
-        """The batch after the last commit. It comes again until it is committed."""
-        return self._call("GET", "records", params=dict(params))
+    def records(self, params: Mapping[str, str | int], media_type: str) -> httpx.Response:
+        """The batch after the last commit, in a form that the hub has. It comes again until it is committed."""
+        headers = {"Accept": media_type}
+        response = self._send("GET", "records", headers=headers, params=dict(params))
+        if response.headers.get("content-type", "").partition(";")[0] != media_type:
+            raise SourceUnavailable(
+                f"the hub, or what stands before it, did not answer with {media_type}",
+                remedy="is the URL the hub's, and the hub not older than this client?",
+            )
+        return response
 
     def commit(self, positions: Mapping[int, int]) -> dict[str, Any]:
         """Move the cursor to positions of an answer."""
-        return self._call("POST", "offsets", json={"positions": {str(p): at for p, at in positions.items()}})
+        return _json(self._send("POST", "offsets", json={"positions": {str(p): at for p, at in positions.items()}}))
 
     def seek(self, to: str | Mapping[int, int]) -> dict[str, Any]:
         """Move the cursor: `earliest`, `latest`, or positions."""
         body = to if isinstance(to, str) else {str(p): at for p, at in to.items()}
-        return self._call("POST", "seek", json={"to": body})
+        return _json(self._send("POST", "seek", json={"to": body}))
 
     def leave(self) -> None:
-        """Let the group's next reader in."""
-        self._call("DELETE", "lease")
+        """Let the group's next reader in. Tried once."""
+        self._send("DELETE", "lease", tries=1)
 
-    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, tries: int = 0, **arguments: Any
+    ) -> httpx.Response:
+        """A success; anything else raises."""
+        everything = {**self._headers, **(headers or {})}
         wait = self._retrying.first_wait_s
-        for left in reversed(range(self._retrying.tries)):
+        for left in reversed(range(tries or self._retrying.tries)):
             try:
-                response = self._client.request(method, f"{self._path}/{path}", headers=self._headers, **arguments)
+                response = self._client.request(method, f"{self._path}/{path}", headers=everything, **arguments)
             except httpx.TransportError as error:
                 if not left:
                     raise SourceUnavailable(
@@ -75,7 +87,7 @@ class GroupApi:
                     ) from error
             else:
                 if response.status_code not in PASSING or not left:
-                    return _answer(response)
+                    return _success(response)
                 wait = max(wait, _asked_wait(response))
             time.sleep(min(wait, LONGEST_WAIT))
             wait *= 2
@@ -87,11 +99,10 @@ def _asked_wait(response: httpx.Response) -> float:
     return float(text) if text.isdigit() else 0.0
 
 
-def _answer(response: httpx.Response) -> dict[str, Any]:
-    """The JSON object of a success; anything else raises."""
-    body = _json(response)
+def _success(response: httpx.Response) -> httpx.Response:
     if response.is_success:
-        return body
+        return response
+    body = _json(response)
     detail = str(body.get("detail") or f"the hub answered {response.status_code}")
     remedy = str(body.get("remedy") or "")
     raise _error(response.status_code, str(body.get("code") or ""), detail, remedy)
@@ -106,6 +117,8 @@ def _error(status: int, code: str, detail: str, remedy: str) -> DatongError:
         return (GroupBusy if code == "GroupBusy" else Conflict)(detail, remedy=remedy)
     if status in PASSING:
         return SourceUnavailable(detail, remedy=remedy or "try again later")
+    if status == 406:
+        return NotAcceptable(detail, remedy=remedy)
     kinds: Mapping[int, type[DatongError]] = {401: NotAuthenticated, 404: NotFound, 413: LimitExceeded}
     return kinds.get(status, DatongError)(detail, remedy=remedy)
 

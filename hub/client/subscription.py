@@ -1,22 +1,32 @@
-"""Read a topic as a subscribing agency: records as dicts, at least once, from where the group's last commit stands."""
+"""Read a topic as a subscribing agency, at least once, from where the group's last commit stands: records as dicts, as Arrow
+tables, or answers as they come."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
+from urllib.parse import unquote
 
 import httpx
 
 from hub.client.http import READER_HEADER, GroupApi, Retrying
-from hub.errors import Conflict, OffsetOutOfRange
+from hub.errors import Conflict, DatongError, OffsetOutOfRange
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
+T = TypeVar("T", bound="Told")
+JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 FOLLOW_WAIT_MS = 5_000  # how long the hub holds a request while there is nothing new
 HTTP_TIMEOUT = 60.0  # seconds
-MAX_RECORDS = 1_000  # per batch
+MAX_RECORDS = 1_000  # per batch of dicts
+MAX_COLUMNS = 10_000  # per batch in other forms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +44,37 @@ class Reset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """One answer of the hub."""
+class Told:
+    """What the hub says of the records in an answer."""
 
-    records: list[Row]  # each with `_offset` and `_partition`; on keyed topics `_op`: upsert or delete
-    positions: Mapping[int, int]  # what a commit of the whole batch stores
+    positions: Mapping[int, int]  # what a commit of the whole answer stores
+    count: int  # records
     gaps: tuple[Gap, ...]
     reset: bool
     lag: int  # offsets from here to the end of the topic
     schema_id: int  # of the records, in the hub's registry
     grant: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Told):
+    """One answer of the hub."""
+
+    records: list[Row]  # each with `_offset` and `_partition`; on keyed topics `_op`: upsert or delete
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrowBatch(Told):
+    """One answer of the hub, in columns."""
+
+    records: pa.Table  # columns `_offset` and `_partition`, on keyed topics `_op`, then the grant's fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Told):
+    """One answer of the hub as it came."""
+
+    content: bytes
 
 
 class Options(TypedDict, total=False):
@@ -92,11 +123,11 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
-                if self._auto_commit:
-                    self.commit()
-                self._api.leave()
+            if kind is None and self._auto_commit:
+                self.commit()
         finally:
+            with contextlib.suppress(DatongError):  # it runs out by itself after a minute
+                self._api.leave()
             if self._own:
                 self._client.close()
 
@@ -112,26 +143,30 @@ class Subscription:
 
     def items(self, limit: int | None = None) -> Iterator[Row | Gap | Reset]:
         """Records, at most `limit`, with gaps and resets where they are."""
-        left = limit
-        for batch in self._batches(limit) if limit is None or limit > 0 else ():
+        for batch in self._rounds(self._rows, limit):
             self._pending = {}
             if batch.reset:
                 yield Reset()
             yield from batch.gaps
-            for record in batch.records[:left]:
+            for record in batch.records:
                 self._pending[record["_partition"]] = record["_offset"] + 1
                 yield record
-            if left is not None:
-                left -= len(batch.records)
-                if left <= 0:
-                    return
             if self._auto_commit or not self._pending:
                 self._commit(batch.positions)
 
     def batches(self) -> Iterator[Batch]:
         """Whole answers. Asking for the next one commits the last. With `auto_commit` off, `commit` must come first:
         the hub repeats a batch until it is committed. Forgetting it raises Conflict."""
-        return self._batches(None)
+        return self._rounds(self._rows, None)
+
+    def arrow(self, limit: int | None = None) -> Iterator[ArrowBatch]:
+        """Whole answers as Arrow tables, as they travel; committed as those of `batches`. Needs pyarrow."""
+        return self._rounds(self._table, limit)
+
+    def answers(self, media_type: str, limit: int | None = None) -> Iterator[Answer]:
+        """Whole answers in any form that the hub has, as they came; committed as those of `batches`. The first one comes
+        though it may have no records: an Arrow stream or a container file without records still has its schema."""
+        return self._rounds(lambda room: self._raw(media_type, room), limit, first=True)
 
     def commit(self) -> None:
         """Store what was handed out so far as read. Raises Conflict when the grant changed meanwhile."""
@@ -144,30 +179,49 @@ class Subscription:
         self._pending, self._committed = {}, {}
         self.lag = int(answer.get("lag", self.lag))
 
-    def _batches(self, room: int | None) -> Iterator[Batch]:
-        while True:
-            batch = self._fetch(room)
-            if batch.records or batch.gaps or batch.reset:
-                self._pending = dict(batch.positions)
-                yield batch
+    def _rounds(self, fetch: Callable[[int | None], T], limit: int | None, *, first: bool = False) -> Iterator[T]:
+        """Answers that say something, of at most `limit` records together."""
+        left = limit
+        while left is None or left > 0:
+            told = fetch(left)
+            self.lag = told.lag
+            if told.count or told.gaps or told.reset or first:
+                self._pending = dict(told.positions)
+                yield told
                 if self._pending and not self._auto_commit:
                     raise Conflict(
                         "the last batch was not committed", remedy="call commit() before asking for the next"
                     )
                 self.commit()
             else:
-                self._commit(batch.positions)
-                if not batch.lag and not self._options.get("follow"):
-                    return
+                self._commit(told.positions)
+            first = False
+            if not told.count and not told.lag and not self._options.get("follow"):
+                return
+            if left is not None:
+                left -= told.count
 
-    def _fetch(self, room: int | None) -> Batch:
-        most = self._options.get("max_records", MAX_RECORDS)
-        params = {"max_records": most if room is None else min(most, room)}
+    def _rows(self, room: int | None) -> Batch:
+        response = self._fetch(JSON, room, MAX_RECORDS)
+        return Batch(records=response.json()["records"], **_told(response))
+
+    def _table(self, room: int | None) -> ArrowBatch:
+        import pyarrow as pa
+
+        response = self._fetch(ARROW, room, MAX_COLUMNS)
+        return ArrowBatch(records=pa.ipc.open_stream(response.content).read_all(), **_told(response))
+
+    def _raw(self, media_type: str, room: int | None) -> Answer:
+        response = self._fetch(media_type, room, MAX_COLUMNS)
+        return Answer(content=response.content, **_told(response))
+
+    def _fetch(self, media_type: str, room: int | None, usual: int) -> httpx.Response:
+        most = self._options.get("max_records", usual)
+        params: dict[str, str | int] = {"max_records": most if room is None else min(most, room)}
         params["timeout_ms"] = FOLLOW_WAIT_MS if self._options.get("follow") else 0
-        grant = self._options.get("grant")
-        batch = _batch(self._api.records(params if grant is None else {**params, "grant": grant}))
-        self.lag = batch.lag
-        return batch
+        if "grant" in self._options:
+            params["grant"] = self._options["grant"]
+        return self._api.records(params, media_type)
 
     def _commit(self, positions: Mapping[int, int]) -> None:
         if positions != self._committed:
@@ -178,17 +232,22 @@ class Subscription:
         self._told.clear()
 
 
-def _batch(answer: Mapping[str, Any]) -> Batch:
-    gaps = (Gap(partition=g["partition"], from_offset=g["from"], earliest=g["earliest"]) for g in answer["gaps"])
-    return Batch(
-        records=answer["records"],
-        positions={int(partition): position for partition, position in answer["positions"].items()},
-        gaps=tuple(gaps),
-        reset=answer["reset"],
-        lag=answer["lag"],
-        schema_id=answer["schema_id"],
-        grant=answer["grant"],
-    )
+def _told(response: httpx.Response) -> dict[str, Any]:
+    """What stands in the headers of an answer of any form."""
+
+    def of(name: str) -> Any:
+        return json.loads(response.headers[f"X-Datong-{name}"])
+
+    gaps = (Gap(partition=g["partition"], from_offset=g["from"], earliest=g["earliest"]) for g in of("Gaps"))
+    return {
+        "positions": {int(partition): position for partition, position in of("Positions").items()},
+        "count": of("Records"),
+        "gaps": tuple(gaps),
+        "reset": of("Reset"),
+        "lag": of("Lag"),
+        "schema_id": of("Schema-Id"),
+        "grant": unquote(response.headers["X-Datong-Grant"]),
+    }
 
 
 def _as_error(item: Gap | Reset) -> OffsetOutOfRange | Conflict:

@@ -14,11 +14,12 @@ from hub.access.plan import Plan
 from hub.avro import Record
 from hub.delivery.cache import BlockCache, CachedBlock
 from hub.delivery.columns import Part, PlanReader, PlanReaders, delivered_schema, joined
-from hub.errors import CorruptBlock, MalformedAvro, OffsetOutOfRange
+from hub.errors import CorruptBlock, MalformedAvro, MalformedBlock, OffsetOutOfRange
 from hub.model import Range
 from hub.ports import LogReader
 
 CACHE_BYTES = 64 * 1024 * 1024
+DAMAGED = (CorruptBlock, MalformedAvro, MalformedBlock)
 TOGETHER_BYTES = 4 * 1024 * 1024  # of blocks in one go: array operations pay from thousands of records on
 
 
@@ -137,7 +138,7 @@ class DeliveryReader:
             found = self._gather(plan.topic, partition, end, batch)
             try:
                 self._read_blocks(reader, partition, found, batch)
-            except MalformedAvro:
+            except DAMAGED:
                 self._read_one_by_one(reader, partition, found, batch)
 
     def _gather(self, topic: str, partition: int, end: int, batch: _Batch) -> list[CachedBlock]:
@@ -158,7 +159,8 @@ class DeliveryReader:
                 batch.positions[partition] = error.earliest  # retention was faster than this batch
                 break
             if block is None:  # up to the end there are only markers of transactions, or gaps of compaction (R3)
-                batch.positions[partition] = position if found else end
+                if not found:
+                    batch.positions[partition] = end
                 break
             found.append(block)
             records += block.block.count
@@ -167,15 +169,14 @@ class DeliveryReader:
         return found
 
     def _read_one_by_one(self, reader: PlanReader, partition: int, found: list[CachedBlock], batch: _Batch) -> None:
-        """A block with a record that is no Avro is damaged; those before it are served."""
+        """A block with a record that cannot be read is damaged; those before it are served."""
         for entry in found:
-            if batch.budget.spent:
-                return
-            try:
-                self._read_blocks(reader, partition, [entry], batch)
-            except MalformedAvro as error:
-                block = entry.block
-                raise CorruptBlock(topic=block.topic, partition=partition, offset=block.base_offset) from error
+            while batch.positions[partition] < entry.next_offset and not batch.budget.spent:
+                try:
+                    self._read_blocks(reader, partition, [entry], batch)
+                except (MalformedAvro, MalformedBlock) as error:
+                    block = entry.block
+                    raise CorruptBlock(topic=block.topic, partition=partition, offset=block.base_offset) from error
 
     def _read_blocks(self, reader: PlanReader, partition: int, found: list[CachedBlock], batch: _Batch) -> None:
         """Blocks that follow each other, from the position on."""

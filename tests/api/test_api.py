@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import fastavro
 import httpx
+import pyarrow as pa
 import pytest
 
 from hub.cli import templates
 from hub.cli.inprocess import in_process
+from hub.delivery.formats import FORMATS
 from hub.directory import Directory
 from hub.errors import DirectoryInUse
 from hub.settings import load_settings
@@ -131,7 +135,49 @@ def test_R27_csv_and_ndjson(operator: httpx.Client) -> None:
     table = records(operator, {**mine, "Accept": "text/csv"}).text.splitlines()
     assert "branch_id" in table[0]
     assert len(table) == 3
-    assert records(operator, {**mine, "Accept": "image/png"}).status_code == 406
+
+
+def test_R27_R23_arrow_container_file_and_framed_avro(operator: httpx.Client) -> None:
+    run(operator)
+    mine = agency(operator)
+    expected = [("B-001", "North", 240), ("B-003", "North", 18)]
+    kinds = ("vnd.apache.arrow.stream", "vnd.apache.avro", "vnd.confluent.avro")
+    arrow, avro, framed = (records(operator, {**mine, "Accept": f"application/{kind}"}) for kind in kinds)
+    assert [a.headers["content-type"] for a in (arrow, avro, framed)] == [f"application/{kind}" for kind in kinds]
+    rows = pa.ipc.open_stream(arrow.content).read_all().to_pylist()
+    assert [(r["branch_id"], r["district"], r["seats"]) for r in rows] == expected
+    rows = list(fastavro.reader(io.BytesIO(avro.content)))  # type: ignore[arg-type]
+    assert [(r["branch_id"], r["district"], r["seats"], r["_op"]) for r in rows] == [(*e, "upsert") for e in expected]
+    schema_id = int(framed.headers["x-datong-schema-id"])
+    assert framed.content.count(b"\0" + schema_id.to_bytes(4, "big") + b"\nB-00") == 2
+
+
+@pytest.mark.parametrize("form", [form.media_type for form in FORMATS])
+def test_R3_R24_every_form_tells_positions_lag_gaps_and_reset_in_headers(operator: httpx.Client, form: str) -> None:
+    run(operator)
+    answer = records(operator, {**agency(operator), "Accept": form})
+    told = {
+        name: answer.headers[f"x-datong-{name}"] for name in ("topic", "group", "grant", "records", "reset", "gaps")
+    }
+    assert told == {
+        "topic": TOPIC, "group": "g", "grant": "planning-branches", "records": "2", "reset": "false", "gaps": "[]"
+    }  # fmt: skip
+    positions = {int(p): at for p, at in json.loads(answer.headers["x-datong-positions"]).items()}
+    assert sum(positions.values()) >= 2
+    assert int(answer.headers["x-datong-lag"]) == 0
+    assert answer.headers["vary"] == "Accept"
+    body = answer.json() if form == "application/json" else {}
+    assert {str(p): at for p, at in positions.items()} == body.get(
+        "positions", {str(p): at for p, at in positions.items()}
+    )
+
+
+def test_R27_R35_what_is_not_offered_is_406_with_what_there_is(operator: httpx.Client) -> None:
+    run(operator)
+    refused = records(operator, {**agency(operator), "Accept": "image/png, text/csv;q=0"})
+    assert refused.status_code == 406
+    assert refused.json()["code"] == "NotAcceptable"
+    assert refused.json()["available"] == [form.media_type for form in FORMATS]
 
 
 def test_G12_a_revoked_token_and_a_withdrawn_grant_end_at_once(operator: httpx.Client, project: Path) -> None:

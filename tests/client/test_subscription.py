@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 import httpx
+import pyarrow as pa
 import pytest
 from fastapi.responses import JSONResponse, Response
 
@@ -16,6 +17,7 @@ from hub.errors import (
     Conflict,
     DatongError,
     GroupBusy,
+    NotAcceptable,
     NotAuthenticated,
     NotFound,
     OffsetOutOfRange,
@@ -125,6 +127,55 @@ def test_R24_a_second_reader_is_refused(open_subscription: Open) -> None:
             assert len(list(other)) == 10
 
 
+def test_R24_a_reader_that_failed_lets_the_next_one_in(server: Server, open_subscription: Open) -> None:
+    def fail() -> None:
+        with open_subscription() as first:
+            next(iter(first))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    with open_subscription() as second:
+        assert len(list(second)) == 10
+    assert committed(server) == {0: 10}
+
+
+def test_R23_arrow_tables_as_they_travel(server: Server, open_subscription: Open) -> None:
+    with open_subscription(max_records=4) as schools:
+        batches = list(schools.arrow())
+    assert [batch.records.num_rows for batch in batches] == [batch.count for batch in batches] == [4, 4, 2]
+    table = pa.concat_tables([batch.records for batch in batches])
+    assert table.to_pylist()[9] == {"_offset": 9, "_partition": 0, "_op": "upsert", "school_id": "S9"}
+    assert committed(server) == {0: 10}
+    assert {batch.grant for batch in batches} == {"g"}
+
+
+def test_arrow_with_a_limit_and_commits_by_hand(server: Server, open_subscription: Open) -> None:
+    with open_subscription(max_records=4, auto_commit=False) as schools:
+        sizes = []
+        for batch in schools.arrow(limit=6):
+            sizes.append(batch.count)
+            schools.commit()
+    assert (sizes, committed(server)) == ([4, 2], {0: 6})
+
+
+def test_answers_come_as_they_are_the_first_one_even_if_empty(server: Server, open_subscription: Open) -> None:
+    with open_subscription(max_records=6) as schools:
+        answers = list(schools.answers("text/csv"))
+    assert [answer.count for answer in answers] == [6, 4]
+    assert answers[1].content.startswith(b"_offset,_partition,_op,school_id\r\n6,0,upsert,S6\r\n")
+    with open_subscription() as schools:
+        assert [answer.count for answer in schools.answers("text/csv")] == [0]
+    with pytest.raises(NotAcceptable), open_subscription() as schools:
+        next(schools.answers("image/png"))
+
+
+def test_an_answer_in_another_form_is_not_taken_for_the_hub_s(server: Server, open_subscription: Open) -> None:
+    server.failures = [Response(status_code=200, content=b"<html>", media_type="text/html")]
+    with pytest.raises(SourceUnavailable, match="did not answer with application/json"), open_subscription() as schools:
+        next(iter(schools))
+
+
 def test_follow_waits_for_what_comes(server: Server, open_subscription: Open) -> None:
     with open_subscription(follow=True) as schools:
         rows = iter(schools)
@@ -222,7 +273,7 @@ def test_a_client_of_ones_own_stays_open(open_subscription: Open) -> None:
     client = httpx.Client(base_url="http://127.0.0.1:9")
     subscription = subscribe("http://ignored", TOPIC, "t", client=client, auto_commit=False, retrying=Retrying(tries=1))
     with pytest.raises(SourceUnavailable), subscription:
-        pass
+        next(iter(subscription))
     assert not client.is_closed
     client.close()
 

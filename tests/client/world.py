@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -13,15 +12,32 @@ from fastapi import Body, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from hub.access.plan import Plan
+from hub.api.consumers import answer, form_of
 from hub.delivery.groups import GroupState, Member
-from hub.delivery.lines import to_json
 from hub.delivery.read import ReadLimits
-from hub.errors import Conflict, DatongError, GroupBusy, NotAuthenticated, NotFound, NotGranted, OffsetOutOfRange
+from hub.errors import (
+    Conflict,
+    DatongError,
+    GroupBusy,
+    NotAcceptable,
+    NotAuthenticated,
+    NotFound,
+    NotGranted,
+    OffsetOutOfRange,
+)
 from tests.delivery.world import Hub
 
 TOKEN = "secret-token"
 Reader = Annotated[str, Header(alias="X-Datong-Reader")]
-STATUS = {NotAuthenticated: 401, NotGranted: 404, NotFound: 404, GroupBusy: 409, Conflict: 409, OffsetOutOfRange: 410}
+STATUS = {
+    NotAuthenticated: 401,
+    NotGranted: 404,
+    NotFound: 404,
+    GroupBusy: 409,
+    Conflict: 409,
+    OffsetOutOfRange: 410,
+    NotAcceptable: 406,
+}
 
 
 class AppTransport(httpx.BaseTransport):
@@ -71,24 +87,15 @@ class Server:
             return Member(group=group, reader=reader)
 
         @app.get(path + "/records")
-        def records(group: str, topic: str, reader: Reader, max_records: int, timeout_ms: int = 0) -> Response:
+        def records(
+            group: str, topic: str, reader: Reader, max_records: int, request: Request, timeout_ms: int = 0
+        ) -> Response:
             if topic != self.plan().topic:
                 raise NotFound(f"there is no topic {topic}")
+            form = form_of(request.headers.getlist("accept"))
             limits = ReadLimits(max_records=max_records)
             pulled = self.hub.subscriptions.pull(self.plan, member(group, reader), limits, timeout_ms / 1000)
-            delivery = pulled.delivery
-            answer = {
-                "grant": delivery.plan.grant,
-                "topic": topic,
-                "group": group,
-                "records": json.loads(to_json(delivery)),
-                "positions": {str(p): at for p, at in delivery.positions.items()},
-                "lag": delivery.lag,
-                "gaps": [{"partition": g.partition, "from": g.position, "earliest": g.earliest} for g in delivery.gaps],
-                "reset": pulled.reset,
-                "schema_id": pulled.schema_id,
-            }
-            return JSONResponse(answer)
+            return answer(pulled, group, form)
 
         @app.post(path + "/offsets")
         def commit(group: str, reader: Reader, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
