@@ -142,15 +142,23 @@ def _batch(delivery: Any, before: dict[int, int], body: bytes) -> Batch:
 def main() -> None:
     """Hand out, and print what it took."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("subject")
+    parser.add_argument("subjects", help="one, or several with commas between for --tally")
     parser.add_argument("project", type=Path)
     parser.add_argument("--rows", type=int, default=sys.maxsize, help="stop after so many records")
     parser.add_argument("--tally", action="store_true", help="what was said instead of how fast")
     chosen = parser.parse_args()
-    way, _, form = chosen.subject.rpartition("-")
-    ways = {"": hub, "rows": lambda project, _form: rows_ndjson(project), "answers": answers}
-    batches = ways[way](chosen.project, form)
-    print(json.dumps(tally(PARSERS[form], batches) if chosen.tally else timed(batches, chosen.rows)))
+    if chosen.tally:
+        print(json.dumps({name: tally(name, chosen.project) for name in chosen.subjects.split(",")}))
+    else:
+        print(json.dumps(timed(batches_of(chosen.subjects, chosen.project), chosen.rows)))
+
+
+def batches_of(subject: str, project: Path) -> Iterator[Batch]:
+    """What a subject hands out."""
+    way, _, form = subject.rpartition("-")
+    if way == "rows":
+        return rows_ndjson(project)
+    return answers(project, form) if way else hub(project, form)
 
 
 def timed(batches: Iterator[Batch], rows: int) -> dict[str, Any]:
@@ -171,11 +179,11 @@ def timed(batches: Iterator[Batch], rows: int) -> dict[str, Any]:
     return {"read": read, "delivered": delivered, "bytes_out": size, **took}
 
 
-def tally(parse: Callable[[bytes], Iterable[Row]], batches: Iterator[Batch]) -> dict[str, Any]:
+def tally(subject: str, project: Path) -> dict[str, Any]:
     """What was said, whatever its order."""
     total = count = 0
-    for batch in batches:
-        for row in parse(batch.body):
+    for batch in batches_of(subject, project):
+        for row in PARSERS[subject.rpartition("-")[2]](batch.body):
             digest = hashlib.blake2b(repr(row).encode(), digest_size=8).digest()
             total, count = (total + int.from_bytes(digest, "big")) % MODULUS, count + 1
     return {"delivered": count, "hash": f"{total:016x}"}

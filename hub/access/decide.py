@@ -10,6 +10,7 @@ from typing import Literal
 from hub.access.grants import Grant
 from hub.access.plan import Contract, Plan, plan_of
 from hub.access.project import UnknownField
+from hub.avro.schema import DELIVERED
 from hub.errors import NotGranted
 
 Rule = Literal[
@@ -22,6 +23,7 @@ Rule = Literal[
     "expired",
     "several_grants",
     "unknown_field",
+    "reserved_field",
     "missing_key_fields",
     "filter_outside_scope",
 ]
@@ -105,6 +107,13 @@ def _valid(fitting: list[Grant], now: datetime) -> Grant | Refusal:
 
 def _check_fields(grant: Grant, contract: Contract) -> Refusal | None:
     """A delete has only its key to say what went, and only its scope to say to whom (R19, R27)."""
+    reserved = [name for name in DELIVERED if name in grant.fields]
+    if reserved:
+        return Refusal(
+            rule="reserved_field",
+            message=f"grant {grant.name} names {', '.join(reserved)}, which every delivered record has of its own",
+            remedy="take it out of the grant, and give the topic's field another name",
+        )
     missing = [name for name in contract.key if name not in grant.fields]
     if missing:
         return Refusal(

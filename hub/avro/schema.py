@@ -34,6 +34,7 @@ MAX_FIELDS = 2_000
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_FIELD = {"name", "type", "default", "doc", "aliases", "order"}
 RESERVED_NAMED = {"type", "name", "namespace", "doc", "aliases", "fields", "symbols", "size", "default"}
+DELIVERED = ("_offset", "_partition", "_op")  # what every delivered record carries beside its fields (R27)
 LOGICAL = {
     "date": "int",
     "time-millis": "int",
@@ -301,10 +302,14 @@ def _invalid(why: str, path: str) -> SchemaInvalid:
 
 
 def parse_topic_schema(text: str, references: Sequence[Schema] = ()) -> Record:
-    """A schema that a topic can hold: a record, not recursive, no array of zero-width items (R29, S23)."""
+    """A schema that a topic can hold: a record, not recursive, no array of zero-width items (R29, S23), and no field of a
+    name that deliveries need."""
     schema = parse(text, references)
     if not isinstance(schema.type, Record):
         raise SchemaInvalid("a topic's schema is a record")
+    for name in DELIVERED:
+        if schema.type.field(name) is not None:
+            raise SchemaInvalid("deliveries have a field of this name", where=name, remedy="give it another name")
     _check_topic(schema.type, schema.type.name)
     return schema.type
 

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from hub.access import Contract, Grant, Plan, Refusal, Request, decide
-from hub.avro import parse_topic_schema
+from hub.avro import Record, parse, parse_topic_schema
+from hub.errors import SchemaInvalid
 
 TOPIC = "it-mim.education.school.v1"
 SCHEMA = parse_topic_schema(
@@ -46,6 +47,21 @@ ASK = Request(agency="it-lom", topic=TOPIC)
 
 def rule(decision: Plan | Refusal) -> str:
     return decision.rule if isinstance(decision, Refusal) else "plan"
+
+
+@pytest.mark.parametrize("name", ["_offset", "_partition", "_op"])
+def test_R27_a_field_must_not_hide_what_every_record_carries(name: str) -> None:
+    """Such a schema is refused where it enters; one that came otherwise is not delivered with that field."""
+    fields = [{"name": "school_id", "type": "string"}, {"name": name, "type": "string"}]
+    text = json.dumps({"type": "record", "name": "School", "fields": fields})
+    with pytest.raises(SchemaInvalid, match="another name"):
+        parse_topic_schema(text)
+    foreign = parse(text).type
+    assert isinstance(foreign, Record)
+    contract = replace(APPEND, schema=foreign)
+    grant = replace(GRANT, fields=("school_id", name), where=None, filter_fields=())
+    assert rule(decide(ASK, [grant], contract, NOW)) == "reserved_field"
+    assert rule(decide(ASK, [replace(grant, fields=("school_id",))], contract, NOW)) == "plan"
 
 
 def test_G11_a_grant_gives_its_fields_and_rows() -> None:
