@@ -43,6 +43,8 @@ def open_log(settings: Settings, directory: Path, clock_ms: Callable[[], int]) -
         append_timeout_s=made.append_timeout,
         transaction_timeout_s=made.transaction_timeout,
         in_flight_bytes=made.in_flight_bytes,
+        paranoid=made.paranoid,
+        kerberos_service=made.kerberos_service,
     )
     return KafkaLog(options)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import Event
 from typing import Protocol
 
-from hub.model import Appended, Batch, Block, Checkpoint, Fetch, Range, Report, SourceCheckpoint, Stream, Topic
+from hub.model import Appended, Batch, Block, Checkpoint, Fetch, Finding, Range, Report, SourceCheckpoint, Stream, Topic
 
 
 class Source(Protocol):
@@ -108,6 +108,9 @@ class OpenLog(Log, Protocol):
 
     def healthy(self) -> bool:
         """Does it take appends?"""
+
+    def notices(self) -> Sequence[Finding]:
+        """Trouble that a person should know of now; empty when all is well. Answers at once, from what was seen."""
 
     def maintain(self) -> object:
         """Apply retention and compaction, where the log does not do so by itself (R8)."""

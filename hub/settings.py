@@ -76,6 +76,11 @@ class KafkaSettings(_Section):
         "", description="Its password or client secret, as `${secret:NAME}`; never in the file itself.", repr=False
     )
     token_url: str = Field("", description="OAUTHBEARER: where client credentials are exchanged for a token.")
+    kerberos_service: str = Field(
+        "kafka",
+        description="GSSAPI: service name of the brokers' principals, NAME/HOST@REALM.",
+        pattern="^[A-Za-z0-9._-]+$",
+    )
     ca_file: str = Field("", description="PEM file of the authority that signed the brokers' certificates.")
     cert_file: str = Field("", description="PEM file of the hub's own certificate chain (mTLS).")
     key_file: str = Field("", description="PEM file of its key.")
@@ -89,6 +94,9 @@ class KafkaSettings(_Section):
     append_timeout: float = Field(60.0, description="Seconds until an append that is not acknowledged fails.", ge=1)
     transaction_timeout: float = Field(
         60.0, description="Seconds after which the brokers end what a dead hub left open.", ge=10, le=900
+    )
+    paranoid: bool = Field(
+        False, description="A new producer and epoch for every append, about 0.1 s each (G3); not needed otherwise."
     )
     in_flight_bytes: int = Field(
         32 * 1024 * 1024, description="Bytes handed to the network and not acknowledged, per connector.", ge=1024 * 1024

@@ -16,7 +16,9 @@ from kafka.record.memory_records import MemoryRecordsBuilder
 from deploy.services.kafka import Cluster, tool
 from hub import blocks
 from hub.errors import ConfigurationInvalid, CorruptBlock, LogUnavailable, NotFound
-from hub.log.kafka import KafkaLog, batches, producer
+from hub.log.kafka import KafkaLog, batches, cluster, connection, producer, producers
+from hub.log.kafka.admin import Admin
+from hub.log.kafka.polling import Polling
 from hub.model import Block, Checkpoint, SourceCheckpoint, Topic
 from tests.contracts.log_contract import LogContract, at, contents, make_blocks
 from tests.support.foreign import foreign_records
@@ -49,13 +51,37 @@ class TestOneByOne(LogContract):
 
     @pytest.fixture
     def log(self, kafka_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaLog]:
-        monkeypatch.setitem(producer._tested, producer.version, False)
+        monkeypatch.setitem(producers._works, producers.version, False)
         made = KafkaLog(options_of(kafka_cluster))
         yield made
         made.close()
 
 
-def test_the_self_test_tells_a_client_that_changed(kafka_cluster: Cluster) -> None:
+class TestPolled(LogContract):
+    """All of the contract when reading in bulk is switched off too: kafka-python's public consumer and producer alone."""
+
+    @pytest.fixture
+    def log(self, kafka_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaLog]:
+        monkeypatch.setitem(producers._works, producers.version, False)
+        monkeypatch.setitem(cluster._works, cluster.version, False)
+        made = KafkaLog(options_of(kafka_cluster))
+        assert isinstance(made._cluster, Polling)
+        yield made
+        made.close()
+
+
+def test_the_self_test_of_reading_tells_a_client_that_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connection.self_test()
+    monkeypatch.delattr(connection.KafkaConnectionManager, "wait_for")
+    assert not connection.self_test()
+    monkeypatch.undo()
+    monkeypatch.setattr(connection, "FetchRequest", object)  # an import that is another thing now
+    monkeypatch.setattr(cluster, "_works", {})
+    assert not cluster.bulk_reading_works()
+    assert not cluster.bulk_reading_works()  # looked at and told once
+
+
+def test_the_self_test_tells_a_client_that_changed(kafka_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     client = KafkaProducer(bootstrap_servers=kafka_cluster.bootstrap, transactional_id=fresh("self-test"))
     try:
         assert producer.self_test(client)
@@ -63,6 +89,8 @@ def test_the_self_test_tells_a_client_that_changed(kafka_cluster: Cluster) -> No
         del client._accumulator._incomplete
         assert not producer.self_test(client)
         client._accumulator._incomplete = kept
+        monkeypatch.setattr(producer.EndTxnHandler, "on_complete", lambda *_: None)  # a lost coordinator is not told
+        assert not producer.self_test(client)
     finally:
         client.close(5)
 
@@ -181,7 +209,7 @@ def test_F2_a_topic_that_was_deleted_is_told_and_made_again(log: KafkaLog) -> No
     log.ensure(Topic(name=topic))
     writer = log.open(task, 1)
     writer.append(make_blocks(["a"], ["1"], topic=topic), at(1))
-    log._topics.admin.delete_topics([topic])
+    Admin(log.options).ask(lambda client: client.delete_topics([topic]))
     with pytest.raises((NotFound, LogUnavailable)):
         writer.append(make_blocks(["b"], ["2"], topic=topic), at(2))
     log.ensure(Topic(name=topic))

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.services import kafka as service
 from deploy.services.kafka import Cluster
 from hub.errors import LogUnavailable, OutcomeUnknown
 from hub.log.kafka import KafkaLog
+from hub.log.kafka.log import KafkaWriter
 from hub.model import Topic
 from tests.contracts.log_contract import at, contents, make_blocks
 from tests.support.kafka import fresh, need_kafka, options_of
@@ -28,6 +30,7 @@ from tests.support.kafka_runner import Runner, check
 from tests.support.proxy import END_TXN, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
+INVALID_PRODUCER_EPOCH, PRODUCER_FENCED = 47, 90  # Kafka's error codes
 TIMES = {"append_timeout_s": 20.0, "commit_timeout_s": 10.0, "request_timeout_s": 8.0, "bootstrap_timeout_s": 3.0}
 
 
@@ -150,7 +153,7 @@ def worker(cluster: Cluster, topic: str, epoch: int, batches: int) -> subprocess
         "tests.support.kafka_runner",
         cluster.bootstrap,
         topic,
-        "task",
+        f"task-{topic}",
         str(epoch),
         str(batches),
     ]
@@ -236,6 +239,67 @@ def test_F7_a_delayed_end_of_transaction_never_tears_the_next(behind_proxy: tupl
     assert proxy.held >= 1
     assert "OutcomeUnknown" in going.runner.retries
     check(cluster.bootstrap, topic, 40 * 2000)
+
+
+@pytest.mark.parametrize("recycling", [True, False], ids=["recycled", "seeded-bug-no-recycling"])
+def test_F7_a_commit_sent_twice_cannot_reach_the_next_transaction(
+    behind_proxy: tuple[Cluster, Proxy], recycling: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first commit is kept back, the connection breaks, the client sends it again and goes on; then the first arrives
+    in the middle of the next transaction, and the hub dies. Without recycling that batch is torn, and the checker says so:
+    what it finds in the other case is worth something."""
+    cluster, proxy = behind_proxy
+    if not recycling:
+        monkeypatch.setattr(KafkaWriter, "_recycle", lambda _self: None)
+    topic, options = new_topic(), options_of(cluster, **TIMES, bootstrap=(f"127.0.0.1:{proxy.port}",))
+    runner = Runner(options, topic, batches=2, size=2000)
+    log = KafkaLog(options)
+    log.ensure(Topic(name=topic, partitions=4))
+    writer = log.open(runner.task, 1)
+    sequences: dict[str, int] = {}
+    proxy.take(END_TXN)
+    writer.append(runner.blocks(1, sequences), runner.checkpoint(1, sequences))
+    assert proxy.taken()
+    if writer._producer is None:
+        writer._renew()
+    bulk = writer._producer
+    assert bulk is not None
+    bulk.begin()
+    bulk.send(runner.blocks(2, sequences)[:1])
+    code = proxy.deliver()
+    writer.close()
+    log.close()
+    if recycling:
+        assert code in (INVALID_PRODUCER_EPOCH, PRODUCER_FENCED)
+        check(cluster.bootstrap, topic, 2000)
+    else:
+        assert code == 0
+        with pytest.raises(AssertionError):
+            check(cluster.bootstrap, topic, 2000)
+    with capture_logs() as told:
+        runner.run()  # the next process: it sees what is there, and mends it
+    check(cluster.bootstrap, topic, 4000)
+    assert any(line["event"] == "torn_batch_repaired" for line in told) is not recycling
+
+
+def test_F7_commits_that_arrive_late_again_and_again(behind_proxy: tuple[Cluster, Proxy]) -> None:
+    cluster, proxy = behind_proxy
+    topic = new_topic()
+    options = options_of(cluster, **TIMES, bootstrap=(f"127.0.0.1:{proxy.port}",))
+    with capture_logs() as told:
+        going = InBackground(Runner(options, topic, batches=40, size=2000))
+        going.reach(3)
+        late = []
+        while going.batch < 35 and len(late) < 12:
+            proxy.take(END_TXN)
+            assert proxy.taken()
+            going.reach(going.batch + 2)  # its own batch is done by the second commit, and the next one too
+            late.append(proxy.deliver())
+        going.finish(180)
+    check(cluster.bootstrap, topic, 40 * 2000)
+    assert len(late) >= 5
+    assert set(late) <= {INVALID_PRODUCER_EPOCH, PRODUCER_FENCED}
+    assert sum(line["event"] == "producer_recycled" for line in told) >= len(late)
 
 
 def test_F6_a_cut_cable_between_hub_and_kafka(behind_proxy: tuple[Cluster, Proxy]) -> None:

@@ -62,14 +62,17 @@ class Runner:
             stored = writer.checkpoint() or Checkpoint(source=None)
             sequences = dict(stored.sequences)
             for batch in range(stored.batch + 1, self.batches + 1):
-                made = self._blocks(batch, sequences)
-                position = SourceCheckpoint(value={"batch": batch})
-                writer.append(made, Checkpoint(source=position, batch=batch, sequences=dict(sequences)))
+                made = self.blocks(batch, sequences)
+                writer.append(made, self.checkpoint(batch, sequences))
                 self.done(batch)
         finally:
             writer.close()
 
-    def _blocks(self, batch: int, sequences: dict[str, int]) -> list[Block]:
+    def checkpoint(self, batch: int, sequences: dict[str, int]) -> Checkpoint:
+        """Of the source and the task after a batch."""
+        return Checkpoint(source=SourceCheckpoint(value={"batch": batch}), batch=batch, sequences=dict(sequences))
+
+    def blocks(self, batch: int, sequences: dict[str, int]) -> list[Block]:
         """Record i of all has key i mod 997 and value `i`; numbered as the publisher numbers them (G3)."""
         numbers = np.arange((batch - 1) * self.size, batch * self.size)
         keys = pa.array(numbers % 997).cast(pa.string()).cast(pa.binary())

@@ -45,6 +45,7 @@ class Parsed:
 
     blocks: Sequence[StoredBlock]
     next_offset: int
+    spans: Sequence[tuple[int, int]] = ()  # first and last offset of every batch: where one is missing, it was removed
 
 
 def parse(topic: str, partition: int, offset: int, data: bytes, aborted: Sequence[Aborted]) -> Parsed:
@@ -54,6 +55,7 @@ def parse(topic: str, partition: int, offset: int, data: bytes, aborted: Sequenc
     waiting = sorted(aborted, key=lambda a: a.first_offset)
     open_aborted: set[int] = set()
     found: list[StoredBlock] = []
+    spans: list[tuple[int, int]] = []
     next_offset = offset
     for batch in _batches(data):
         if batch.last_offset < offset:
@@ -71,7 +73,8 @@ def parse(topic: str, partition: int, offset: int, data: bytes, aborted: Sequenc
                 break
             raise
         next_offset = batch.last_offset + 1
-    return Parsed(blocks=found, next_offset=next_offset)
+        spans.append((batch.base_offset, batch.last_offset))
+    return Parsed(blocks=found, next_offset=next_offset, spans=spans)
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,45 @@
-"""One network thread to a cluster, shared by all who read from it; and a probe that says why a cluster refuses.
+"""Requests of our own to the nodes of a cluster, on one network thread that all readers share.
 
-kafka-python hides a failed log-in or TLS handshake behind thirty seconds of "Unable to bootstrap": `probe` opens one
-connection itself and reports the first error. It relies on `kafka.net`, which is private to kafka-python: see ADR 6.
+It relies on `kafka.net` and the request classes, which are private to kafka-python: see ADR 6 and `self_test`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import socket
-import ssl
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from kafka import TopicPartition
 from kafka import errors as kafka
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.consumer import FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse
 
-from hub.errors import ConfigurationInvalid, DatongError, LogUnavailable
+from hub.errors import LogUnavailable
+from hub.log.kafka.batches import Aborted, Parsed, parse
+from hub.log.kafka.cluster import COMMITTED, LATEST, OutOfRange, Place, Result
 from hub.log.kafka.errors import translate
 from hub.log.kafka.options import KafkaOptions
+from hub.log.kafka.probe import probe
 
 RETRY_S = 0.1
-Result = TypeVar("Result")
+TOPIC_NAMES = 12  # the last version of Fetch that names topics, not their ids
+LISTED = 6  # of ListOffsets; from 5 on a new leader says when it does not know its end yet
 logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its texts may quote settings; ours say what happened
 
 
 class Connection:
-    """Requests to the nodes of a cluster. Thread-safe."""
+    """Implements `Cluster`."""
 
     def __init__(self, options: KafkaOptions) -> None:
         """Raises ConfigurationInvalid or LogUnavailable, with the cause, in about `bootstrap_timeout_s`."""
         probe(options)
         self.where = options.where
         self._answer_s = options.request_timeout_s
+        self._closed = False
         configuration = {**options.client(), "client_id": f"{options.client_id}-read"}
         configuration |= {"max_in_flight_requests_per_connection": 10_000, "receive_message_max_bytes": 100_000_000}
         self._net = NetworkSelector(**configuration)
@@ -50,7 +54,8 @@ class Connection:
             raise translate(error, self.where) from None
 
     def close(self) -> None:
-        """End the thread. Idempotent."""
+        """See `Cluster.close`."""
+        self._closed = True
         with contextlib.suppress(Exception):
             self._net.run(self._close)
         self._net.close()
@@ -58,41 +63,38 @@ class Connection:
     async def _close(self) -> None:
         self._manager.close()
 
-    def refresh(self) -> None:
-        """Ask for the cluster's topics and leaders again. Raises LogUnavailable."""
-        self.patiently(lambda: self._bounded(self._manager.cluster.refresh_metadata))
+    def answers(self, timeout_s: float) -> bool:
+        """See `Cluster.answers`."""
+        try:
+            self._within(timeout_s, self._manager.cluster.refresh_metadata)
+        except (kafka.KafkaError, LogUnavailable):
+            return False
+        return True
 
     def partitions(self, *, fresh: bool = False) -> Mapping[str, int]:
-        """How many partitions each topic has."""
+        """See `Cluster.partitions`."""
         if fresh:
-            self.refresh()
-        cluster = self._manager.cluster
-        topics = cluster.topics(exclude_internal_topics=True)
-        return {t: len(cluster.partitions_for_topic(t) or ()) for t in topics}
+            self.patiently(lambda: self._within(self._answer_s, self._manager.cluster.refresh_metadata))
+        return {t: self.count(t) for t in self._manager.cluster.topics(exclude_internal_topics=True)}
 
-    def leader(self, topic: str, partition: int) -> int:
-        """The node that leads a partition. Raises LeaderNotAvailableError, which is worth a retry."""
-        node = self._manager.cluster.leader_for_partition(TopicPartition(topic, partition))
-        if node is None or node < 0:
-            raise kafka.LeaderNotAvailableError
-        return int(node)
+    def count(self, topic: str) -> int:
+        """See `Cluster.count`."""
+        return len(self._manager.cluster.partitions_for_topic(topic) or ())
 
-    def send(self, request: Any, node: int) -> Any:
-        """One request and its answer, in bounded time. Raises kafka-python's errors."""
-        return self._bounded(self._sent, request, node)
+    def led(self, topic: str, partitions: range) -> bool:
+        """See `Cluster.led`."""
+        return all((node := self._led_by(topic, p)) is not None and node >= 0 for p in partitions)
 
-    async def _sent(self, request: Any, node: int) -> Any:
-        return await self._manager.send(request, node_id=node)
+    def fetch(self, topic: str, partition: int, offset: int, max_bytes: int) -> tuple[Parsed, int]:
+        """See `Cluster.fetch`."""
+        return self.patiently(lambda: self._fetch(topic, partition, offset, max_bytes))
 
-    def _bounded(self, step: Callable[..., Any], *arguments: Any) -> Any:
-        async def within() -> Any:
-            future = self._manager.call_soon(step, *arguments)
-            return await self._manager.wait_for(future, self._answer_s * 1000)
-
-        return self._net.run(within)
+    def offsets(self, places: Sequence[Place], when: int, isolation: int) -> Mapping[Place, int]:
+        """See `Cluster.offsets`."""
+        return self.patiently(lambda: self._offsets(places, when, isolation))
 
     def patiently(self, step: Callable[[], Result], *, timeout_s: float | None = None) -> Result:
-        """Repeat a step over passing faults: a leader that moved, a connection that broke. Raises the hub's errors."""
+        """See `Cluster.patiently`."""
         deadline = time.monotonic() + (self._answer_s if timeout_s is None else timeout_s)
         while True:
             try:
@@ -101,113 +103,128 @@ class Connection:
                 if time.monotonic() + RETRY_S > deadline:
                     raise translate(error, self.where) from None
             except kafka.KafkaError as error:
+                self._manager._auth_failures.clear()  # else it never tries that node again, whatever was mended
                 raise translate(error, self.where) from None
             time.sleep(RETRY_S)
             with contextlib.suppress(kafka.KafkaError):
-                self._bounded(self._manager.cluster.refresh_metadata)
+                self._within(self._answer_s, self._manager.cluster.refresh_metadata)
+
+    def _fetch(self, topic: str, partition: int, offset: int, max_bytes: int) -> tuple[Parsed, int]:
+        request = fetch_request(topic, partition, offset, max_bytes)
+        answer = self._send(request, self._leader(topic, partition)).responses[0].partitions[0]
+        if answer.error_code == kafka.OffsetOutOfRangeError.errno:
+            raise OutOfRange
+        _raise_for(answer.error_code)
+        aborted = [Aborted(a.producer_id, a.first_offset) for a in answer.aborted_transactions or ()]
+        end = int(answer.last_stable_offset)
+        return parse(topic, partition, offset, bytes(answer.records or b""), aborted), end
+
+    def _offsets(self, places: Sequence[Place], when: int, isolation: int) -> Mapping[Place, int]:
+        by_node: dict[int, list[Place]] = defaultdict(list)
+        for place in places:
+            by_node[self._leader(*place)].append(place)
+        found: dict[Place, int] = {}
+        for node, theirs in by_node.items():
+            for topic in self._send(offsets_request(theirs, when, isolation), node).topics:
+                for part in topic.partitions:
+                    _raise_for(part.error_code)
+                    found[topic.name, part.partition_index] = int(part.offset)
+        return found
+
+    def _led_by(self, topic: str, partition: int) -> int | None:
+        node = self._manager.cluster.leader_for_partition(TopicPartition(topic, partition))
+        return None if node is None else int(node)
+
+    def _leader(self, topic: str, partition: int) -> int:
+        node = self._led_by(topic, partition)
+        if node is None or node < 0:
+            raise kafka.LeaderNotAvailableError
+        return node
+
+    def _send(self, request: Any, node: int) -> Any:
+        """One request and its answer, in bounded time. Raises kafka-python's errors."""
+        return self._within(self._answer_s, self._sent, request, node)
+
+    async def _sent(self, request: Any, node: int) -> Any:
+        return await self._manager.send(request, node_id=node)
+
+    def _within(self, timeout_s: float, step: Callable[..., Any], *arguments: Any) -> Any:
+        async def within() -> Any:
+            future = self._manager.call_soon(step, *arguments)
+            return await self._manager.wait_for(future, timeout_s * 1000)
+
+        if self._closed:
+            raise LogUnavailable("the log is closed", where=self.where)
+        return self._net.run(within)
 
 
-def probe(options: KafkaOptions) -> None:
-    """Reach at least one bootstrap server: address, TLS, log-in. Raises with the cause of the last refusal."""
-    deadline = time.monotonic() + options.bootstrap_timeout_s
-    refusal: DatongError | None = None
-    for address in options.bootstrap:
-        try:
-            _reach(address, max(deadline - time.monotonic(), 0.5))
-            _log_in(options, address, max(deadline - time.monotonic(), 0.5))
-        except DatongError as error:
-            refusal = error
-        else:
-            return
-    raise refusal or ConfigurationInvalid("no bootstrap server is named", remedy="kafka://host:port,host:port")
+def fetch_request(topic: str, partition: int, offset: int, max_bytes: int) -> Any:
+    """What is committed from an offset on; at least one batch."""
+    place = FetchRequest.FetchTopic.FetchPartition(
+        partition=partition, current_leader_epoch=-1, fetch_offset=offset, last_fetched_epoch=-1,
+        log_start_offset=-1, partition_max_bytes=max_bytes,
+    )  # fmt: skip
+    return FetchRequest(
+        max_wait_ms=0, min_bytes=0, max_bytes=max_bytes, isolation_level=COMMITTED, session_id=0,
+        session_epoch=-1, topics=[FetchRequest.FetchTopic(topic=topic, partitions=[place])],
+        forgotten_topics_data=[], rack_id="", min_version=4, max_version=TOPIC_NAMES,
+    )  # fmt: skip
 
 
-def _reach(address: str, timeout_s: float) -> None:
-    """Does anybody listen there?"""
-    host, _, port = address.rpartition(":")
+def offsets_request(places: Sequence[Place], when: int, isolation: int) -> Any:
+    """The first or the last offset of these partitions."""
+    by_topic: dict[str, list[Any]] = defaultdict(list)
+    for topic, partition in places:
+        place = ListOffsetsRequest.ListOffsetsTopic.ListOffsetsPartition
+        by_topic[topic].append(place(partition_index=partition, current_leader_epoch=-1, timestamp=when))
+    wanted = [ListOffsetsRequest.ListOffsetsTopic(name=t, partitions=p) for t, p in by_topic.items()]
+    return ListOffsetsRequest(
+        replica_id=-1, isolation_level=isolation, topics=wanted, min_version=2, max_version=LISTED
+    )  # fmt: skip
+
+
+def self_test() -> bool:
+    """Look for every attribute used, and make and read the requests and answers, without any broker."""
+    net = NetworkSelector()
+    manager = KafkaConnectionManager(net, bootstrap_servers=["127.0.0.1:1"])
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
-    except socket.gaierror:
-        raise LogUnavailable("the host name is not known", where=f"kafka://{address}", remedy="check log.url") from None
-    except OSError as error:
-        raise LogUnavailable(
-            f"nobody answers there ({type(error).__name__})",
-            where=f"kafka://{address}",
-            remedy="see that the broker runs and listens on this address",
-        ) from None
-
-
-def _log_in(options: KafkaOptions, address: str, timeout_s: float) -> None:
-    """TLS, SASL and one request, on a connection of its own."""
-    where = f"kafka://{address}"
-    if "SSL" in options.security_protocol:
-        _shake_hands(options, address, timeout_s)
-    configuration = {**options.client(), "bootstrap_servers": [address], "request_timeout_ms": int(timeout_s * 1000)}
-    net = NetworkSelector(**configuration)
-    manager = KafkaConnectionManager(net, **configuration)
-    tried: list[Any] = []
-
-    async def connect() -> None:
-        (broker,) = manager.cluster.bootstrap_brokers()
-        tried.append(manager.get_connection(broker.node_id, timeout_ms=int(timeout_s * 1000)))
-        await manager.wait_for(tried[0].init_future, timeout_s * 1000)
-
-    try:
-        net.run(connect)
-    except kafka.SaslAuthenticationFailedError as error:
-        raise translate(error, where) from None
-    except (kafka.KafkaTimeoutError, kafka.KafkaConnectionError) as error:
-        if options.sasl_mechanism and tried and tried[0].broker_version_data is not None:
-            # it named its versions and hung up at the log-in: brokers often close before the refusal is read
-            raise translate(kafka.SaslAuthenticationFailedError(), where) from error
-        raise ConfigurationInvalid(
-            "something listens there, but does not speak this protocol",
-            where=where,
-            remedy=f"kafka.security_protocol is {options.security_protocol}: is that what this listener expects, "
-            "and is it a broker's listener, not a controller's?",
-        ) from None
-    except kafka.KafkaError as error:
-        raise translate(error, where) from None
+        wanted = (
+            (net, ("start", "run", "close")),
+            (manager, ("bootstrap", "send", "call_soon", "wait_for", "close", "get_connection", "_auth_failures")),
+            (manager.cluster, ("topics", "partitions_for_topic", "leader_for_partition", "refresh_metadata", "config",
+                               "need_all_topic_metadata", "bootstrap_brokers")),
+        )  # fmt: skip
+        if not all(hasattr(thing, name) for thing, names in wanted for name in names):
+            return False
+        return _speaks()
     finally:
         manager.close()
         net.close()
 
 
-def _shake_hands(options: KafkaOptions, address: str, timeout_s: float) -> None:
-    """The TLS handshake alone, for its own error."""
-    host, _, port = address.rpartition(":")
-    where = f"kafka://{address}"
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-        if options.cert_file:
-            context.load_cert_chain(options.cert_file, options.key_file, options.key_password)
-    except (OSError, ssl.SSLError):
-        raise ConfigurationInvalid(
-            "a certificate file cannot be read", where=where, remedy="check kafka.ca_file, cert_file and key_file"
-        ) from None
-    try:
-        with (
-            socket.create_connection((host.strip("[]"), int(port)), timeout_s) as plain,
-            context.wrap_socket(plain, server_hostname=host.strip("[]")) as shaken,
-        ):
-            shaken.settimeout(0.05)  # TLS 1.3: a refused client certificate is told after the handshake
-            with contextlib.suppress(TimeoutError):
-                shaken.recv(1)
-    except ssl.SSLCertVerificationError as error:
-        raise ConfigurationInvalid(
-            f"the broker's certificate is not trusted ({error.verify_message})",
-            where=where,
-            remedy="name the authority that signed it in kafka.ca_file, and the host as in the certificate",
-        ) from None
-    except ssl.SSLError as error:
-        raise ConfigurationInvalid(
-            f"the TLS handshake failed ({error.reason or 'no reason given'})",
-            where=where,
-            remedy="is it a TLS listener, and does it want a client certificate (kafka.cert_file, kafka.key_file)?",
-        ) from None
-    except OSError as error:
-        raise LogUnavailable(
-            f"the connection ended during the TLS handshake ({type(error).__name__})",
-            where=where,
-            remedy="is it a TLS listener? kafka.security_protocol may have to be PLAINTEXT or SASL_PLAINTEXT",
-        ) from None
+def _speaks() -> bool:
+    """Are requests written, and answers read, with the fields used here?"""
+    part = FetchResponse.FetchableTopicResponse.PartitionData
+    aborted = part.AbortedTransaction(producer_id=7, first_offset=3)
+    filled = part(partition_index=1, error_code=0, high_watermark=9, last_stable_offset=5, log_start_offset=0,
+                  aborted_transactions=[aborted], preferred_read_replica=-1, records=b"section")  # fmt: skip
+    topic = FetchResponse.FetchableTopicResponse(topic="t", partitions=[filled])
+    fetched = FetchResponse(throttle_time_ms=0, error_code=0, session_id=0, responses=[topic])
+    back = FetchResponse.decode(fetched.encode(version=TOPIC_NAMES), version=TOPIC_NAMES).responses[0].partitions[0]
+    place = ListOffsetsResponse.ListOffsetsTopicResponse.ListOffsetsPartitionResponse
+    one = place(partition_index=1, error_code=0, timestamp=-1, offset=5, leader_epoch=0)
+    listed = ListOffsetsResponse(
+        throttle_time_ms=0, topics=[ListOffsetsResponse.ListOffsetsTopicResponse(name="t", partitions=[one])]
+    )
+    offset = ListOffsetsResponse.decode(listed.encode(version=LISTED), version=LISTED).topics[0].partitions[0].offset
+    written = [
+        fetch_request("t", 1, 5, 100).encode(version=TOPIC_NAMES),
+        offsets_request([("t", 1)], LATEST, COMMITTED).encode(version=LISTED),
+    ]
+    found = (bytes(back.records), int(back.last_stable_offset), back.aborted_transactions[0].first_offset, offset)
+    return found == (b"section", 5, 3, 5) and all(written)
+
+
+def _raise_for(code: int) -> None:
+    if code:
+        raise kafka.for_code(code)()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from kafka import errors as kafka
 
 from hub.errors import ConfigurationInvalid, DatongError, LogBroken, LogUnavailable, NotFound, StorageFull
@@ -56,6 +53,11 @@ def translate(error: BaseException, where: str) -> DatongError:
         )
     if isinstance(error, kafka.KafkaStorageError):
         return StorageFull("a broker cannot write to its disk", where=where, remedy="free space on the broker")
+    if isinstance(error, kafka.InvalidReplicationFactorError):
+        return LogUnavailable(
+            "fewer brokers are up than kafka.replication asks for copies", where=where,
+            remedy="bring the brokers up, or lower kafka.replication (one broker has one copy)",
+        )  # fmt: skip
     if isinstance(error, (kafka.NotEnoughReplicasError, kafka.NotEnoughReplicasAfterAppendError)):
         return LogUnavailable(
             "fewer replicas are in sync than min.insync.replicas asks for", where=where, remedy="bring a broker back"
@@ -64,14 +66,3 @@ def translate(error: BaseException, where: str) -> DatongError:
         return LogBroken("a broker refuses the records as corrupt", where=where, remedy="report this with the logs")
     name = type(error).__name__
     return LogUnavailable(f"Kafka did not answer as it should ({name})", where=where, remedy="see the broker's own log")
-
-
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Raise the hub's errors only."""
-    try:
-        yield
-    except DatongError:
-        raise
-    except (kafka.KafkaError, OSError, TimeoutError) as error:
-        raise translate(error, where) from None

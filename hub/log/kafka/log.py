@@ -8,18 +8,22 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from hub import failpoints
-from hub.errors import DatongError, Fenced, LogUnavailable, OutcomeUnknown
-from hub.log.kafka.checkpoints import Checkpoints, Entry
-from hub.log.kafka.connection import Connection
+from hub.errors import DatongError, Fenced, LogUnavailable, NotFound, OutcomeUnknown
+from hub.log.kafka.admin import Admin
+from hub.log.kafka.checkpoints import Checkpoints, Entry, known
+from hub.log.kafka.cluster import connect
 from hub.log.kafka.mirror import GroupMirror
 from hub.log.kafka.options import KafkaOptions
-from hub.log.kafka.producer import BulkProducer, ProducerFenced
-from hub.log.kafka.reader import BulkReader
-from hub.log.kafka.tails import Repair, repair
+from hub.log.kafka.producers import Producer, ProducerFenced, make_producer
+from hub.log.kafka.reader import KafkaReader
+from hub.log.kafka.tails import Repair, place_of, repair
 from hub.log.kafka.topics import Topics
-from hub.model import INTERNAL_TOPICS, STATE, Appended, Block, Checkpoint, Fetch, Range, Topic
+from hub.log.kafka.watch import Watch
+from hub.model import INTERNAL_TOPICS, QUARANTINE, STATE, Appended, Block, Checkpoint, Fetch, Finding, Range, Topic
 
 log = structlog.get_logger(__name__)
+HEALTHY_S = 2.0
+WAIT_FOR_OTHERS_S = 10.0  # beyond the time after which the brokers end an open transaction
 
 
 class KafkaLog:
@@ -35,17 +39,20 @@ class KafkaLog:
         """Raises ConfigurationInvalid or LogUnavailable, with the cause, in about five seconds."""
         self.options = options
         with contextlib.ExitStack() as undo:
-            self._connection = Connection(options)
-            undo.callback(self._connection.close)
-            self._topics = Topics(options, self._connection)
-            undo.callback(self._topics.close)
-            self._mirror = GroupMirror(self._topics.admin)
+            self._cluster = connect(options)
+            undo.callback(self._cluster.close)
+            admin = Admin(options)
+            undo.callback(admin.close)
+            self._topics = Topics(options, self._cluster, admin)
+            self._mirror = GroupMirror(admin)
             undo.callback(self._mirror.close)
-            self._reader = BulkReader(self._connection)
-            self.checkpoints = Checkpoints(self._reader)
+            self.reader = KafkaReader(self._cluster)
+            self.checkpoints = Checkpoints(self.reader)
             for name in INTERNAL_TOPICS:
                 self._topics.ensure(Topic(name=name, compacted=name == STATE))
             self._topics.ensure_checkpoints()
+            self._watch = Watch(self.reader, self._topics.all, options.transaction_timeout_s)
+            undo.callback(self._watch.close)
             self._undo = undo.pop_all()
 
     def close(self) -> None:
@@ -53,12 +60,12 @@ class KafkaLog:
         self._undo.close()
 
     def healthy(self) -> bool:
-        """Does the cluster answer?"""
-        try:
-            self._connection.refresh()
-        except DatongError:
-            return False
-        return True
+        """Does the cluster answer, in two seconds?"""
+        return self._cluster.answers(HEALTHY_S)
+
+    def notices(self) -> Sequence[Finding]:
+        """See `hub.ports.OpenLog.notices`: transactions that stay open (F8)."""
+        return self._watch.notices()
 
     def maintain(self) -> None:
         """Kafka keeps house by itself."""
@@ -83,15 +90,15 @@ class KafkaLog:
 
     def ends(self, topic: str) -> Mapping[int, Range]:
         """See `hub.ports.LogReader.ends`."""
-        return self._reader.ends(topic)
+        return self.reader.ends(topic)
 
     def read(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
         """See `hub.ports.LogReader.read`."""
-        return self._reader.read(topic, partition, offset, max_bytes)
+        return self.reader.read(topic, partition, offset, max_bytes)
 
     def wait(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> bool:
         """See `hub.ports.LogReader.wait`."""
-        return self._reader.wait(topic, positions, timeout_s)
+        return self.reader.wait(topic, positions, timeout_s)
 
     def committed(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """See `hub.ports.LogReader.committed`: `kafka-consumer-groups` shows the group and its lag."""
@@ -99,21 +106,22 @@ class KafkaLog:
 
     def require(self, topic: str, partition: int) -> None:
         """Raises NotFound unless there is such a partition."""
-        self._reader.require(topic, partition)
+        self.reader.require(topic, partition)
 
     def appended(self, ends: Mapping[tuple[str, int], int]) -> None:
         """A writer of this process came to these offsets."""
-        self._reader.appended(ends)
+        self.reader.appended(ends)
 
 
 class KafkaWriter:
     """Implements `hub.ports.Writer` for one task and epoch.
 
-    Its producer is made anew after any transaction that was not clean: retried, slow, refused or without an answer."""
+    Its producer is made anew after any transaction that was not clean: retried, slow, refused or without an answer; with
+    `paranoid`, after every one."""
 
     def __init__(self, owner: KafkaLog, task: str, epoch: int) -> None:
         self._log, self._task, self._epoch = owner, task, epoch
-        self._producer: BulkProducer | None = None
+        self._producer: Producer | None = None
         self._checkpoint: Checkpoint | None = None
         self._repair = Repair()
         self._dead: DatongError | None = None
@@ -122,15 +130,25 @@ class KafkaWriter:
         """Fence earlier writers and learn where they came to. Raises Fenced, LogUnavailable."""
         self._fence(self._log.checkpoints.history(self._task))  # a stale one is told without disturbing who writes
         try:
-            self._producer = BulkProducer(self._log.options, f"hub-{self._task}")
+            self._producer = make_producer(self._log.options, f"hub-{self._task}")
             entries = self._entries()
             stored = self._fence(entries)
-            self._repair = repair(self._log, [e.checkpoint for e in entries if e.checkpoint], self._task)
+            self._settle(known(entries))
+            self._repair = repair(self._log.reader, known(entries), self._task)
             self._checkpoint = self._repair.checkpoint
             if stored is None or stored.epoch < self._epoch or stored.checkpoint != self._checkpoint:
-                self._transact([], self._checkpoint)
+                self._transact([], self._checkpoint, stored.before if stored else None)
         except ProducerFenced:
             raise self._overtaken() from None
+
+    def _settle(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """All that this task ever wrote is decided now, but may stand behind an open transaction of another task. Who
+        reads its state or its tails must not stop there."""
+        places = {place_of(name) for name in (checkpoints[-1].sequences if checkpoints else ())}
+        for topic, partition in sorted({*places, (STATE, 0), (QUARANTINE, 0)}):
+            with contextlib.suppress(NotFound):
+                self._log.require(topic, partition)
+                self._log.reader.settled(topic, range(partition, partition + 1), self._patience_s)
 
     def checkpoint(self) -> Checkpoint | None:
         """As of the last complete append of this task."""
@@ -141,42 +159,49 @@ class KafkaWriter:
         if self._dead:
             raise self._dead
         self._check_places(blocks)
+        self._repair.look(self._log.reader, blocks, self._task)
         kept = self._repair.remaining(blocks)
         try:
             if self._producer is None:
                 self._renew()
-            offsets = self._transact([blocks[i] for i in kept], checkpoint)
+            offsets = self._transact([blocks[i] for i in kept], checkpoint, self._checkpoint)
         except ProducerFenced:
             self._drop_producer()
             raise self._die(self._overtaken()) from None
-        except OutcomeUnknown as unknown:
+        except (OutcomeUnknown, Fenced) as error:
             self._drop_producer()
-            raise self._die(unknown) from None
+            raise self._die(error) from None
         except DatongError:
             self._drop_producer()  # the next one aborts what this one left open
             raise
         self._checkpoint = checkpoint
-        if self._producer and self._producer.unclean:
-            log.info("producer_recycled", task=self._task, epoch=self._epoch)
-            self._drop_producer()
-        self._log.appended(
-            {(blocks[i].topic, blocks[i].partition): o + blocks[i].count for i, o in zip(kept, offsets, strict=True)}
-        )
-        failpoints.hit("committed")
+        self._repair.appended(checkpoint)
+        self._recycle()
         found = dict(zip(kept, offsets, strict=True))
+        self._log.appended({(blocks[i].topic, blocks[i].partition): o + blocks[i].count for i, o in found.items()})
+        failpoints.hit("committed")
         return Appended(offsets=[found.get(i, -1) for i in range(len(blocks))])
+
+    def _recycle(self) -> None:
+        """Drop a producer whose transaction was not clean: something of it may still be on its way (G3 e)."""
+        if self._producer is None:
+            return
+        if self._producer.unclean:
+            log.info("producer_recycled", task=self._task, epoch=self._epoch, why=self._producer.unclean)
+        if self._producer.unclean or not self._producer.reusable or self._log.options.paranoid:
+            self._drop_producer()
 
     def close(self) -> None:
         """Give the producer back; what is open is aborted by the next writer."""
         self._drop_producer()
         self._dead = self._dead or LogUnavailable("this writer is closed")
 
-    def _transact(self, blocks: Sequence[Block], checkpoint: Checkpoint | None) -> list[int]:
+    def _transact(self, blocks: Sequence[Block], checkpoint: Checkpoint | None, before: Checkpoint | None) -> list[int]:
         """One transaction; the base offset of each block."""
         assert self._producer is not None
         self._producer.begin()
         failpoints.hit("begin")
-        mark = self._log.checkpoints.block(self._task, self._epoch, checkpoint)
+        mark = self._log.checkpoints.block(self._task, self._epoch, checkpoint, before)
         sent = self._producer.send([*blocks, mark])
         failpoints.hit("appended")
         self._producer.commit()
@@ -184,7 +209,8 @@ class KafkaWriter:
 
     def _renew(self) -> None:
         """A new producer of the same id. Nobody may have written in between."""
-        self._producer = BulkProducer(self._log.options, f"hub-{self._task}")
+        self._fence(self._log.checkpoints.history(self._task))
+        self._producer = make_producer(self._log.options, f"hub-{self._task}")
         entries = self._entries()
         self._fence(entries)
         newest = next((e.checkpoint for e in reversed(entries) if e.checkpoint), None)
@@ -195,8 +221,12 @@ class KafkaWriter:
                 remedy="the task goes on from its checkpoint",
             )
 
+    @property
+    def _patience_s(self) -> float:
+        return self._log.options.transaction_timeout_s + WAIT_FOR_OTHERS_S
+
     def _entries(self) -> list[Entry]:
-        return self._log.checkpoints.history(self._task, wait_s=self._log.options.transaction_timeout_s + 10)
+        return self._log.checkpoints.history(self._task, wait_s=self._patience_s)
 
     def _fence(self, entries: Sequence[Entry]) -> Entry | None:
         """The newest entry. Raises Fenced when a newer epoch wrote."""
@@ -212,8 +242,10 @@ class KafkaWriter:
         """Kafka says fenced: by a newer epoch, or by chance (a recycled producer, a broker that forgot)?"""
         try:
             self._fence(self._entries())
-        except DatongError as error:
+        except Fenced as error:
             return error
+        except DatongError:
+            pass  # who it was cannot be asked now: the next writer will find out
         return OutcomeUnknown(
             "the producer was fenced, but no newer epoch has written",
             where=self._task,

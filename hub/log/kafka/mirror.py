@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 
+import structlog
 from kafka import TopicPartition
 from kafka import errors as kafka
-from kafka.admin import KafkaAdminClient
 from kafka.structs import OffsetAndMetadata
 
-RETRY_S = 0.5
+from hub.errors import DatongError, Retry
+from hub.log.kafka.admin import Admin
+
+log = structlog.get_logger(__name__)
+RETRY_S, RETRY_MOST_S = 0.5, 30.0
+CLOSE_S = 1.0
 Key = tuple[str, str]  # group, topic
 
 
 class GroupMirror:
     """Writes the newest offsets of each group in a thread of its own; a broker that is away delays nobody."""
 
-    def __init__(self, admin: KafkaAdminClient) -> None:
+    def __init__(self, admin: Admin) -> None:
         self._admin = admin
         self._wanted: dict[Key, Mapping[int, int]] = {}
         self._changed = threading.Condition()
@@ -37,9 +41,10 @@ class GroupMirror:
         with self._changed:
             self._ended = True
             self._changed.notify()
-        self._thread.join(1)
+        self._thread.join(CLOSE_S)
 
     def _loop(self) -> None:
+        wait_s = RETRY_S
         while True:
             with self._changed:
                 while not self._wanted and not self._ended:
@@ -48,14 +53,29 @@ class GroupMirror:
                     return
                 (group, topic), positions = self._wanted.popitem()
             offsets = {TopicPartition(topic, p): OffsetAndMetadata(o, "", -1) for p, o in positions.items()}
-            if not self._write(group, offsets) and not self._ended:
-                time.sleep(RETRY_S)
-                with self._changed:
-                    self._wanted.setdefault((group, topic), positions)
+            if self._write(group, offsets):
+                wait_s = RETRY_S
+                continue
+            with self._changed:
+                if self._ended:
+                    return
+                self._wanted.setdefault((group, topic), positions)
+                self._changed.wait(wait_s)
+            wait_s = min(wait_s * 2, RETRY_MOST_S)
 
     def _write(self, group: str, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
+        """Is it done, or not worth another try?"""
         try:
-            answers = self._admin.alter_group_offsets(group, offsets)
-        except (kafka.KafkaError, OSError):
+            answers = self._admin.ask(lambda client: client.alter_group_offsets(group, offsets))
+        except Retry:
             return False
-        return not any(issubclass(a, kafka.RetriableError) for a in answers.values())
+        except DatongError as error:
+            log.warning("group_offsets_not_shown", group=group, error=error.message)
+            return True
+        refused = [a for a in answers.values() if a is not kafka.NoError]
+        if any(issubclass(a, kafka.RetriableError) for a in refused):
+            self._admin.forget()  # the coordinator moved, perhaps, and the client would ask the old one for ever
+            return False
+        if refused:
+            log.warning("group_offsets_not_shown", group=group, error=refused[0].__name__)
+        return True

@@ -33,6 +33,8 @@ class KafkaOptions:
     commit_timeout_s: float = 30.0  # then the outcome is unknown (R1)
     in_flight_bytes: int = 32 * 1024 * 1024  # bound on records handed over and not yet acknowledged
     bootstrap_timeout_s: float = 5.0
+    paranoid: bool = False  # a new producer and epoch for every transaction (G3)
+    kerberos_service: str = "kafka"  # GSSAPI: first part of the brokers' principals
 
     def client(self) -> dict[str, Any]:
         """Arguments that every client of kafka-python takes."""
@@ -43,16 +45,27 @@ class KafkaOptions:
             "request_timeout_ms": int(self.request_timeout_s * 1000),
             "reconnect_backoff_max_ms": 1000,
             "connections_max_idle_ms": 540_000,
+            "proxy_url": _proxy_url(),
         }
         if "SSL" in self.security_protocol:
             made |= {"ssl_cafile": self.ca_file, "ssl_certfile": self.cert_file, "ssl_keyfile": self.key_file,
                      "ssl_password": self.key_password}  # fmt: skip
         if self.security_protocol.startswith("SASL"):
             made |= {"sasl_mechanism": self.sasl_mechanism, "sasl_plain_username": self.username,
-                     "sasl_plain_password": self.password, "sasl_oauth_token_provider": self.token_provider}  # fmt: skip
+                     "sasl_plain_password": self.password, "sasl_oauth_token_provider": self.token_provider,
+                     "sasl_kerberos_service_name": self.kerberos_service}  # fmt: skip
         return made
 
     @property
     def where(self) -> str:
         """For messages: no secret in it."""
         return "kafka://" + ",".join(self.bootstrap)
+
+
+def _proxy_url() -> str | None:
+    """The scheme of `sockets`, where this kafka-python has schemes."""
+    try:
+        from hub.log.kafka.sockets import PROXY_URL
+    except Exception:  # in another version: sockets may leak there, and nothing else is lost
+        return None
+    return PROXY_URL

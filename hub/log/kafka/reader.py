@@ -1,45 +1,42 @@
-"""Record sections straight out of fetch responses: no record object is made (R3)."""
+"""The reading side of the log: record sections out of fetches, no record object is made (R3)."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import structlog
 from kafka import errors as kafka
-from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 
 from hub.errors import LogUnavailable, NotFound, OffsetOutOfRange
-from hub.log.kafka.batches import Aborted, Parsed, parse
-from hub.log.kafka.connection import Connection
+from hub.log.kafka.batches import Parsed
+from hub.log.kafka.cluster import COMMITTED, EARLIEST, LATEST, UNCOMMITTED, Cluster, OutOfRange, Place
 from hub.model import Fetch, Range, StoredBlock
 
-LATEST, EARLIEST = -1, -2
-COMMITTED, UNCOMMITTED = 1, 0
-Place = tuple[str, int]  # topic, partition
-TOPIC_NAMES = 12  # the last version of Fetch that names topics, not their ids
+log = structlog.get_logger(__name__)
 LOOK_S = 0.05  # how often `wait` looks at the ends, growing to …
 LOOK_MOST_S = 0.25
-MARKED_S, MARKED_LOOK_S = 30.0, 0.005  # brokers mark the partitions of a commit within milliseconds
+MARKED_S, MARKED_LOOK_S = 2.0, 0.005  # brokers mark the partitions of a commit within milliseconds
 MOST_EMPTY = 10_000  # control and aborted batches passed over in one read
 
 
-class BulkReader:
-    """The reading side of the log. Only committed records are seen. Thread-safe."""
+class KafkaReader:
+    """Only committed records are seen. Thread-safe."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._grew = threading.Condition()
         self._own: dict[Place, int] = {}  # end that an append of this process gave a partition
+        self._told: dict[Place, int] = {}  # last end that a broker named: it never goes back by itself
 
     def appended(self, ends: Mapping[Place, int]) -> None:
         """This process wrote up to these offsets: wake those who wait, and read nothing older from now on.
 
         A broker answers a commit before it has marked all partitions, so a reader could miss what was just written."""
         with self._grew:
-            self._own.update(ends)
+            for place, end in ends.items():
+                self._own[place] = max(end, self._own.get(place, 0))
             self._grew.notify_all()
 
     def read(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
@@ -49,7 +46,7 @@ class BulkReader:
         blocks: list[StoredBlock] = []
         at, end, size = offset, offset, 0
         for _ in range(MOST_EMPTY):
-            part, end = self._fetch(topic, partition, at, max(max_bytes, 1))
+            part, end = self.fetch(topic, partition, at, max(max_bytes, 1))
             for block in part.blocks:
                 if blocks and size + len(block.records) > max_bytes:
                     return Fetch(blocks=blocks, next_offset=blocks[-1].last_offset + 1, end=end)
@@ -60,31 +57,25 @@ class BulkReader:
                 break
         return Fetch(blocks=blocks, next_offset=at, end=max(end, at))
 
-    def _fetch(self, topic: str, partition: int, offset: int, max_bytes: int) -> tuple[Parsed, int]:
-        """One fetch: its whole batches, and the last stable offset."""
+    def fetch(self, topic: str, partition: int, offset: int, max_bytes: int) -> tuple[Parsed, int]:
+        """One fetch that is not behind what a broker said before, and the end. Raises OffsetOutOfRange."""
+        place = (topic, partition)
 
         def once() -> tuple[Parsed, int]:
-            node = self._connection.leader(topic, partition)
-            place = FetchRequest.FetchTopic.FetchPartition(
-                partition=partition, current_leader_epoch=-1, fetch_offset=offset, last_fetched_epoch=-1,
-                log_start_offset=-1, partition_max_bytes=max_bytes,
-            )  # fmt: skip
-            request = FetchRequest(
-                max_wait_ms=0, min_bytes=0, max_bytes=max_bytes, isolation_level=COMMITTED, session_id=0,
-                session_epoch=-1, topics=[FetchRequest.FetchTopic(topic=topic, partitions=[place])],
-                forgotten_topics_data=[], rack_id="", min_version=4, max_version=TOPIC_NAMES,
-            )  # fmt: skip
-            answer = self._connection.send(request, node).responses[0].partitions[0]
-            if answer.error_code == kafka.OffsetOutOfRangeError.errno:
-                raise _OutOfRange
-            _raise_for(answer.error_code)
-            aborted = [Aborted(a.producer_id, a.first_offset) for a in answer.aborted_transactions or ()]
-            end = int(answer.last_stable_offset)
-            return parse(topic, partition, offset, bytes(answer.records or b""), aborted), end
+            part, end = self._cluster.fetch(topic, partition, offset, max_bytes)
+            if end < self._told.get(place, 0) and part.next_offset >= end:
+                # A new leader may have yet to learn how far the old one was: it refuses this question, and is asked again.
+                # One that is sure, and has less, has a topic that was made anew.
+                high = self._cluster.offsets([place], LATEST, UNCOMMITTED)[place]
+                if high >= self._told.get(place, 0):
+                    raise kafka.OffsetNotAvailableError
+            self._told[place] = end
+            return part, end
 
         try:
-            return self._connection.patiently(once)
-        except _OutOfRange:
+            return self._cluster.patiently(once)
+        except OutOfRange:
+            self._told.pop(place, None)
             span = self.ends(topic)[partition]
             raise OffsetOutOfRange(
                 f"{topic}/{partition} has offsets {span.earliest} to {span.end - 1}, not {offset}",
@@ -100,27 +91,15 @@ class BulkReader:
         return {p: Range(earliest=first[p], end=max(last[p], first[p])) for p in partitions}
 
     def offsets(self, topic: str, partitions: range, when: int, isolation: int) -> Mapping[int, int]:
-        """An offset of each partition: EARLIEST or LATEST, COMMITTED (stable) or UNCOMMITTED (high watermark)."""
+        """See `Cluster.offsets`, of one topic."""
+        found = self._cluster.offsets([(topic, p) for p in partitions], when, isolation)
+        return {partition: offset for (_, partition), offset in found.items()}
 
-        def once() -> Mapping[int, int]:
-            by_node: dict[int, list[Any]] = defaultdict(list)
-            for partition in partitions:
-                place = ListOffsetsRequest.ListOffsetsTopic.ListOffsetsPartition(
-                    partition_index=partition, current_leader_epoch=-1, timestamp=when
-                )
-                by_node[self._connection.leader(topic, partition)].append(place)
-            found: dict[int, int] = {}
-            for node, places in by_node.items():
-                wanted = ListOffsetsRequest.ListOffsetsTopic(name=topic, partitions=places)
-                request = ListOffsetsRequest(
-                    replica_id=-1, isolation_level=isolation, topics=[wanted], min_version=2, max_version=6
-                )
-                for place in self._connection.send(request, node).topics[0].partitions:
-                    _raise_for(place.error_code)
-                    found[place.partition_index] = int(place.offset)
-            return found
-
-        return self._connection.patiently(once)
+    def undecided(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """Of these partitions the ones with records behind their last stable offset, and that offset."""
+        high = self._cluster.offsets(places, LATEST, UNCOMMITTED)
+        stable = self._cluster.offsets(places, LATEST, COMMITTED)
+        return {place: stable[place] for place in places if stable[place] < high[place]}
 
     def wait(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> bool:
         """See `hub.ports.LogReader.wait`. Appends of this process wake at once, those of others within 0.25 s."""
@@ -137,43 +116,50 @@ class BulkReader:
                 self._grew.wait(min(look, left))
             look = min(look * 1.5, LOOK_MOST_S)
 
-    def stable(self, topic: str, partition: int, offset: int, timeout_s: float) -> None:
-        """Wait until all records before `offset` are decided. Raises LogUnavailable: a transaction stays open."""
+    def settled(self, topic: str, partitions: range, timeout_s: float) -> Mapping[int, int]:
+        """Wait until all that stands in these partitions now is decided, and return where it ends.
+
+        What a writer must know before it goes on is behind an open transaction of another one otherwise. Raises
+        LogUnavailable: a transaction stays open."""
+        ends = self.offsets(topic, partitions, LATEST, UNCOMMITTED)
         deadline = time.monotonic() + timeout_s
-        place = range(partition, partition + 1)
-        while self.offsets(topic, place, LATEST, COMMITTED)[partition] < offset:
+        while True:
+            stable = self.offsets(topic, partitions, LATEST, COMMITTED)
+            late = [p for p in partitions if stable[p] < ends[p]]
+            if not late:
+                return ends
             if time.monotonic() > deadline:
                 raise LogUnavailable(
                     "a transaction of another writer stays open, so the end cannot be read",
-                    where=f"{topic}/{partition}",
+                    where=f"{topic}/{late[0]}",
                     remedy="the broker ends it after its time-out; then the task goes on by itself",
                 )
             time.sleep(MARKED_LOOK_S)
 
     def _see_own(self, topic: str) -> None:
-        """Wait until the appends of this process can be read."""
+        """Wait until the appends of this process can be read; not for ever, as another's transaction may be in front."""
         with self._grew:
-            own = [(p, end) for (t, p), end in self._own.items() if t == topic]
-        for partition, end in own:
-            self.stable(topic, partition, end, MARKED_S)
-            with self._grew:
-                if self._own.get((topic, partition)) == end:
-                    del self._own[topic, partition]
+            own = {place: end for place, end in self._own.items() if place[0] == topic}
+        if not own:
+            return
+        deadline = time.monotonic() + MARKED_S
+        while time.monotonic() < deadline:
+            stable = self.offsets(topic, range(self.require(topic)), LATEST, COMMITTED)
+            if all(stable.get(partition, 0) >= end for (_, partition), end in own.items()):
+                break
+            time.sleep(MARKED_LOOK_S)
+        else:
+            log.warning("own_appends_not_readable_yet", topic=topic, effect="they are once other transactions end")
+        with self._grew:
+            for place, end in own.items():
+                if self._own.get(place) == end:
+                    del self._own[place]
 
     def require(self, topic: str, partition: int = 0) -> int:
         """How many partitions there are. Raises NotFound."""
-        count = self._connection.partitions().get(topic) or self._connection.partitions(fresh=True).get(topic)
+        count = self._cluster.count(topic) or self._cluster.partitions(fresh=True).get(topic)
         if not count:
             raise NotFound(f"there is no topic {topic}")
         if partition >= count:
             raise NotFound(f"topic {topic} has no partition {partition}")
         return count
-
-
-class _OutOfRange(Exception):
-    """The broker has no such offset."""
-
-
-def _raise_for(code: int) -> None:
-    if code:
-        raise kafka.for_code(code)()

@@ -6,39 +6,36 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from kafka import errors as kafka
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
-from hub.errors import Conflict, LogUnavailable
-from hub.log.kafka.connection import Connection
-from hub.log.kafka.errors import translated
+from hub.errors import ConfigurationInvalid, Conflict, LogUnavailable
+from hub.log.kafka.admin import Admin
+from hub.log.kafka.cluster import Cluster
 from hub.log.kafka.options import KafkaOptions
 from hub.model import INTERNAL_TOPICS, TOPIC_NAME, Topic
 
 CHECKPOINTS = "__checkpoints"
 CHECKPOINT_PARTITIONS = 8  # an open transaction of one task holds back the readers of its partition only
 TOMBSTONES_MS = 30 * 24 * 3600 * 1000  # kept at least so long (R8)
-CHECKPOINT_HISTORY_MS = 24 * 3600 * 1000  # older checkpoints of a task, for repairs (G3)
+CHECKPOINT_SETTINGS = {  # compacted soon, so that a start reads little: each record names the one before it (G3)
+    "cleanup.policy": "compact",
+    "segment.ms": str(3600 * 1000),
+    "segment.bytes": str(16 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+}
 KNOWN_S = 5.0  # how long settings of topics are believed
 APPEAR_S = 10.0
+LOOK_S = 0.05
 
 
 class Topics:
     """Creates, changes and lists the topics that are the hub's. Thread-safe."""
 
-    def __init__(self, options: KafkaOptions, connection: Connection) -> None:
-        self._options, self._connection = options, connection
+    def __init__(self, options: KafkaOptions, cluster: Cluster, admin: Admin) -> None:
+        self._options, self._cluster, self._admin = options, cluster, admin
         self._lock = threading.Lock()
         self._known: Mapping[str, Topic] = {}
         self._known_at = float("-inf")
-        with translated(options.where):
-            self.admin = KafkaAdminClient(
-                **options.client(), bootstrap_timeout_ms=int(options.bootstrap_timeout_s * 1000)
-            )
-
-    def close(self) -> None:
-        """End the admin client."""
-        self.admin.close()
 
     def all(self, *, fresh: bool = False) -> Mapping[str, Topic]:
         """Every topic with a name of the hub's, internal ones included."""
@@ -61,17 +58,12 @@ class Topics:
                 remedy="publish a new version of the topic to have another number",
             )
         if existing != topic:
-            with translated(f"{self._options.where}/{topic.name}"):
-                self.admin.alter_configs(
-                    [ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=_settings(topic))]
-                )
-            self.all(fresh=True)
+            self._change(topic)
 
     def ensure_checkpoints(self) -> None:
-        """The compacted topic of checkpoints, whose history stays for a day."""
-        if CHECKPOINTS not in self._connection.partitions():
-            kept = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(CHECKPOINT_HISTORY_MS)}
-            self._create(CHECKPOINTS, CHECKPOINT_PARTITIONS, kept)
+        """The compacted topic of checkpoints."""
+        if CHECKPOINTS not in self._cluster.partitions():
+            self._create(CHECKPOINTS, CHECKPOINT_PARTITIONS, CHECKPOINT_SETTINGS)
 
     def _create(self, name: str, partitions: int, settings: Mapping[str, str]) -> None:
         configs = {
@@ -80,34 +72,41 @@ class Topics:
             "max.message.bytes": str(self._options.max_message_bytes),
         }
         wanted = {"num_partitions": partitions, "replication_factor": self._options.replication, "configs": configs}
-        where = f"{self._options.where}/{name}"
         try:
-            with translated(where):
-                self.admin.create_topics({name: wanted})
+            self._admin.ask(lambda client: client.create_topics({name: wanted}), f"{self._options.where}/{name}")
         except LogUnavailable:
-            if name not in self._connection.partitions(fresh=True):  # else another process was faster
+            if name not in self._cluster.partitions(fresh=True):  # else another process was faster
                 raise
         self._appear(name, partitions)
+
+    def _change(self, topic: Topic) -> None:
+        """Give it other settings, and wait until the brokers show them."""
+        where = f"{self._options.where}/{topic.name}"
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=_settings(topic))]
+        answers = self._admin.ask(lambda client: client.alter_configs(wanted), where)
+        if any(text != "OK" for named in answers.values() for text in named.values()):
+            raise ConfigurationInvalid(
+                "the brokers refuse to change this topic's settings",
+                where=where,
+                remedy="grant ALTER_CONFIGS on the topics to the hub's user, or see the brokers' policies",
+            )
+        deadline = time.monotonic() + APPEAR_S
+        while self.all(fresh=True).get(topic.name) != topic and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
 
     def _appear(self, name: str, partitions: int) -> None:
         """Until every partition has a leader."""
         deadline = time.monotonic() + APPEAR_S
         while time.monotonic() < deadline:
-            if self._connection.partitions(fresh=True).get(name):
-                try:
-                    for partition in range(partitions):
-                        self._connection.leader(name, partition)
-                except kafka.KafkaError:
-                    pass
-                else:
-                    return
-            time.sleep(0.05)
+            if self._cluster.partitions(fresh=True).get(name) and self._cluster.led(name, range(partitions)):
+                return
+            time.sleep(LOOK_S)
         raise LogUnavailable("the topic was made but has no leaders yet", where=f"{self._options.where}/{name}")
 
     def _look(self) -> Mapping[str, Topic]:
         counts = {
             name: count
-            for name, count in self._connection.partitions(fresh=True).items()
+            for name, count in self._cluster.partitions(fresh=True).items()
             if name in INTERNAL_TOPICS or TOPIC_NAME.fullmatch(name)
         }
         settings = self._describe(counts)
@@ -117,8 +116,7 @@ class Topics:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         if not resources:
             return {}
-        with translated(self._options.where):
-            found = self.admin.describe_configs(resources, config_filter="all")
+        found = self._admin.ask(lambda client: client.describe_configs(resources, config_filter="all"))
         return {
             name: {key: item["value"] if isinstance(item, dict) else item for key, item in configs.items()}
             for name, configs in found.get("topic", found).items()

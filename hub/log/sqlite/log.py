@@ -24,6 +24,7 @@ from hub.model import (
     Block,
     Checkpoint,
     Fetch,
+    Finding,
     Range,
     SourceCheckpoint,
     StoredBlock,
@@ -69,6 +70,10 @@ class SqliteLog:
     def healthy(self) -> bool:
         """False after the disk failed."""
         return self._broken is None
+
+    def notices(self) -> Sequence[Finding]:
+        """See `hub.ports.OpenLog.notices`: a file of one machine has none of its own."""
+        return []
 
     def ensure(self, topic: Topic) -> None:
         """See `hub.ports.LogWriter.ensure`."""
