@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def open_log(settings: Settings, directory: Path, clock_ms: Callable[[], int]) -
     sasl = made.security_protocol.startswith("SASL")
     if sasl and not made.sasl_mechanism:
         raise ConfigurationInvalid("kafka.sasl_mechanism is not set", remedy="SCRAM-SHA-512 is the usual one")
+    if made.sasl_mechanism == "GSSAPI" and importlib.util.find_spec("gssapi") is None:
+        raise ConfigurationInvalid(
+            "GSSAPI needs the package gssapi, which is not installed",
+            where="kafka.sasl_mechanism",
+            remedy="pip install 'datong[kerberos]'; it is built against the system's Kerberos headers",
+        )
     password = Secrets(settings.root).fill(made.password) or None
     options = KafkaOptions(
         bootstrap=addresses,

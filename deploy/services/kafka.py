@@ -75,6 +75,7 @@ class Cluster:
     secure: bool = False
     heap: str = HEAP
     fast: bool = True
+    jvm: tuple[str, ...] = ()  # more options for its Java
 
     @property
     def bootstrap(self) -> str:
@@ -95,7 +96,7 @@ class Cluster:
         jvm = FAST_JVM if self.fast else LOADED_JVM
         with Path(node.directory, "server.log").open("ab") as log:
             process = subprocess.Popen(
-                [*_java(self.heap, jvm), "kafka.Kafka", str(Path(node.directory, "server.properties"))],
+                [*_java(self.heap, [*jvm, *self.jvm]), "kafka.Kafka", str(Path(node.directory, "server.properties"))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -153,6 +154,7 @@ class Cluster:
         """Write the state file, for this user only."""
         known = _load(self.directory)
         known |= {"nodes": [asdict(n) for n in self.nodes], "secure": self.secure, "heap": self.heap, "fast": self.fast}
+        known["jvm"] = list(self.jvm)
         _write(self.directory / "cluster.json", json.dumps(known))
 
 
@@ -165,6 +167,7 @@ def start(
     heap: str = HEAP,
     fast: bool = True,
     properties: Mapping[str, str] | None = None,
+    jvm: Sequence[str] = (),
 ) -> Cluster:
     """Format (the first time) and start a cluster in `directory`; returns when it accepts connections."""
     cluster = status(directory)
@@ -182,7 +185,7 @@ def start(
             )
             for i in range(nodes)
         ]
-        cluster = Cluster(directory, made, secure, heap, fast)
+        cluster = Cluster(directory, made, secure, heap, fast, tuple(jvm))
         _format(cluster, properties or {})
     for node in cluster.nodes:
         if not node.alive():
@@ -197,7 +200,7 @@ def status(directory: Path) -> Cluster | None:
     if "nodes" not in known:
         return None
     nodes = [Node(**n) for n in known["nodes"]]
-    return Cluster(directory, nodes, known["secure"], known["heap"], known["fast"])
+    return Cluster(directory, nodes, known["secure"], known["heap"], known["fast"], tuple(known.get("jvm", ())))
 
 
 def tool(main_class: str, *arguments: str, timeout_s: float = 60) -> str:
@@ -274,7 +277,7 @@ def _format(cluster: Cluster, properties: Mapping[str, str]) -> None:
         }
         text = "".join(f"{k}={v}\n" for k, v in {**everyone, **own, **properties}.items())
         _write(folder / "server.properties", text)
-        tool("kafka.tools.StorageTool", "format", "-t", identity, "-c", str(folder / "server.properties"),
+        tool("kafka.tools.StorageTool", "format", f"--cluster-id={identity}", "-c", str(folder / "server.properties"),
              "--ignore-formatted", *extra)  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from kafka.protocol.consumer import FetchRequest, FetchResponse, ListOffsetsRequ
 from hub.errors import LogUnavailable
 from hub.log.kafka.batches import Aborted, Parsed, parse
 from hub.log.kafka.cluster import COMMITTED, LATEST, OutOfRange, Place, Result
-from hub.log.kafka.errors import translate
+from hub.log.kafka.errors import is_kerberos, translate
 from hub.log.kafka.options import KafkaOptions
 from hub.log.kafka.probe import probe
 
@@ -102,7 +102,9 @@ class Connection:
             except kafka.RetriableError as error:
                 if time.monotonic() + RETRY_S > deadline:
                     raise translate(error, self.where) from None
-            except kafka.KafkaError as error:
+            except Exception as error:
+                if not isinstance(error, kafka.KafkaError) and not is_kerberos(error):
+                    raise
                 self._manager._auth_failures.clear()  # else it never tries that node again, whatever was mended
                 raise translate(error, self.where) from None
             time.sleep(RETRY_S)

@@ -64,5 +64,16 @@ def translate(error: BaseException, where: str) -> DatongError:
         )
     if isinstance(error, kafka.CorruptRecordError):
         return LogBroken("a broker refuses the records as corrupt", where=where, remedy="report this with the logs")
+    if is_kerberos(error):
+        return ConfigurationInvalid(
+            "Kerberos gave no ticket for the brokers' service", where=where,
+            remedy="name the hub's keytab in the variable KRB5_CLIENT_KTNAME (or run kinit), and see that "
+            "kafka.kerberos_service and the host in log.url are those of the brokers' principal",
+        )  # fmt: skip
     name = type(error).__name__
     return LogUnavailable(f"Kafka did not answer as it should ({name})", where=where, remedy="see the broker's own log")
+
+
+def is_kerberos(error: BaseException) -> bool:
+    """An error of the gssapi package, which kafka-python lets through; the package may not be installed."""
+    return type(error).__module__.partition(".")[0] == "gssapi"

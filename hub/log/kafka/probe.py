@@ -14,7 +14,7 @@ from typing import Any
 from kafka import errors as kafka
 
 from hub.errors import ConfigurationInvalid, DatongError, LogUnavailable
-from hub.log.kafka.errors import translate
+from hub.log.kafka.errors import is_kerberos, translate
 from hub.log.kafka.options import KafkaOptions
 
 AGAIN_S = 0.5
@@ -110,8 +110,10 @@ def _log_in(options: KafkaOptions, address: str, timeout_s: float) -> None:
         ) from None
     except kafka.KafkaConnectionError:
         raise _HungUp(bool(tried) and tried[0].broker_version_data is not None) from None
-    except kafka.KafkaError as error:
-        raise translate(error, where) from None
+    except Exception as error:
+        if isinstance(error, kafka.KafkaError) or is_kerberos(error):
+            raise translate(error, where) from None
+        raise
     finally:
         manager.close()
         net.close()
