@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ import pytest
 from deploy.services.kafka import Cluster
 from hub.errors import ConfigurationInvalid, DatongError, LogUnavailable
 from hub.log.kafka import KafkaLog, KafkaOptions
+from hub.log.kafka.connection import Connection
 from hub.log.kafka.oauth import ClientCredentials
 from hub.model import Topic
 from tests.contracts.log_contract import at, contents, make_blocks
@@ -73,12 +75,13 @@ class TokenServer(BaseHTTPRequestHandler):
     """Hands a token without signature to the one client it knows."""
 
     asked: ClassVar[list[str]] = []
+    broken: ClassVar[bool] = False
 
     def do_POST(self) -> None:
         given = base64.b64decode(self.headers.get("Authorization", "Basic ").split()[1]).decode()
         self.asked.append(given)
-        if given != "hub:right":
-            self.send_response(401)
+        if given != "hub:right" or self.broken:
+            self.send_response(503 if self.broken else 401)
             self.end_headers()
             return
         now = int(time.time())
@@ -116,6 +119,42 @@ def test_S16_a_token_server_that_refuses_is_told_without_the_secret(kafka_secure
     with pytest.raises(ConfigurationInvalid, match="log-in") as refused:
         KafkaLog(options(kafka_secure, sasl_mechanism="OAUTHBEARER", password=None, token_provider=provider))
     assert WRONG not in str(refused.value)
+
+
+def test_a_token_server_that_is_away_is_waited_for(kafka_secure: Cluster, token_url: str) -> None:
+    """Its refusals are told as such, and asked again when somebody has mended them."""
+    provider = ClientCredentials(token_url, "hub", "right")
+    made = options(kafka_secure, sasl_mechanism="OAUTHBEARER", password=None, token_provider=provider)
+    log = KafkaLog(replace(made, request_timeout_s=1.0))
+    try:
+        for broken, secret, kind in ((True, "right", LogUnavailable), (False, WRONG, ConfigurationInvalid)):
+            TokenServer.broken, provider._secret, provider._until = broken, secret, 0.0
+            lose_connections(log)
+            with pytest.raises(kind):
+                log._cluster.partitions(fresh=True)
+            with pytest.raises(kind):
+                log._topics.all(fresh=True)
+            TokenServer.broken, provider._secret = False, "right"
+            assert "__state" in log._topics.all(fresh=True)
+        TokenServer.broken, provider._until = True, 0.0
+        with pytest.raises(LogUnavailable, match="token server"):
+            KafkaLog(made)
+    finally:
+        TokenServer.broken = False
+        log.close()
+
+
+def lose_connections(log: KafkaLog) -> None:
+    """As when the broker restarts."""
+    assert isinstance(log._cluster, Connection)
+    manager, net = log._cluster._manager, log._cluster._net
+
+    async def close() -> None:
+        for connection in list(manager._conns.values()):
+            connection.close()
+
+    net.run(close)
+    log._topics._admin.forget()
 
 
 @pytest.mark.parametrize(

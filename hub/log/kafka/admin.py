@@ -1,7 +1,7 @@
 """kafka-python's admin client, made anew after trouble.
 
-It remembers a group's coordinator, and a refused log-in, for as long as it lives; and it leaves a thread behind when it
-cannot reach the cluster at first.
+It remembers a group's coordinator for as long as it lives, and leaves a thread behind when it cannot reach the cluster at
+first.
 """
 
 from __future__ import annotations

@@ -105,7 +105,6 @@ class Connection:
             except Exception as error:
                 if not isinstance(error, kafka.KafkaError) and not is_kerberos(error):
                     raise
-                self._manager._auth_failures.clear()  # else it never tries that node again, whatever was mended
                 raise translate(error, self.where) from None
             time.sleep(RETRY_S)
             with contextlib.suppress(kafka.KafkaError):
@@ -192,7 +191,7 @@ def self_test() -> bool:
     try:
         wanted = (
             (net, ("start", "run", "close")),
-            (manager, ("bootstrap", "send", "call_soon", "wait_for", "close", "get_connection", "_auth_failures")),
+            (manager, ("bootstrap", "send", "call_soon", "wait_for", "close", "get_connection")),
             (manager.cluster, ("topics", "partitions_for_topic", "leader_for_partition", "refresh_metadata", "config",
                                "need_all_topic_metadata", "bootstrap_brokers")),
         )  # fmt: skip

@@ -33,6 +33,12 @@ REFUSED: tuple[tuple[type[BaseException], str, str], ...] = (
         "grant CREATE and IDEMPOTENT_WRITE on the cluster to the hub's user",
     ),
 )
+
+
+class TokenUnavailable(kafka.KafkaConnectionError):  # type: ignore[misc]
+    """The token server does not answer, or not with a token. Its argument is the name of the cause."""
+
+
 TOO_LARGE = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)
 
 
@@ -64,6 +70,10 @@ def translate(error: BaseException, where: str) -> DatongError:
         )
     if isinstance(error, kafka.CorruptRecordError):
         return LogBroken("a broker refuses the records as corrupt", where=where, remedy="report this with the logs")
+    if isinstance(error, TokenUnavailable):
+        return LogUnavailable(
+            f"the token server gives no token ({error.args[0]})", where=where, remedy="see that kafka.token_url answers"
+        )
     if is_kerberos(error):
         return ConfigurationInvalid(
             "Kerberos gave no ticket for the brokers' service", where=where,

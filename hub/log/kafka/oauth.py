@@ -9,6 +9,8 @@ import httpx
 from kafka import errors as kafka
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from hub.log.kafka.errors import TokenUnavailable
+
 EARLY_S = 60.0  # renewed so long before the end
 LIFETIME_S = 300.0  # where the server does not say
 ANSWER_S = 5.0
@@ -24,7 +26,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
         self._token, self._until = "", 0.0
 
     def token(self) -> str:
-        """A token that is good for a while yet. Raises SaslAuthenticationFailedError."""
+        """A token that is good for a while yet. Raises SaslAuthenticationFailedError, TokenUnavailable."""
         with self._lock:
             if time.monotonic() >= self._until:
                 self._token, lifetime = self._ask()
@@ -32,6 +34,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
             return self._token
 
     def _ask(self) -> tuple[str, float]:
+        """Raises SaslAuthenticationFailedError for a refusal, TokenUnavailable for what may pass."""
         try:
             answer = httpx.post(
                 self._url,
@@ -41,7 +44,9 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
                 verify=self._ca_file or True,
                 trust_env=False,
             )
+            if answer.is_client_error:  # RFC 6749 section 5.2: invalid_client and the like
+                raise kafka.SaslAuthenticationFailedError(f"no token (status {answer.status_code})")
             found = answer.raise_for_status().json()
             return str(found["access_token"]), float(found.get("expires_in", LIFETIME_S))
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise kafka.SaslAuthenticationFailedError(f"no token ({type(error).__name__})") from None
+            raise TokenUnavailable(type(error).__name__) from None

@@ -14,7 +14,7 @@ from typing import Any
 from kafka import errors as kafka
 
 from hub.errors import ConfigurationInvalid, DatongError, LogUnavailable
-from hub.log.kafka.errors import is_kerberos, translate
+from hub.log.kafka.errors import TokenUnavailable, is_kerberos, translate
 from hub.log.kafka.options import KafkaOptions
 
 AGAIN_S = 0.5
@@ -102,6 +102,8 @@ def _log_in(options: KafkaOptions, address: str, timeout_s: float) -> None:
 
     try:
         net.run(connect)
+    except TokenUnavailable as error:
+        raise translate(error, where) from None
     except kafka.KafkaTimeoutError:
         raise LogUnavailable(
             f"something listens there, but did not answer in {timeout_s:.0f} s",
