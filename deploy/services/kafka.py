@@ -24,6 +24,7 @@ from deploy.services.tls import make_certificates
 
 VERSION = "4.3.1"
 HERE = Path(__file__).parent / "jars"
+LOOPBACK = "127.0.0.1"
 READY_S = 60.0
 HEAP = "256m"
 FAST_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-XX:+ExitOnOutOfMemoryError")
@@ -46,6 +47,15 @@ class ServiceMissing(Exception):
     """A program that the service needs is not installed; says how to get it."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a node runs: addresses for clients and for other nodes, and what its command line begins with."""
+
+    host: str = LOOPBACK
+    inner: str = LOOPBACK
+    prefix: tuple[str, ...] = ()
+
+
 @dataclass
 class Node:
     """One broker process."""
@@ -56,10 +66,12 @@ class Node:
     directory: str
     mtls_port: int = 0  # of a secure node: a listener that wants a client certificate in place of a log-in
     pid: int = 0
+    place: Place = Place()
+    inner_port: int = 0  # of a node whose clients come another way than the other nodes
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.place.host}:{self.port}"
 
     def alive(self) -> bool:
         """Is its process there?"""
@@ -96,7 +108,12 @@ class Cluster:
         jvm = FAST_JVM if self.fast else LOADED_JVM
         with Path(node.directory, "server.log").open("ab") as log:
             process = subprocess.Popen(
-                [*_java(self.heap, [*jvm, *self.jvm]), "kafka.Kafka", str(Path(node.directory, "server.properties"))],
+                [
+                    *node.place.prefix,
+                    *_java(self.heap, [*jvm, *self.jvm]),
+                    "kafka.Kafka",
+                    str(Path(node.directory, "server.properties")),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -111,7 +128,7 @@ class Cluster:
         deadline = time.monotonic() + timeout_s
         for node in self.nodes:
             while node.pid:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", node.port), 0.3):
+                with contextlib.suppress(OSError), socket.create_connection((node.place.host, node.port), 0.3):
                     break
                 if not node.alive() or time.monotonic() > deadline:
                     tail = Path(node.directory, "server.log").read_text("utf-8", "replace")[-3000:]
@@ -168,6 +185,7 @@ def start(
     fast: bool = True,
     properties: Mapping[str, str] | None = None,
     jvm: Sequence[str] = (),
+    places: Sequence[Place] = (),
 ) -> Cluster:
     """Format (the first time) and start a cluster in `directory`; returns when it accepts connections."""
     cluster = status(directory)
@@ -181,7 +199,9 @@ def start(
                 ports[i],
                 ports[nodes + i],
                 str(directory / f"node{i + 1}"),
-                ports[2 * nodes + i] if secure else 0,
+                mtls_port=ports[2 * nodes + i] if secure else 0,
+                place=places[i] if places else Place(),
+                inner_port=ports[2 * nodes + i] if places else 0,
             )
             for i in range(nodes)
         ]
@@ -199,7 +219,7 @@ def status(directory: Path) -> Cluster | None:
     known = _load(directory)
     if "nodes" not in known:
         return None
-    nodes = [Node(**n) for n in known["nodes"]]
+    nodes = [Node(**{**n, "place": _place(n["place"])}) for n in known["nodes"]]
     return Cluster(directory, nodes, known["secure"], known["heap"], known["fast"], tuple(known.get("jvm", ())))
 
 
@@ -251,7 +271,7 @@ def _format(cluster: Cluster, properties: Mapping[str, str]) -> None:
     replicas = str(len(cluster.nodes))
     everyone = {
         **COMMON,
-        "controller.quorum.voters": ",".join(f"{n.id}@127.0.0.1:{n.controller_port}" for n in cluster.nodes),
+        "controller.quorum.voters": ",".join(f"{n.id}@{n.place.inner}:{n.controller_port}" for n in cluster.nodes),
         "offsets.topic.replication.factor": replicas,
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": str(len(cluster.nodes) // 2 + 1 if len(cluster.nodes) > 1 else 1),
@@ -271,8 +291,7 @@ def _format(cluster: Cluster, properties: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         own = {
             "node.id": str(node.id),
-            "listeners": f"{listener}://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}"
-            + (f",MTLS://127.0.0.1:{node.mtls_port}" if node.mtls_port else ""),
+            **_listeners(node, listener),
             "log.dirs": str(folder / "data"),
         }
         text = "".join(f"{k}={v}\n" for k, v in {**everyone, **own, **properties}.items())
@@ -310,6 +329,24 @@ def _security(cluster: Cluster) -> dict[str, str]:
         "super.users": "User:admin;User:CN=broker",
         "allow.everyone.if.no.acl.found": "false",
     }
+
+
+def _place(known: Mapping[str, Any]) -> Place:
+    return Place(known["host"], known["inner"], tuple(known["prefix"]))
+
+
+def _listeners(node: Node, clients: str) -> dict[str, str]:
+    """For clients, for controllers, and what else this node has."""
+    place = node.place
+    listening = {clients: f"{place.host}:{node.port}", "CONTROLLER": f"{place.inner}:{node.controller_port}"}
+    if node.mtls_port:
+        listening["MTLS"] = f"{place.host}:{node.mtls_port}"
+    made = {}
+    if node.inner_port:
+        listening["INNER"] = f"{place.inner}:{node.inner_port}"
+        made["inter.broker.listener.name"] = "INNER"
+        made["listener.security.protocol.map"] = f"{clients}:{clients},CONTROLLER:PLAINTEXT,INNER:PLAINTEXT"
+    return {**made, "listeners": ",".join(f"{name}://{where}" for name, where in listening.items())}
 
 
 def _free_ports(count: int) -> list[int]:
