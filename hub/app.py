@@ -164,6 +164,7 @@ class Hub:
             states=lambda: {n: self.supervisor.status(n).state for n in self.supervisor.names()},
             freshness=self.views.freshness,
             lags=self.deliveries.lags,
+            notices=self.log.notices,
         )
 
 

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from hub import __version__
-from hub.model import Range
+from hub.model import Finding, Range
 from hub.pipeline.manifest import RunRecord
 
 STATES = ("RUNNING", "PAUSED", "STOPPED", "FAILED")
@@ -26,12 +26,17 @@ class HubCollector:
         states: Callable[[], Mapping[str, str]],
         freshness: Callable[[], Mapping[str, float]],
         lags: Callable[[], Sequence[tuple[str, str, int, int]]],
+        notices: Callable[[], Sequence[Finding]],
     ) -> None:
         self._runs, self._ends, self._states, self._freshness, self._lags = runs, ends, states, freshness, lags
+        self._notices = notices
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
         yield _build_info()
+        notices = GaugeMetricFamily("datong_log_notices", "Troubles of the log that `datong doctor` names.")
+        notices.add_metric([], len(self._notices()))
+        yield notices
         yield from self._records()
         yield from self._offsets()
         yield from self._connectors()

@@ -40,11 +40,19 @@ class TokenRequest(BaseModel):
 def router() -> APIRouter:
     """All operator endpoints."""
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(operator)])
+    _notices(api)
     _connectors(api)
     _catalogue(api)
     _quarantine(api)
     _tokens(api)
     return api
+
+
+def _notices(api: APIRouter) -> None:
+    @api.get("/notices")
+    def notices(hub: HubOf) -> dict[str, Any]:
+        """What a person should know of now: trouble of the log that passes by itself, or does not."""
+        return {"notices": [vars(n) for n in hub.log.notices()]}
 
 
 def _connectors(api: APIRouter) -> None:

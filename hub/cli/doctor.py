@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from hub.cli.main import JsonOption, ProjectOption
-from hub.cli.output import Output, counted
+from hub.cli.output import Output
 from hub.cli.session import load_project
 from hub.errors import ConfigurationInvalid, DatongError
 from hub.model import Finding
@@ -98,6 +98,16 @@ def _catalogue(loaded: Loaded) -> list[Finding]:
     return [*(mistakes or [Finding(name="configuration", ok=True, detail=counts)]), *sources]
 
 
+def _notices(url: str, token: str) -> Iterator[Finding]:
+    """What the hub itself says of its log."""
+    import httpx
+
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = httpx.get(f"{url}/api/v1/notices", headers=headers, timeout=5.0, trust_env=False).raise_for_status()
+    for notice in answer.json()["notices"]:
+        yield Finding(**notice)
+
+
 def _hub(data: Path) -> Iterator[Finding]:
     import httpx
 
@@ -112,6 +122,7 @@ def _hub(data: Path) -> Iterator[Finding]:
         served = datetime.strptime(answer.headers["date"], "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC)
         skew = abs((datetime.now(UTC) - served).total_seconds())
         yield Finding(name="hub", ok=answer.status_code == 200, detail=f"{running.url} {answer.json()['checks']}")
+        yield from _notices(running.url, Directory(data).operator_token())
         remedy = "" if skew < MAX_SKEW_S else "set the clock by NTP"
         yield Finding(name="clock", ok=skew < MAX_SKEW_S, detail=f"{skew:.0f} s apart", remedy=remedy)
     except (httpx.HTTPError, KeyError, ValueError):
@@ -121,30 +132,10 @@ def _hub(data: Path) -> Iterator[Finding]:
 
 
 def fsck(project: ProjectOption = None, as_json: JsonOption = False) -> int:
-    """Read every block of a stopped hub's log and check its CRC32C. Example: datong fsck"""
-    from hub.app import now_ms
-    from hub.directory import Directory
-    from hub.log.sqlite import SqliteLog
+    """Read every block of the log: checksums, and on Kafka whole batches too. Example: datong fsck
 
-    out = Output(as_json=as_json)
+    On SQLite the hub must be stopped."""
+    from hub.cli.fsck import check_kafka, check_sqlite
+
     settings = load_project(project).settings
-    if settings.log.url:
-        raise ConfigurationInvalid(
-            "fsck reads the SQLite log of this machine, and this hub's log is Kafka", where="log.url",
-            remedy="Kafka's brokers check and repair their log themselves; readers check every batch's CRC32C",
-        )  # fmt: skip
-    directory = Directory(settings.data_path)
-    directory.acquire()
-    try:
-        log = SqliteLog.at(directory.path / "log.db", clock=now_ms)
-        corrupt = log.verify()
-        log.close()
-    finally:
-        directory.release()
-    places = [{"topic": c.topic, "partition": c.partition, "offset": c.offset} for c in corrupt]
-    if as_json:
-        out.data({"corrupt": places})
-    for place in places:
-        out.line(f"corrupt: {place['topic']}/{place['partition']} at offset {place['offset']}", style="red")
-    out.line(f"{counted(len(corrupt), 'corrupt block')}; restore from a backup" if corrupt else "no corrupt block")
-    return 1 if corrupt else 0
+    return (check_kafka if settings.log.url else check_sqlite)(settings, Output(as_json=as_json))

@@ -6,14 +6,15 @@ one."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -28,6 +29,7 @@ from tests.contracts.log_contract import at, contents, make_blocks
 from tests.support.kafka import fresh, need_kafka, options_of
 from tests.support.kafka_runner import Runner, check
 from tests.support.proxy import END_TXN, Proxy
+from tests.support.requirements import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 INVALID_PRODUCER_EPOCH, PRODUCER_FENCED = 47, 90  # Kafka's error codes
@@ -357,6 +359,89 @@ def test_F8_a_transaction_that_hangs_ends_by_itself_and_holds_nobody_for_ever(mo
     assert log.wait(topic, {0: 1}, 30)  # the broker ended it
     assert [v for _, v in contents(log, topic)] == [b"1"]
     log.close()
+
+
+@pytest.mark.long
+def test_F8_a_transaction_that_stays_open_is_told_and_taken_back_when_it_ends(tmp_path: Path) -> None:
+    """On a broker that does not clean up, so that it is there to be seen."""
+    need_kafka()
+    never = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "3600000"}
+    cluster = service.start(tmp_path / "kafka", properties=never)
+    log = KafkaLog(options_of(cluster, transaction_timeout_s=10.0))
+    try:
+        topic = new_topic()
+        log.ensure(Topic(name=topic))
+        writer = log.open("hanging", 1)
+        assert writer._producer is not None
+        assert log.notices() == []
+        with capture_logs() as told:
+            writer._producer.begin()
+            writer._producer.send(make_blocks(["never"], ["seen"], topic=topic))
+            writer._producer.kill()
+            assert eventually(lambda: "transaction_stays_open" in events(told), 10 + 10 + 10)
+            assert f"{topic}/0 cannot be read from offset 0 on" in log.notices()[0].detail
+            log.open("hanging", 1).close()  # aborts it
+            assert eventually(lambda: not log.notices(), 30)
+            assert eventually(lambda: "transaction_ended" in events(told), 30)
+        assert [line["partition"] for line in told if line["event"] == "transaction_stays_open"] == [0]
+    finally:
+        log.close()
+        cluster.remove()
+
+
+def events(told: list[MutableMapping[str, Any]]) -> list[str]:
+    """Names of what was logged."""
+    return [str(line["event"]) for line in told]
+
+
+def eventually(true: Callable[[], bool], timeout_s: float) -> bool:
+    """Does it become true in time?"""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 48 MB."""
+    if os.getuid() != 0 or shutil.which("mount") is None:
+        unavailable("root", "a small file system can be mounted by root only")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        unavailable("root", "this machine mounts no tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_F15_a_full_disk_under_the_broker_loses_and_doubles_nothing(small_disk: Path) -> None:
+    """A broker with one log directory stops when it cannot write there; the task waits, and goes on when there is room."""
+    need_kafka()
+    small = {"log.segment.bytes": str(4 * 1024 * 1024), "offsets.topic.num.partitions": "1",
+             "transaction.state.log.num.partitions": "1", "log.index.size.max.bytes": "65536"}  # fmt: skip
+    cluster = service.start(small_disk / "kafka", properties=small)
+    try:
+        topic = new_topic()
+        options = options_of(cluster, **TIMES, compression=None)
+        going = InBackground(Runner(options, topic, batches=60, size=10_000, patience_s=200))
+        assert eventually(lambda: not cluster.nodes[0].alive(), 120), "the disk was not filled"
+        reached = going.batch
+        assert eventually(lambda: len(going.runner.retries) >= 2, 90)
+        assert set(going.runner.retries) <= {"StorageFull", "LogUnavailable", "OutcomeUnknown"}
+        assert 0 < reached < 60
+        subprocess.run(["mount", "-o", "remount,size=512m", str(small_disk)], check=True)
+        cluster.start_node(cluster.nodes[0])
+        cluster.wait()
+        going.finish(200)
+        check(cluster.bootstrap, topic, 60 * 10_000)
+    finally:
+        cluster.remove()
 
 
 def test_F2_a_broker_killed_between_flush_and_commit(mortal_kafka: Cluster) -> None:

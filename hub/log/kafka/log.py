@@ -18,6 +18,7 @@ from hub.log.kafka.producers import Producer, ProducerFenced, make_producer
 from hub.log.kafka.reader import KafkaReader
 from hub.log.kafka.tails import Repair, place_of, repair
 from hub.log.kafka.topics import Topics
+from hub.log.kafka.verify import Verified, verify
 from hub.log.kafka.watch import Watch
 from hub.model import INTERNAL_TOPICS, QUARANTINE, STATE, Appended, Block, Checkpoint, Fetch, Finding, Range, Topic
 
@@ -69,6 +70,10 @@ class KafkaLog:
 
     def maintain(self) -> None:
         """Kafka keeps house by itself."""
+
+    def verify(self) -> Verified:
+        """Read everything: checksums, and that no batch is torn."""
+        return verify(self.reader, list(self._topics.all(fresh=True).values()))
 
     def ensure(self, topic: Topic) -> None:
         """See `hub.ports.LogWriter.ensure`."""
