@@ -55,7 +55,11 @@ class Hub:
         path = directory.path
         url = Secrets(self.settings.root).fill(self.settings.store.url)
         self.store = Store.open(url or f"sqlite:///{path / 'store.db'}")
-        self.log = open_log(self.settings, path, now_ms)
+        try:
+            self.log = open_log(self.settings, path, now_ms)
+        except BaseException:
+            self.store.close()
+            raise
         self.registry = Registry(self.store)
         self.catalogue = read_catalogue(loaded)
         self.history = RunHistory(self.log)

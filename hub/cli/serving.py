@@ -41,7 +41,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port. Default: the setting http.port, 8080.")] = None,
 ) -> None:
     """Run the hub: API, schedules and deliveries in one process. SIGTERM drains. Example: datong serve"""
-    from hub.app import Hub
+    from hub.cli.waiting import open_when_ready
     from hub.settings import load_settings
 
     flags: dict[str, Any] = {}
@@ -50,8 +50,9 @@ def serve(
     if port is not None:
         flags["http.port"] = port
     loaded = load_settings(project_of(project), flags=flags)
-    with Hub.open(loaded, scheduled=True) as hub:
-        _serve(hub, loaded, Output(as_json=False))
+    out = Output(as_json=False)
+    with open_when_ready(loaded, out.note) as hub:
+        _serve(hub, loaded, out)
 
 
 def _serve(hub: Hub, loaded: Loaded, out: Output) -> None:
