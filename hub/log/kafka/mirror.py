@@ -15,7 +15,7 @@ from hub.log.kafka.admin import Admin
 
 log = structlog.get_logger(__name__)
 RETRY_S, RETRY_MOST_S = 0.5, 30.0
-CLOSE_S = 1.0
+CLOSE_S = 3.0
 Key = tuple[str, str]  # group, topic
 
 
@@ -37,7 +37,7 @@ class GroupMirror:
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what is left, for a second at most."""
+        """Write what is left, for three seconds at most."""
         with self._changed:
             self._ended = True
             self._changed.notify()
