@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from deploy.services.kafka import Cluster
+from deploy.services.kafka import Cluster, tool
 from hub.errors import ConfigurationInvalid, DatongError, LogUnavailable
 from hub.log.kafka import KafkaLog, KafkaOptions
 from hub.log.kafka.connection import Connection
@@ -194,6 +195,36 @@ def test_S8_a_user_without_rights_is_told_which_are_missing(kafka_secure: Cluste
     KafkaLog(options(kafka_secure)).close()  # the internal topics are there
     with pytest.raises(ConfigurationInvalid, match="may not use this topic"):
         KafkaLog(options(kafka_secure, "stranger"))
+
+
+def test_S8_the_rights_of_the_how_to_page_are_enough(kafka_secure: Cluster, tmp_path: Path) -> None:
+    """Its commands are run as they stand, for a user without any right, on a cluster where nothing is allowed."""
+    page = (Path(__file__).resolve().parents[2] / "docs/how-to/kafka.md").read_text(encoding="utf-8")
+    commands = [line.split()[1:] for line in page.splitlines() if line.startswith("kafka-acls.sh ")]
+    assert len(commands) == 3
+    properties = tmp_path / "admin.properties"
+    properties.write_text(
+        "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nssl.truststore.type=PEM\n"
+        f"ssl.truststore.location={kafka_secure.ca_file}\n"
+        "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
+        f'username="admin" password="{kafka_secure.password("admin")}";\n'
+    )
+    where = ["--bootstrap-server", kafka_secure.bootstrap, "--command-config", str(properties)]
+    for command in commands:
+        words = [word.strip("'").replace("User:hub", "User:reader") for word in command]
+        tool("org.apache.kafka.tools.AclCommand", *where, *words)
+    log = KafkaLog(options(kafka_secure, "reader"))
+    publish_and_read(log)
+    topic, group = f"city.test.{fresh('thing')}.v1", fresh("it-planning")
+    log.ensure(Topic(name=topic))
+    log.ensure(Topic(name=topic, retention_ms=1_000_000))
+    assert log.topics()[topic].retention_ms == 1_000_000
+    log.committed(group, topic, {0: 0})
+    log.close()
+    described = tool(
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", *where, "--describe", "--group", group
+    )
+    assert topic in described
 
 
 def test_rights_that_are_taken_away_in_mid_run_stop_the_task_with_the_cause(kafka_secure: Cluster) -> None:

@@ -28,6 +28,11 @@ REFUSED: tuple[tuple[type[BaseException], str, str], ...] = (
         "grant WRITE and DESCRIBE on transactional ids with the prefix `hub-`",
     ),
     (
+        kafka.GroupAuthorizationFailedError,
+        "the user may not show subscribers' groups",
+        "grant READ on the groups to the hub's user; without it only Kafka's own tools miss them",
+    ),
+    (
         kafka.ClusterAuthorizationFailedError,
         "the user may not create topics or write idempotently",
         "grant CREATE and IDEMPOTENT_WRITE on the cluster to the hub's user",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -26,7 +27,8 @@ class GroupMirror:
         self._admin = admin
         self._wanted: dict[Key, Mapping[int, int]] = {}
         self._changed = threading.Condition()
-        self._ended = False
+        self._ended = self._refused = False
+        self._until = float("inf")
         self._thread = threading.Thread(target=self._loop, name="kafka-group-mirror", daemon=True)
         self._thread.start()
 
@@ -39,7 +41,7 @@ class GroupMirror:
     def close(self) -> None:
         """Write what is left, for three seconds at most."""
         with self._changed:
-            self._ended = True
+            self._ended, self._until = True, time.monotonic() + CLOSE_S
             self._changed.notify()
         self._thread.join(CLOSE_S)
 
@@ -57,10 +59,10 @@ class GroupMirror:
                 wait_s = RETRY_S
                 continue
             with self._changed:
-                if self._ended:
+                if time.monotonic() > self._until:
                     return
                 self._wanted.setdefault((group, topic), positions)
-                self._changed.wait(wait_s)
+                self._changed.wait(RETRY_S if self._ended else wait_s)
             wait_s = min(wait_s * 2, RETRY_MOST_S)
 
     def _write(self, group: str, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
@@ -70,12 +72,18 @@ class GroupMirror:
         except Retry:
             return False
         except DatongError as error:
-            log.warning("group_offsets_not_shown", group=group, error=error.message)
+            self._tell(group, error.message)
             return True
         refused = [a for a in answers.values() if a is not kafka.NoError]
         if any(issubclass(a, kafka.RetriableError) for a in refused):
             self._admin.forget()  # the coordinator moved, perhaps, and the client would ask the old one for ever
             return False
         if refused:
-            log.warning("group_offsets_not_shown", group=group, error=refused[0].__name__)
+            self._tell(group, refused[0].__name__)
         return True
+
+    def _tell(self, group: str, why: str) -> None:
+        """Once: it is nothing that the next group would change."""
+        if not self._refused:
+            log.warning("group_offsets_not_shown", group=group, error=why)
+        self._refused = True
