@@ -1,7 +1,8 @@
 """Code lists from files: `schemas/codes/it.istat.csv` with `it.istat.yaml` beside it.
 
 The CSV has a header and the columns `code` and, as wanted, `name`, `aliases` (with `|` between them), `valid_from`,
-`valid_to`, `successor`, and `to:<list>` for a cross-walk to another list. The YAML beside it says `list`, `version`,
+`valid_to` (the first day on which it no longer holds), `successor`, and `to:<list>` for a cross-walk to another list. A
+code with several lives has a row for each, the oldest first. The YAML beside it says `list`, `version`,
 `title`, `source`, `licence`. A short list may stand in the YAML alone, as `codes:` with the same names per entry.
 """
 
@@ -125,15 +126,16 @@ def _header(file: str, unknown: Sequence[str]) -> list[Mistake]:
 
 
 def _codes(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> tuple[list[Code], list[Mistake]]:
-    made: dict[str, Code] = {}
+    made: list[Code] = []
+    known: dict[str, Code] = {}  # the newest entry of each code
     mistakes: list[Mistake] = []
     for line, row in rows:
-        wrong = _wrong(row, made)
+        wrong = _wrong(row, known)
         if wrong:
             path, message = wrong
             mistakes.append(Mistake(file=file, line=line, path=path, message=message))
             continue
-        made[row["code"]] = Code(
+        known[row["code"]] = Code(
             code=row["code"],
             name=row.get("name") or "",
             aliases=tuple(a for a in (row.get("aliases") or "").split("|") if a),
@@ -142,7 +144,8 @@ def _codes(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> tuple[li
             successor=row.get("successor") or None,
             to={k.removeprefix(CROSSWALK): v for k, v in row.items() if k.startswith(CROSSWALK) and v},
         )
-    return list(made.values()), mistakes
+        made.append(known[row["code"]])
+    return made, mistakes
 
 
 def _wrong(row: Mapping[str, Any], known: Mapping[str, Code]) -> tuple[str, str] | None:
@@ -154,11 +157,12 @@ def _wrong(row: Mapping[str, Any], known: Mapping[str, Code]) -> tuple[str, str]
         return unknown, "is no column of a code list"
     if not row.get("code"):
         return "code", "is missing"
-    if row["code"] in known:
-        return "code", "stands in the list twice"
     for name in ("valid_from", "valid_to"):
         if row.get(name) and not _is_date(row[name]):
             return name, "must be a date such as 2027-12-31"
+    before = known.get(row["code"])
+    if before is not None and not (before.valid_to and before.valid_to <= (row.get("valid_from") or "")):
+        return "code", "stands in the list twice for the same days"
     return None
 
 

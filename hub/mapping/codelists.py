@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 NAME = ".name"  # `it.istat.name` is the names of `it.istat`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """One entry."""
+    """One entry, for the days from `valid_from` to before `valid_to`. A code may have several, one after the other."""
 
     code: str
     name: str = ""
@@ -45,9 +46,11 @@ class Walk:
 
 @dataclass(frozen=True, kw_only=True)
 class CodeLists:
-    """All lists a mapping may name."""
+    """All lists a mapping may name, and the other things that functions are given and never fetch: keys and the day."""
 
     lists: Mapping[str, CodeList] = field(default_factory=dict)
+    keys: Callable[[str], bytes] | None = None  # by a secret's name; None where expressions are only checked
+    today: Callable[[], date] | None = None  # the latest date on earth; None: nothing is in the future
 
     @classmethod
     def of(cls, *lists: CodeList) -> CodeLists:
@@ -67,7 +70,7 @@ class CodeLists:
         pairs = [(c.to[source], c.code) for c in back.codes if source in c.to] if back else []
         if source not in self.lists and pairs:
             return _backwards(pairs)
-        start = self._list(source)
+        start = self.listed(source)
         if target == source:
             return _walk({c.code: c.code for c in start.codes}, start)
         if target == source + NAME:
@@ -80,19 +83,27 @@ class CodeLists:
         return _backwards(pairs)
 
     def _from_names(self, source: str, target: str) -> Walk:
-        named = self._list(source)
+        named = self.listed(source)
         inner = self.walk(source, target)
         found: dict[str, str] = {}
         twice: set[str] = set()
-        for code in named.codes:
+        for code in sorted(named.codes, key=lambda c: c.valid_to is not None):
             if code.code not in inner.table:
                 continue
             for name in {fold(n) for n in (code.name, *code.aliases) if n}:
+                if code.valid_to and name in found:
+                    continue  # a name in force wins over a retired one
                 if found.setdefault(name, inner.table[code.code]) != inner.table[code.code]:
                     twice.add(name)
         return Walk(found, frozenset(twice), frozenset(), by_name=True)
 
-    def _list(self, name: str) -> CodeList:
+    def day_number(self) -> int | None:
+        """Today as 20261125."""
+        day = self.today() if self.today else None
+        return None if day is None else day.year * 10_000 + day.month * 100 + day.day
+
+    def listed(self, name: str) -> CodeList:
+        """A list by name. Raises ValueError with what is known instead."""
         if name not in self.lists:
             known = ", ".join(sorted(self.lists)) or "none"
             raise ValueError(f"there is no code list {name}; known: {known}")
@@ -106,7 +117,8 @@ def _backwards(pairs: Sequence[tuple[str, str]]) -> Walk:
 
 
 def _walk(table: Mapping[str, str], start: CodeList) -> Walk:
-    return Walk(table, frozenset(), frozenset(c.code for c in start.codes if c.valid_to), by_name=False)
+    ended, open_ = (frozenset(c.code for c in start.codes if bool(c.valid_to) == over) for over in (True, False))
+    return Walk(table, frozenset(), ended - open_, by_name=False)
 
 
 def fold(name: str) -> str:

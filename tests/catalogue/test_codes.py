@@ -64,6 +64,19 @@ def test_R14_mistakes_of_rows_have_lines(tmp_path: Path, rows: str, line: int, p
     assert codes.lists == {}
 
 
+def test_R14_a_code_may_have_several_lives_one_after_the_other(tmp_path: Path) -> None:
+    lives = "1,a,,,1984-01-01,,\n1,b,,1986-12-31,1994-12-31,2,\n2,c,,,,,\n"
+    codes, mistakes = load(tmp_path / "one", CSV + lives)
+    assert mistakes == []
+    assert [(c.code, c.name, c.valid_to) for c in codes.lists["it.istat"].codes] == [
+        ("1", "a", "1984-01-01"),
+        ("1", "b", "1994-12-31"),
+        ("2", "c", None),
+    ]
+    overlapping = "1,a,,,1987-01-01,,\n1,b,,1986-12-31,,,\n2,c,,,,,\n2,d,,2000-01-01,,,\n"
+    assert [(m.line, m.path) for m in load(tmp_path / "two", CSV + overlapping)[1]] == [(3, "code"), (5, "code")]
+
+
 def test_R14_every_bad_row_is_said(tmp_path: Path) -> None:
     assert [m.line for m in load(tmp_path, CSV + "1,a,,,,,\n1,,,,,,\n,,,,,,\n2,,,x,,,\n")[1]] == [3, 4, 5]
 
