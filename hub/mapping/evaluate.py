@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from hub.mapping.functions.numbers import to_number
 from hub.mapping.total import arithmetic, negative, to_day, to_text, to_whole, widen
-from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary
+from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Part, Try, Unary
 from hub.mapping.typing import COMPARE, Typed, common
 from hub.mapping.values import Codes, Value, as_mask, blank, fail, merge, only_where, valid
 
@@ -153,6 +153,10 @@ class Evaluation:
     def _try(self, node: Try) -> Value:
         return Value(self.value(node.arg).column)
 
+    def _part(self, node: Part) -> Value:
+        arg = self.value(node.arg)
+        return Value(pc.struct_field(arg.column, [node.name]), arg.failed)
+
     _HANDLERS: ClassVar[dict[type, Callable[..., Value]]] = {
         Call: _call,
         Binary: _binary,
@@ -163,6 +167,7 @@ class Evaluation:
         Like: _like,
         Cast: _cast,
         Try: _try,
+        Part: _part,
     }
 
 

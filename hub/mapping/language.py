@@ -17,7 +17,22 @@ from sqlglot.tokens import TokenType  # type: ignore[attr-defined] # re-exported
 
 from hub.errors import ExpressionInvalid
 from hub.mapping.functions import TABLE
-from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary, children
+from hub.mapping.tree import (
+    Binary,
+    Call,
+    Case,
+    Cast,
+    Coalesce,
+    Column,
+    In,
+    Like,
+    Literal,
+    Node,
+    Part,
+    Try,
+    Unary,
+    children,
+)
 
 MAX_CHARACTERS = 2_000
 MAX_DEPTH = 30
@@ -231,6 +246,11 @@ class _Reader:
             raise ExpressionInvalid(f"CAST to {name} is not known", remedy=f"one of {known}", position=_place(of))
         return Cast(self.node(of.this, depth), CASTS[name])
 
+    def _part(self, of: exp.Expression, depth: int) -> Node:
+        if not isinstance(of.expression, exp.Identifier):
+            raise ExpressionInvalid("a name goes after the point", position=_place(of))
+        return Part(self.node(of.this, depth), of.expression.name)
+
     def _call(self, of: exp.Expression, depth: int) -> Node:
         name = str(of.this).lower()
         args = of.expressions
@@ -266,6 +286,7 @@ class _Reader:
         exp.Case: _case,
         exp.Cast: _cast,
         exp.Anonymous: _call,
+        exp.Dot: _part,
     }
 
 

@@ -17,7 +17,7 @@ from hub.mapping.codelists import CodeLists
 from hub.mapping.evaluate import Evaluation
 from hub.mapping.language import parse_expression, suggest
 from hub.mapping.total import widen
-from hub.mapping.tree import Node, columns_of
+from hub.mapping.tree import Node, Part, columns_of
 from hub.mapping.typing import Typed, assignable, hint
 from hub.mapping.values import REASONS, Codes, as_mask, fail, merge, valid
 
@@ -128,6 +128,7 @@ class _Compiler:
         missing = {name: pa.string() for name in spec.optional if name not in source.names}
         self.source = {f.name: f.type for f in source} | missing
         self.leaves = dict(leaves(target))
+        self.records = dict(records(target))
         self.typed = Typed(self.source, codes)
         self.checked = Typed({path: f.type for path, f in self.leaves.items()}, codes)
         self.fields: dict[str, Node] = {}
@@ -146,9 +147,9 @@ class _Compiler:
     def _field(self, path: str, text: str) -> Iterator[Problem]:
         where = f"fields.{path}"
         target = self.leaves.get(path)
-        if target is None:
+        if target is None and path not in self.records:
             message = f"the schema has no field `{path}`"
-            yield Problem(path=where, message=message, suggestion=suggest(path, self.leaves))
+            yield Problem(path=where, message=message, suggestion=suggest(path, [*self.leaves, *self.records]))
             return
         try:
             node = parse_expression(text, self.source)
@@ -156,14 +157,37 @@ class _Compiler:
         except ExpressionInvalid as error:
             yield Problem(path=where, message=error.message, position=error.position, suggestion=error.remedy)
             return
+        if target is None:
+            yield from self._record(path, node, kind)
+            return
         if not assignable(kind, target.type):
             message = f"the expression gives {kind}, the field is {target.type}"
             yield Problem(path=where, message=message, suggestion=f"use {hint(target.type)}")
         self.fields[path] = node
 
+    def _record(self, path: str, node: Node, kind: pa.DataType) -> Iterator[Problem]:
+        """A record that one expression gives whole: each part becomes a field of its own."""
+        inside = ", ".join(f.name for f in self.records[path])
+        if not pa.types.is_struct(kind):
+            message = f"the expression gives {kind}, the field is a record of {inside}"
+            yield Problem(path=f"fields.{path}", message=message, suggestion=f"map its fields, such as `{path}.…`")
+            return
+        for part in kind:
+            leaf = f"{path}.{part.name}"
+            target = self.leaves.get(leaf)
+            if target is None or not assignable(part.type, target.type):
+                message = f"the expression gives a record with `{part.name}` of {part.type}, the field has {inside}"
+                suggestion = "write `(…).part` to map one part alone"
+                yield Problem(path=f"fields.{path}", message=message, suggestion=suggestion)
+            elif leaf in self.spec.fields:
+                yield Problem(path=f"fields.{leaf}", message=f"`{path}` gives this field already")
+            else:
+                self.fields[leaf] = Part(node, part.name)
+
     def _unmapped(self) -> Iterator[Problem]:
+        given = {*self.spec.fields, *self.fields}
         for path, target in self.leaves.items():
-            if path not in self.spec.fields and not target.nullable:
+            if path not in given and not target.nullable:
                 yield Problem(path=f"fields.{path}", message="the schema requires this field and nothing maps to it")
 
     def _condition(self, path: str, text: str, typed: Typed) -> Iterator[Problem]:
@@ -189,6 +213,14 @@ def leaves(schema: pa.Schema | pa.DataType, prefix: str = "") -> Iterator[tuple[
                 yield path, leaf.with_nullable(leaf.nullable or one.nullable)
         else:
             yield prefix + one.name, one
+
+
+def records(schema: pa.Schema | pa.DataType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Records inside a target by dotted path; one expression may give a record whole."""
+    for one in schema:
+        if pa.types.is_struct(one.type):
+            yield prefix + one.name, one.type
+            yield from records(one.type, f"{prefix}{one.name}.")
 
 
 class Program:

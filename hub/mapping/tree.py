@@ -122,7 +122,16 @@ class Try:
     arg: Node
 
 
-Node = Literal | Column | Call | Binary | Unary | Case | Coalesce | In | Like | Cast | Try
+@_hashed_once
+@dataclass(frozen=True)
+class Part:
+    """A part of a record that a function gives: `parse_period(x).start`."""
+
+    arg: Node
+    name: str
+
+
+Node = Literal | Column | Call | Binary | Unary | Case | Coalesce | In | Like | Cast | Try | Part
 
 
 def columns_of(node: Node) -> set[str]:
@@ -141,7 +150,7 @@ def children(node: Node) -> tuple[Node, ...]:
         return node.args
     if isinstance(node, Binary):
         return (node.left, node.right)
-    if isinstance(node, (Unary, In, Like, Cast, Try)):
+    if isinstance(node, (Unary, In, Like, Cast, Try, Part)):
         return (node.arg,)
     if isinstance(node, Case):
         return (*[n for when in node.whens for n in when], node.otherwise)

@@ -11,7 +11,7 @@ from hub.errors import ExpressionInvalid
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions import TABLE
 from hub.mapping.functions.table import ACCEPTS, Function, Kernel, Parameter
-from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Try, Unary
+from hub.mapping.tree import Binary, Call, Case, Cast, Coalesce, Column, In, Like, Literal, Node, Part, Try, Unary
 
 MAX_DECIMAL = 38  # digits
 COMPARE = ("=", "<>", "<", "<=", ">", ">=")
@@ -62,6 +62,8 @@ class Typed:
             return node.to
         if isinstance(node, Try):
             return inner
+        if isinstance(node, Part):
+            return _part(inner, node.name)
         if isinstance(node, Like):
             _need(pa.types.is_string(inner) or pa.types.is_null(inner), "LIKE is for text")
             return pa.bool_()
@@ -131,13 +133,22 @@ class Typed:
         if parameter.literal and (not isinstance(arg, Literal) or arg.value is None):
             raise ExpressionInvalid(f"{parameter.name} of {function.signature} must be a constant")
         if not ACCEPTS[parameter.type](kind) and not pa.types.is_null(kind):
-            want = {"text": "text", "number": "a number", "date": "a date"}[parameter.type]
+            wants = {"text": "text", "number": "a number", "date": "a date", "exact": "a whole number or a decimal"}
+            want = wants[parameter.type]
             raise ExpressionInvalid(f"{parameter.name} of {function.signature} is {want}, this is {kind}")
 
 
 def _need(condition: bool, why: str) -> None:
     if not condition:
         raise ExpressionInvalid(why)
+
+
+def _part(kind: pa.DataType, name: str) -> pa.DataType:
+    names = [one.name for one in kind] if pa.types.is_struct(kind) else []
+    _need(bool(names), f"`.{name}` goes after a function that gives a record, this is {kind}")
+    if name not in names:
+        raise ExpressionInvalid(f"there is no part `{name}`", remedy=f"the parts are {', '.join(names)}")
+    return kind.field(name).type
 
 
 def _comparable(kind: pa.DataType, where: str) -> None:

@@ -27,6 +27,17 @@ REASONS = (
     "UNKNOWN_SYMBOL",
     "NULL_REQUIRED",
     "CHECK_FAILED",
+    "BAD_LENGTH",
+    "BAD_CHARACTER",
+    "BAD_CHECK_DIGIT",
+    "FUTURE_DATE",
+    "AMBIGUOUS_DATE",
+    "IMPRECISE_DATE",
+    "BAD_PERIOD",
+    "BAD_PHONE",
+    "BAD_COORDINATE",
+    "UNKNOWN_TYPE",
+    "NO_SUCCESSOR",
 )
 CODE = {reason: np.int16(i) for i, reason in enumerate(REASONS)}
 

@@ -31,6 +31,21 @@ EXPLANATIONS = {
     "WOULD_ROUND": "the number has more digits after the point than the target keeps",
     "UNKNOWN_SYMBOL": "the value is not a symbol of the target's enum",
     "OUT_OF_RANGE": "the number does not fit the target type",
+    "BAD_TIMESTAMP": "not a time in any of the formats given",
+    "NONEXISTENT_TIME": "the clock skipped this time when it was put forward",
+    "AMBIGUOUS_TIME": "the clock showed this time twice when it was put back",
+    "DIVISION_BY_ZERO": "the divisor is zero",
+    "BAD_LENGTH": "the identifier has another number of characters",
+    "BAD_CHARACTER": "the identifier has a character that cannot stand there",
+    "BAD_CHECK_DIGIT": "the check digit does not fit: a character is mistyped",
+    "FUTURE_DATE": "the date has not come yet",
+    "AMBIGUOUS_DATE": "the order of day and month, or what the years mean, is not in the text: use to_date with a format",
+    "IMPRECISE_DATE": "the text names a month, quarter or year but no day: use parse_period",
+    "BAD_PERIOD": "not a period in any known spelling",
+    "BAD_PHONE": "the numbering plan has no such telephone number",
+    "BAD_COORDINATE": "not a longitude and latitude in degrees; are they exchanged?",
+    "UNKNOWN_TYPE": "the registering authority registers no such kind of organisation",
+    "NO_SUCCESSOR": "the code was retired and no single code goes on under its name",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hub.errors import ConfigurationInvalid, ExpressionInvalid
 from hub.mapping.codelists import Code, CodeList, CodeLists
 from hub.mapping.evaluate import Evaluation
-from hub.mapping.functions import TABLE
+from hub.mapping.functions import TABLE, Fails
 from hub.mapping.language import parse_expression
 from hub.mapping.program import MappingSpec, compile_filter, compile_program, problems
 from hub.mapping.typing import Typed
 from hub.mapping.values import REASONS
+from tests.mapping.reference import MISTAKES, REFERENCE
 
 CODES = CodeLists.of(
     CodeList(
@@ -30,13 +32,14 @@ CODES = CodeLists.of(
     ),
     CodeList(name="example.twin", version="1", codes=[Code(code="1", name="Same"), Code(code="2", name="SAME")]),
 )
+WITH_EXAMPLES = replace(REFERENCE, lists={**REFERENCE.lists, **CODES.lists})
 EXAMPLES = [(f.name, e, r) for f in TABLE.values() for e, r in f.examples]
 
 
-def evaluate(expression: str, **columns: list[Any]) -> tuple[list[Any], list[str]]:
+def evaluate(expression: str, codes: CodeLists = CODES, /, **columns: list[Any]) -> tuple[list[Any], list[str]]:
     """Values and reasons, row by row."""
     arrays = {name: pa.array(values) for name, values in columns.items()} or {"x": pa.array(["x"])}
-    typed = Typed({name: a.type for name, a in arrays.items()}, CODES)
+    typed = Typed({name: a.type for name, a in arrays.items()}, codes)
     node = parse_expression(expression, arrays)
     typed.check(node)
     rows = len(next(iter(arrays.values())))
@@ -47,9 +50,15 @@ def evaluate(expression: str, **columns: list[Any]) -> tuple[list[Any], list[str
 
 @pytest.mark.parametrize(("function", "expression", "expected"), EXAMPLES)
 def test_an_example_of_the_reference_is_true(function: str, expression: str, expected: Any) -> None:
-    values, failed = evaluate(expression)
-    assert failed == [""], function
-    assert values == [expected]
+    values, failed = evaluate(expression, WITH_EXAMPLES)
+    if isinstance(expected, Fails):
+        assert failed == [expected.reason], function
+    else:
+        assert (values, failed) == ([expected], [""]), function
+
+
+def test_the_shipped_code_lists_are_sound() -> None:
+    assert MISTAKES == []
 
 
 def test_every_function_has_an_example_and_a_sentence() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hub.mapping.functions import codes, dates, numbers, text
+from hub.mapping.functions import anydate, codes, dates, geo, numbers, text
 from hub.mapping.functions.table import Fails, Function
 
-TABLE: Mapping[str, Function] = {f.name: f for family in (text, numbers, dates, codes) for f in family.FUNCTIONS}
+FAMILIES = (text, numbers, dates, anydate, codes, geo)
+TABLE: Mapping[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
 
 __all__ = ["TABLE", "Fails", "Function"]

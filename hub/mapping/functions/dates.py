@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from hub.mapping.codelists import CodeLists
+from hub.mapping.functions.matrix import Bytes, Days, Ints, cells_of
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, text
 from hub.mapping.values import CODE, Codes, Mask, blank, fail, merge, valid
 from hub.mapping.zones import Zone
 
-Ints = npt.NDArray[np.int64]
 WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "f": 6}
-_MONTH_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 DAY = 86_400_000_000  # µs
 FIRST, PAST = -719_162 * DAY, 2_932_897 * DAY  # the years 1 to 9999 in UTC: what readers' calendars hold
 MILLIS, MICROS = pa.timestamp("ms", "UTC"), pa.timestamp("us", "UTC")
@@ -59,46 +57,39 @@ def parse_format(pattern: str, needed: str) -> Format:
     return Format(place, tuple(parts), tuple(fixed))
 
 
-def _matrix(column: pa.Array, width: int, wanted: Mask) -> tuple[Ints, npt.NDArray[np.uint8]]:
-    """Wanted rows whose value is that long, and their bytes."""
-    _valid, offset_buffer, data_buffer = column.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
-    fits = np.diff(offsets) == width
-    rows = np.flatnonzero(fits & wanted)
-    if fits.all():
-        matrix = data[offsets[0] : offsets[-1]].reshape(-1, width)
-        return rows, matrix if len(rows) == len(matrix) else matrix[rows]
-    return rows, data[offsets[rows][:, None] + np.arange(width)]
-
-
-def _read(form: Format, matrix: npt.NDArray[np.uint8]) -> tuple[dict[str, Ints], Mask]:
+def _read(form: Format, cells: Bytes) -> tuple[dict[str, Days], Mask]:
     """The number of each part, and the rows that fit the format."""
-    good = np.ones(len(matrix), np.bool_)
+    good = np.ones(cells.shape[1], np.bool_)
     for place, byte in form.fixed:
-        good &= matrix[:, place] == byte
+        good &= cells[place] == byte
     numbers = {}
     for letter, place in form.parts:
-        value = np.zeros(len(matrix), np.int64)
-        for k in range(WIDTHS[letter]):
-            digit = matrix[:, place + k] - np.uint8(48)  # wraps for what is no digit
-            good &= digit < 10
-            value = value * 10 + digit
+        digits = cells[place : place + WIDTHS[letter]] - np.uint8(48)  # wraps for what is no digit
+        good &= digits.max(axis=0) < 10
+        value = digits[0].astype(np.int32)
+        for digit in digits[1:]:
+            value = value * np.int32(10) + digit
         numbers[letter] = value
     return numbers, good
 
 
-def _days(year: Ints, month: Ints, day: Ints) -> tuple[Ints, Mask]:
-    """Days since 1970-01-01 in the proleptic Gregorian calendar, and which dates exist (year 0 does not)."""
-    good = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1)
-    month = np.where(good, month, 1)
-    leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
-    good &= (day <= _MONTH_DAYS[month]) & ((month != 2) | (day != 29) | leap)
-    shifted = year - (month <= 2)
-    era = shifted // 400
-    of_era = shifted - era * 400
-    of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
-    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468, good
+def _calendar() -> tuple[Days, Days]:
+    """By 16 × year + month, of the years 1 to 9999: the first day since 1970, and how many days there are, else 0."""
+    starts = np.arange("0001-01", "10000-02", dtype="datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    place = 16 * (1 + np.arange(len(starts) - 1) // 12) + 1 + np.arange(len(starts) - 1) % 12
+    first, length = np.zeros(16 * 10_000, np.int32), np.zeros(16 * 10_000, np.int32)
+    first[place], length[place] = starts[:-1], np.diff(starts)
+    return first, length
+
+
+FIRSTS, LENGTHS = _calendar()
+
+
+def days_of(year: Days, month: Days, day: Days) -> tuple[Days, Mask]:
+    """Days since 1970-01-01 in the proleptic Gregorian calendar, and which dates exist (year 0 does not). Numbers are not
+    negative; where a date does not exist, whatever day."""
+    place = (np.where(year < 10_000, year, 0) << 4) + np.where(month < 16, month, 0)
+    return FIRSTS[place] + day - np.int32(1), (day > 0) & (day <= LENGTHS[place])
 
 
 def _bind_date(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
@@ -109,11 +100,11 @@ def _bind_date(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
         there = valid(column)
         days, wanted = np.zeros(len(column), np.int32), there.copy()
         for form in formats:
-            rows, matrix = _matrix(column, form.width, wanted)
+            rows, cells = cells_of(column, form.width, wanted)
             if not len(rows):
                 continue
-            numbers, good = _read(form, matrix)
-            value, exists = _days(numbers["Y"], numbers["m"], numbers["d"])
+            numbers, good = _read(form, cells)
+            value, exists = days_of(numbers["Y"], numbers["m"], numbers["d"])
             good &= exists
             days[rows[good]], wanted[rows[good]] = value[good], False
         return pa.array(days, mask=~there | wanted).cast(pa.date32()), fail(wanted, "BAD_DATE"), {}
@@ -138,10 +129,10 @@ def _bind_timestamp(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
         micros, wanted = np.zeros(len(column), np.int64), there.copy()
         failed: Codes | None = None
         for form in formats:
-            rows, matrix = _matrix(column, form.width, wanted)
+            rows, cells = cells_of(column, form.width, wanted)
             if not len(rows):
                 continue
-            value, good = _instant(form, matrix)
+            value, good = _instant(form, cells)
             value, rows = value[good], rows[good]
             if zone is not None and not form.has_zulu:
                 value, codes = zone.to_utc(value)
@@ -159,14 +150,16 @@ def _bind_timestamp(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
     return kernel
 
 
-def _instant(form: Format, matrix: npt.NDArray[np.uint8]) -> tuple[Ints, Mask]:
+def _instant(form: Format, cells: Bytes) -> tuple[Ints, Mask]:
     """Microseconds of the wall clock, as if it were UTC."""
-    numbers, good = _read(form, matrix)
-    days, exists = _days(numbers["Y"], numbers["m"], numbers["d"])
-    none = np.zeros(len(matrix), np.int64)
+    numbers, good = _read(form, cells)
+    days, exists = days_of(numbers["Y"], numbers["m"], numbers["d"])
+    none = np.zeros(cells.shape[1], np.int64)
     hour, minute, second = numbers["H"], numbers["M"], numbers.get("S", none)
     good &= exists & (hour < 24) & (minute < 60) & (second < 60)
-    return ((days * 86400 + hour * 3600 + minute * 60 + second) * 1_000_000) + numbers.get("f", none), good
+    return ((days.astype(np.int64) * 86400 + hour * 3600 + minute * 60 + second) * 1_000_000) + numbers.get(
+        "f", none
+    ), good
 
 
 def _timestamp_type(literals: Sequence[Any]) -> pa.DataType:

@@ -20,7 +20,7 @@ class Parameter:
     """One argument."""
 
     name: str
-    type: str  # text, number, any, date, list: what `accepts` knows
+    type: str  # text, number, exact, any, date: what `ACCEPTS` knows
     literal: bool = False  # must be a constant, checked when the expression is saved
     optional: bool = False
     repeat: bool = False  # the last one may come many times
@@ -60,6 +60,7 @@ class Fails:
 ACCEPTS: dict[str, Callable[[pa.DataType], bool]] = {
     "text": pa.types.is_string,
     "number": lambda t: pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t),
+    "exact": lambda t: pa.types.is_integer(t) or pa.types.is_decimal(t),
     "any": lambda _t: True,
     "date": lambda t: pa.types.is_date(t) or pa.types.is_timestamp(t),
 }

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, simple, text
 from hub.mapping.values import as_mask
+from hub.mapping.writing import WIDE
 
 TEXT, INT, BOOL = pa.string(), pa.int32(), pa.bool_()
 EMPTY, ZERO = pa.scalar("", TEXT), pa.scalar(0, INT)  # typed, for Arrow looks for dateutil to learn a type
 MAX_PLACE = 2**31 - 1
-WIDE = {c: c - 0xFEE0 for c in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 
 
 def _substr(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
