@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hub.mapping.functions import anydate, codes, dates, geo, numbers, text
+from hub.mapping.functions import anydate, codes, dates, divisions, geo, identifiers, numbers, text
 from hub.mapping.functions.table import Fails, Function
 
-FAMILIES = (text, numbers, dates, anydate, codes, geo)
+FAMILIES = (text, numbers, dates, anydate, codes, identifiers, divisions, geo)
 TABLE: Mapping[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
 
 __all__ = ["TABLE", "Fails", "Function"]
