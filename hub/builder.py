@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 from connectors import KINDS
 from connectors.context import SourceContext
@@ -10,6 +12,7 @@ from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.errors import ConfigurationInvalid, DatongError, NotFound
+from hub.mapping.codelists import CodeLists
 from hub.mapping.program import columns_used
 from hub.model import Finding, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
@@ -18,6 +21,8 @@ from hub.ports import LogWriter, Source
 from hub.registry import Registry
 from hub.secrets import Secrets
 from hub.settings import Settings
+
+FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins first
 
 
 class ConnectorBuilder:
@@ -70,7 +75,7 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
         scope=topic.scope if keyed else (),
         event_time=topic.event_time,
         mapping=publish.mapping,
-        codes=catalogue.codes,
+        codes=references(catalogue, settings),
         record=record,
         target=schema.columns,
         symbols=symbols_of(record),
@@ -78,6 +83,17 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
         mapping_version=mapping_version(publish.mapping, schema.text, catalogue.codes.versions),
         limits=limits,
     )
+
+
+def references(catalogue: Catalogue, settings: Settings) -> CodeLists:
+    """The code lists of a project, with its keys and the day: what functions are given and never fetch (R14)."""
+    secrets = Secrets(settings.root)
+    return replace(catalogue.codes, keys=lambda name: secrets.resolve(name).encode(), today=latest_day)
+
+
+def latest_day() -> date:
+    """The latest date that it is anywhere: a birth after it has not happened yet."""
+    return (datetime.now(UTC) + FARTHEST_AHEAD).date()
 
 
 def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[str] | None = None) -> Source:

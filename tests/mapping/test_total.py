@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,17 +13,22 @@ import pytest
 from hypothesis import given, settings
 
 from hub.errors import ExpressionInvalid
-from hub.mapping.codelists import Code, CodeList, CodeLists
+from hub.mapping.codelists import Code, CodeList
 from hub.mapping.language import parse_expression
 from hub.mapping.program import MappingSpec, Program, compile_program, problems
 from hub.mapping.typing import Typed
+from tests.mapping.reference import REFERENCE
 
 BIG = 2**63 - 1
 DAWN, DUSK = dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, tzinfo=dt.UTC)
 CANARY = "canary-5571"
 TEXTS = ["", "x", CANARY, " 12 ", "-5", "5.5", "0.5", "1.234,5", "1e400", "NaN", "9" * 5000, "2023-02-29", "true", None]
+CHINESE = ["11010519491231002x", "91350100M000100Y43", "二〇二三年十月", "１１０１０１", "三十一", "13800138000", "男"]
 COLUMNS: dict[str, tuple[pa.DataType, list[Any]]] = {
-    "s": (pa.string(), [*TEXTS, "0" * 40 + "7", "-9223372036854775808", "9223372036854775808", "2023-03-26 02:30"]),
+    "s": (
+        pa.string(),
+        [*TEXTS, "0" * 40 + "7", "-9223372036854775808", "9223372036854775808", "2023-03-26 02:30", *CHINESE],
+    ),
     "i": (pa.int32(), [0, 1, -1, 2**31 - 1, -(2**31), None]),
     "n": (pa.int64(), [0, -1, BIG, -BIG - 1, 2**53 + 1, None]),
     "f": (pa.float64(), [0.0, 1.5, 1e308, -1e308, 1e19, float("nan"), float("inf"), None]),
@@ -34,7 +40,8 @@ COLUMNS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "g": (pa.list_(pa.string()), [[], ["a", None], None]),
 }
 TYPES = {name: kind for name, (kind, _values) in COLUMNS.items()}
-CODES = CodeLists.of(CodeList(name="example.list", version="1", codes=[Code(code="x", name=CANARY)]))
+EXAMPLE = CodeList(name="example.list", version="1", codes=[Code(code="x", name=CANARY)])
+CODES = replace(REFERENCE, lists={**REFERENCE.lists, "example.list": EXAMPLE})
 
 LEAVES = st.sampled_from([*COLUMNS, "0", "2", "-1", "9223372036854775807", "1.5", "'x'", "NULL", "TRUE"])
 SHAPES = [
@@ -43,8 +50,17 @@ SHAPES = [
     "code({}, 'example.list', 'example.list.name')", "code({}, 'example.list.name', 'example.list')", "split({}, '|')",
     "substr({}, 2, 3)", "normalise_text({})", "title_case({})", "length({})", "matches({}, '^[0-9]+$')", "try({})",
     "replace('x', 'x', {})", "replace({}, '9', '')", "-({})", "NOT ({})", "({}) IS NOT NULL", "({}) IN (1, 2.5, NULL)",
-    "({}) IN (9223372036854775807)", "({}) LIKE '%5'",
+    "({}) IN (9223372036854775807)", "({}) LIKE '%5'", "cn_id({})", "cn_id_15to18({})", "cn_id_born({})", "cn_id_sex({})",
+    "uscc({})", "lei({})", "division_code({})", "division_current({})", "division_parent({})", "division_level({})",
+    "parse_date({})", "parse_period({})", "parse_period({}).end", "({}).start", "parse_timestamp({}, 'Asia/Shanghai')",
+    "phone({})", "phone({}, 'IT')", "cn_sex({})", "cn_ethnicity({})", "iso_3166({})", "currency({})",
+    "code_in({}, 'it.region')", "token({}, '${{secret:EXAMPLE}}')", "convert({}, '亩', 'ha')", "convert({}, '°F', 'K')",
+    "to_money({}, '亿元', 38, 2)", "to_money({}, '分', 38, 2)", "exchange({}, 'ITL', 'EUR', 'eu.euro-rates', 38, 2)",
+    "exchange(5, {}, 'EUR', 'eu.euro-rates', 4, 2)", "to_wgs84({}, 40.5, 'BD-09')", "to_wgs84(109.8, {}, 'GCJ-02').longitude",
     *[f"CAST({{}} AS {kind})" for kind in ("INT", "BIGINT", "DOUBLE", "TEXT", "BOOLEAN", "DATE")],
+]  # fmt: skip
+TWO = [
+    "coalesce({}, {})", "nullif({}, {})", "cn_sex({}, {})", "division_code({}, {})", "to_wgs84({}, {}, 'BD-09')",
 ]  # fmt: skip
 PAIRS = [f"({{}} {op} {{}})" for op in ("+", "-", "*", "/", "%", "=", "<", ">=", "AND", "OR", "||")]
 
@@ -52,7 +68,7 @@ PAIRS = [f"({{}} {op} {{}})" for op in ("+", "-", "*", "/", "%", "=", "<", ">=",
 def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.builds(str.format, st.sampled_from(SHAPES), inner),
-        st.builds(str.format, st.sampled_from([*PAIRS, "coalesce({}, {})", "nullif({}, {})"]), inner, inner),
+        st.builds(str.format, st.sampled_from([*PAIRS, *TWO]), inner, inner),
         st.builds("CASE WHEN {} THEN {} ELSE {} END".format, inner, inner, inner),
     )
 
@@ -74,7 +90,7 @@ def program(expression: str) -> Program | None:
 
 
 def outcome(compiled: Program, batch: pa.RecordBatch) -> list[Any]:
-    mapped = compiled.apply(batch, keep=("v",))
+    mapped = compiled.apply(batch)
     mapped.records.validate(full=True)
     found: dict[int, Any] = {f.row: f.reason for f in mapped.failures}
     for row, scalar in zip(mapped.rows.tolist(), mapped.records.column("v"), strict=True):

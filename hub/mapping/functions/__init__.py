@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hub.mapping.functions import anydate, codes, dates, divisions, geo, identifiers, numbers, text
+from hub.mapping.functions import (
+    anydate,
+    codes,
+    contacts,
+    dates,
+    divisions,
+    geo,
+    identifiers,
+    numbers,
+    standards,
+    text,
+    tokens,
+    units,
+)
 from hub.mapping.functions.table import Fails, Function
 
-FAMILIES = (text, numbers, dates, anydate, codes, identifiers, divisions, geo)
+FAMILIES = (text, numbers, units, dates, anydate, codes, standards, identifiers, divisions, contacts, geo, tokens)
 TABLE: Mapping[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
 
 __all__ = ["TABLE", "Fails", "Function"]

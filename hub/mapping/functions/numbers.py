@@ -106,15 +106,15 @@ def _to_double(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
     return kernel
 
 
-def _precision(literals: Sequence[Any]) -> tuple[int, int]:
+def precision_of(literals: Sequence[Any]) -> tuple[int, int]:
     precision, scale = literals[0], literals[1]
     if not (isinstance(precision, int) and isinstance(scale, int) and 0 < precision <= 38 and 0 <= scale <= precision):
         raise ValueError("precision is 1 to 38, scale 0 to precision")
     return precision, scale
 
 
-def _to_decimal(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
-    precision, scale = _precision(literals)
+def to_decimal(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    precision, scale = precision_of(literals)
     separators = _separators(literals[2:])
 
     def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
@@ -175,8 +175,8 @@ FUNCTIONS = (
         name="to_decimal",
         doc="An exact number of `precision` digits, `scale` of them after the point. Rounding is a failure.",
         parameters=(text(), constant("precision", "number"), constant("scale", "number"), NUMBER_FORMAT),
-        result=lambda literals: pa.decimal128(*_precision(literals)),
-        bind=_to_decimal,
+        result=lambda literals: pa.decimal128(*precision_of(literals)),
+        bind=to_decimal,
         reasons=("BAD_NUMBER", "WOULD_ROUND", "OUT_OF_RANGE"),
         examples=(
             ("CAST(to_decimal('104617.73', 12, 2) AS TEXT)", "104617.73"),
