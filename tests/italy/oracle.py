@@ -107,6 +107,13 @@ def division(row: dict[str, str]) -> tuple[str, dict[str, Any]]:
         "cadastral_code": row["Codice Catastale del comune"],
         "population_2011": int(population.replace(".", "")),
         "is_capital": row[capital] == "1",
+        "country": "IT",
+        "level": None,
+        "parent_code": row["Codice Provincia (Storico)(1)"],
+        "settlement": None,
+        "valid_from": None,
+        "valid_to": None,
+        "successor": None,
     }
 
 
@@ -152,7 +159,7 @@ def transfer(row: dict[str, str], codes: dict[str, str], regions: dict[str, str]
     need(abs(total - first - (second or 0)) <= decimal.Decimal("0.01"), "CHECK_FAILED")
     need(total > 0, "CHECK_FAILED")
     return row["codINT"], {
-        "interior_code": row["codINT"],
+        "recipient_code": row["codINT"],
         "division_code": division_code,
         "region": region,
         "recipient": row["ENTE"],
@@ -161,6 +168,13 @@ def transfer(row: dict[str, str], codes: dict[str, str], regions: dict[str, str]
         "share_by_income": second,
         "amount": total,
         "page": int(row["pagina"]) if row.get("pagina") else None,
+        "fiscal_year": 2020,
+        "scheme": None,
+        "payer_id": None,
+        "standard_expenditure": None,
+        "standard_revenue": None,
+        "coefficient": None,
+        "currency": "EUR",
     }
 
 
