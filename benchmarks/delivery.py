@@ -1,28 +1,39 @@
 """`delivery`: a topic → what a grant allows, in every form, beside fastavro and json row by row over the same blocks.
 
 Five of fourteen fields of the records that a row filter lets through. Each subject is a process of its own that times
-itself from the first block to the last byte; before that, all forms must say the same, read by libraries that are not ours."""
+itself from the second batch to the last byte; before that, all forms must say the same, read by libraries that are not
+ours. µs are per record read, whether the filter lets it through or not."""
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.measure import SubjectFailed, module, run, spread
-from benchmarks.pipeline import ContentDiffers, tell
+from benchmarks.measure import SubjectFailed, module, run
+from benchmarks.pipeline import ContentDiffers
 from benchmarks.project import Project
+from benchmarks.rounds import About, Measured, Outcome, Subject, interleave, quotient, ratios, tell
 
 FIELDS = ("record_id", "family_name", "birth_date", "municipality", "amount")
 WHERE = "sex = 'FEMALE'"  # a third of them
-REFERENCE = "rows-ndjson"
+REFERENCE, ANSWERS = "rows-ndjson", "answers-ndjson"
 FORMS = ("ndjson", "csv", "arrow", "avro", "framed")
-ANSWERS = "answers-ndjson"
 CONTENT_ROWS = 100_000
 SLOW_ROWS = 500_000  # of the row-by-row way, which costs the same per row from a few thousand on
+ABOUT = {
+    REFERENCE: About(
+        ran="the log's blocks and the hub's own reader of sections; then fastavro (told which fields are wanted), a"
+        " condition, a dict and json for each record",
+        not_done="no decision, group or cursor",
+    ),
+    **{form: About(ran="blocks → columns → bytes", not_done="no decision, group or cursor") for form in FORMS},
+    ANSWERS: About(
+        ran="whole answers: decision, group, columns, bytes, durable cursor, and the commit", not_done="HTTP"
+    ),
+}
 
 
 def delivery(rows: int, rounds: int) -> dict[str, Any]:
@@ -30,12 +41,9 @@ def delivery(rows: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="datong-bench-") as work:
         content = check_content(publish(Path(work) / "content", min(rows, CONTENT_ROWS)))
         project = publish(Path(work) / "all", rows)
-        runs: dict[str, list[dict[str, Any]]] = {}
-        for number in range(rounds):
-            for name in (REFERENCE, *FORMS, ANSWERS):
-                tell(f"round {number + 1}: {name}")
-                runs.setdefault(name, []).append(subject(project, name, SLOW_ROWS if name == REFERENCE else None))
-    return report(rows, rounds, content, runs)
+        todo: dict[str, Subject] = {name: partial(hand_out, project, name) for name in ABOUT}
+        todo[REFERENCE] = partial(hand_out, project, REFERENCE, SLOW_ROWS)
+        return report(rows, rounds, content, interleave(todo, rounds, required=list(ABOUT)))
 
 
 def publish(work: Path, rows: int) -> Path:
@@ -65,23 +73,33 @@ def check_content(project: Path) -> dict[str, Any]:
 
 def tallies(project: Path) -> dict[str, dict[str, Any]]:
     """How many records each subject hands out, and a hash of all that it says."""
-    names = (REFERENCE, *FORMS, ANSWERS)
-    tell(f"content of {', '.join(names)}")
-    return run(module("benchmarks.deliver", ",".join(names), project, "--tally")).answer
+    tell(f"content of {', '.join(ABOUT)}")
+    return run(module("benchmarks.deliver", ",".join(ABOUT), project, "--tally")).answer
 
 
-def subject(project: Path, name: str, rows: int | None = None) -> dict[str, Any]:
+def hand_out(project: Path, name: str, rows: int | None = None) -> Measured:
     """One run of one subject, of at least so many records (None: all)."""
     cost = run(module("benchmarks.deliver", name, project, *(["--rows", rows] if rows else [])))
-    return {**cost.answer, "rss_mb": cost.rss_mb}
+    answer = cost.answer
+    return Measured(
+        rows=answer["read"],
+        wall_s=answer["wall_s"],
+        cpu_s=answer["cpu_s"],
+        rss_mb=cost.rss_mb,
+        accepted=answer["delivered"],
+        rejected=answer["read"] - answer["delivered"],
+        bytes_out=answer["bytes_out"],
+    )
 
 
-def report(
-    rows: int, rounds: int, content: Mapping[str, Any], runs: Mapping[str, list[dict[str, Any]]]
-) -> dict[str, Any]:
-    """All that was measured, as JSON. µs are per record read, whether the filter lets it through or not."""
-    subjects = {name: _subject(found) for name, found in runs.items()}
-    paired = {name: _ratio(runs[REFERENCE], runs[name]) for name in (*FORMS, ANSWERS)}
+def report(rows: int, rounds: int, content: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
+    """All that was measured, as JSON. Ratios are of CPU time."""
+
+    def against_rows(name: str) -> float | None:
+        return quotient(outcome.us(REFERENCE, "cpu_s"), outcome.us(name, "cpu_s"))
+
+    made = {"vs_rows": against_rows("ndjson"), "answers_vs_rows": against_rows(ANSWERS)}
+    made |= {f"{form}_vs_rows": against_rows(form) for form in FORMS if form != "ndjson"}
     return {
         "benchmark": "delivery",
         "rows": rows,
@@ -89,30 +107,10 @@ def report(
         **machine.describe(),
         "fields": f"{len(FIELDS)} of 14",
         "where": WHERE,
-        "content": dict(content),
-        "us_per_record": subjects["ndjson"]["wall_us"]["median"],
-        "rss_mb": subjects["ndjson"]["rss_mb"]["median"],
-        "ratios": {"vs_rows": paired["ndjson"], "answers_vs_rows": paired[ANSWERS]},
-        "vs_rows": paired,
-        "subjects": subjects,
-    }
-
-
-def _ratio(reference: list[dict[str, Any]], found: list[dict[str, Any]]) -> float:
-    """Of CPU time, each round against its own; above 1: the hub needs less."""
-    pairs = zip(reference, found, strict=True)
-    ratios: list[float] = [(a["cpu_s"] / a["read"]) / (b["cpu_s"] / b["read"]) for a, b in pairs]
-    return round(statistics.median(ratios), 3)
-
-
-def _subject(found: list[dict[str, Any]]) -> dict[str, Any]:
-    last = found[-1]
-    return {
-        "read": last["read"],
-        "delivered": last["delivered"],
-        "rounds": len(found),
-        "wall_us": spread([m["wall_s"] / m["read"] * 1e6 for m in found]),
-        "cpu_us": spread([m["cpu_s"] / m["read"] * 1e6 for m in found]),
-        "rss_mb": spread([m["rss_mb"] for m in found]),
-        "bytes_per_record": round(last["bytes_out"] / last["delivered"], 1),
+        "content": content,
+        "us_per_record": outcome.us("ndjson"),
+        "rss_mb": outcome.rss("ndjson"),
+        **ratios(made, {}),
+        "subjects": outcome.subjects(ABOUT),
+        "failures": outcome.failures,
     }

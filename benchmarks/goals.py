@@ -157,7 +157,16 @@ MEANINGS: Mapping[str, str] = {
     "unchanged_vs_append": "time of an unchanged snapshot ÷ time in mode append",
     "unchanged_memory_vs_append": "peak memory of an unchanged snapshot ÷ in mode append",
     "vs_rows": "CPU of fastavro and json row by row ÷ of the hub's NDJSON",
-    "answers_vs_rows": "the same for whole answers of the API",
+    "answers_vs_rows": "the same for whole answers: decision, group, durable cursor and commit as well",
+    **{
+        f"{form}_vs_rows": f"CPU of fastavro and json row by row ÷ of the hub's {name}"
+        for form, name in (
+            ("csv", "CSV"),
+            ("arrow", "Arrow stream"),
+            ("avro", "container file"),
+            ("framed", "framed Avro"),
+        )
+    },
     "fixed_ms": "ms of a batch of one row",
     "rows_worth_a_batch": "how many further rows cost as much as one more batch",
     "largest_python_share": "the largest share of samples in one Python function outside the libraries",
