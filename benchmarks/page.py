@@ -111,6 +111,7 @@ def _goals(results: Mapping[str, Result]) -> Iterator[str]:
         if (result := results.get(goal.result)) is not None:
             value = _value(result, goal)
             word = "not measured" if value is None else "met" if goal.met(value) else "**missed**"
+            word += ", preliminary" if value is not None and _doubts(result) else ""
             yield f"| [{goal.text}](#{_anchor(goal.result)}) | {goal.sign} | {_number(value)} | {word} |"
 
 
@@ -139,11 +140,18 @@ def _taken(result: Result) -> str:
     used = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     where = f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB, {machine['system']}"
     load = machine.get("load") or 0.0
-    doubts = ["the machine was busy with other work"] if load > BUSY * machine["cores"] else []
-    doubts += [f"fewer than {ENOUGH} rounds"] if result.get("rounds", ENOUGH) < ENOUGH else []
+    doubts = _doubts(result)
     noise = f" **Preliminary: {' and '.join(doubts)}.**" if doubts else ""
     checked = _checked(result.get("content") or {})
     return f"{rows}{rounds}{result['date']}; {where}, load {load:g} at the end. {used}.{start}{checked}{noise}"
+
+
+def _doubts(result: Result) -> list[str]:
+    """Why its figures are not to be relied on."""
+    machine = result["machine"]
+    busy = (machine.get("load") or 0.0) > BUSY * machine["cores"]
+    few = result.get("rounds", ENOUGH) < ENOUGH
+    return [*(["a machine busy with other work"] if busy else []), *([f"fewer than {ENOUGH} rounds"] if few else [])]
 
 
 def _checked(content: Result) -> str:
