@@ -122,6 +122,7 @@ def test_F15_a_file_size_limit_is_a_full_disk(tmp_path: Path) -> None:
         command, env=environment, capture_output=True, text=True, timeout=60, check=False, preexec_fn=limit
     )
     assert done.returncode != 0
+    assert "ulimit -f" in done.stderr
     assert child(tmp_path, "append", 2).stdout.strip() == "completed"
     log = SqliteLog.at(tmp_path / "log.db", clock=lambda: 0)
     assert len(records_of(log, TOPIC)) == ROWS - 3

@@ -38,7 +38,10 @@ def _translate(error: sqlite3.Error) -> DatongError:
     if code in _BROKEN:
         return LogBroken(f"the log's file is damaged ({extended})", remedy="restore it from a backup")
     if code == sqlite3.SQLITE_IOERR:
-        return LogBroken(f"the disk failed while the log was written or read ({extended})", remedy="restart the hub")
+        return LogBroken(
+            f"the disk failed while the log was written or read ({extended})",
+            remedy="see the disk's health and space, and this process's limit of file sizes (ulimit -f); then restart",
+        )
     return LogBroken(f"the log failed ({extended})", remedy="restart the hub")
 
 
