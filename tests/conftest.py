@@ -1,4 +1,5 @@
-"""What holds for every test: Hypothesis tries the same cases each time, without a clock, and prints how to repeat one.
+"""What holds for every test: Hypothesis tries the same cases each time, without a clock, and prints how to repeat one; real
+services are shared by all tests of a process.
 
 `TEST_EXPLORE=5000` searches afresh with that many examples a property: for a person at a desk, not for a submission."""
 
@@ -7,6 +8,11 @@ from __future__ import annotations
 import os
 
 from hypothesis import settings
+
+from tests.support.kafka import kafka_cluster, kafka_secure, kafka_three, mortal_kafka
+from tests.support.postgres import mortal_postgres, postgres_server
+
+__all__ = ["kafka_cluster", "kafka_secure", "kafka_three", "mortal_kafka", "mortal_postgres", "postgres_server"]
 
 settings.register_profile("datong", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("datong")

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.services import ServiceMissing
 from deploy.services.tls import make_certificates
 
 VERSION = "4.3.1"
@@ -41,10 +42,6 @@ COMMON = {
     "log.cleaner.dedupe.buffer.size": "4194304",  # the default takes 128 MB of the heap
     "log.segment.delete.delay.ms": "1000",
 }
-
-
-class ServiceMissing(Exception):
-    """A program that the service needs is not installed; says how to get it."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,10 @@ import pytest
 from connectors.context import SourceContext
 from connectors.sources.postgres import PostgresSource
 from connectors.sources.specs import PostgresSpec
+from deploy.services.postgres import SUPERUSER, Server
 from hub.model import Batch, Mode, SourceCheckpoint
-from tests.sources.postgres_server import PASSWORD, USER, Server
+from tests.support import postgres
+from tests.support.postgres import PASSWORD
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Database:
     @property
     def url(self) -> str:
         """As a connector's file has it."""
-        return f"postgresql+psycopg://{USER}:${{secret:PG}}@127.0.0.1:{self.server.port}/{self.name}"
+        return f"postgresql+psycopg://{SUPERUSER}:${{secret:PG}}@127.0.0.1:{self.server.port}/{self.name}"
 
     def run(self, text: str, *parameters: Any) -> list[Any]:
         """Statements as the owner."""
@@ -59,27 +60,17 @@ def filled(text: str) -> str:
 
 def create(server: Server, **options: str) -> Database:
     """A database of its own on a server."""
-    name = f"t{uuid.uuid4().hex[:12]}"
-    with server.connect("postgres") as connection:
-        connection.execute(f"CREATE DATABASE {name} " + " ".join(f"{k} {v}" for k, v in options.items()))
+    name = postgres.new_database(server, **options)
     return Database(server=server, name=name, connection=server.connect(name))
 
 
-@pytest.fixture(scope="session")
-def shared_server() -> Iterator[Server]:
-    """One server for a worker: it is never stopped."""
-    server = Server()
-    yield server
-    server.remove()
-
-
 @pytest.fixture
-def new_database(shared_server: Server) -> Iterator[Callable[..., Database]]:
+def new_database(postgres_server: Server) -> Iterator[Callable[..., Database]]:
     """Makes databases; options are those of CREATE DATABASE."""
     made: list[Database] = []
 
     def build(**options: str) -> Database:
-        made.append(create(shared_server, **options))
+        made.append(create(postgres_server, **options))
         return made[-1]
 
     yield build
@@ -94,10 +85,8 @@ def pg(new_database: Callable[..., Database]) -> Database:
 
 
 @pytest.fixture
-def mortal() -> Iterator[Database]:
+def mortal(mortal_postgres: Server) -> Iterator[Database]:
     """A database on a server of the test's own."""
-    server = Server()
-    database = create(server)
+    database = create(mortal_postgres)
     yield database
     database.connection.close()
-    server.remove()

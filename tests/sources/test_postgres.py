@@ -18,7 +18,7 @@ from connectors.sources.specs import PostgresSpec
 from hub.errors import ColumnsChanged, ConfigurationInvalid, DatongError, SourceUnavailable
 from hub.model import Batch
 from tests.sources.conftest import Database
-from tests.sources.postgres_server import PASSWORD
+from tests.support.postgres import PASSWORD
 
 UTC = dt.timezone.utc  # noqa: UP017 - as the driver's own
 
@@ -305,7 +305,7 @@ def test_rights_that_lack_are_named(pg: Database) -> None:
     pg.run("CREATE TABLE whole (id int, v int)")
     pg.run("INSERT INTO whole VALUES (7, 7)")
     pg.run(f"DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
-    url = pg.url.replace("datong:", "reader:")
+    url = pg.url.replace("postgres:", "reader:")
     with pytest.raises(ConfigurationInvalid, match=r"may not read this table.*GRANT SELECT"):
         pg.read(url=url)
     pg.run("GRANT SELECT ON t TO reader")

@@ -282,7 +282,8 @@ def test_a_checkpoint_of_another_server_timeline_or_table_is_refused(mortal: Dat
     mortal.server.stop()
     (mortal.server.data / "recovery.signal").touch()  # recover to the end of the log and begin a new timeline
     mortal.server.give(mortal.server.data / "recovery.signal")
-    mortal.server.start("-c restore_command=false -c recovery_target_timeline=latest")
+    mortal.server.configure({"restore_command": "false", "recovery_target_timeline": "latest"})
+    mortal.server.start()
     mortal.reconnect()
     deadline = time.monotonic() + 30
     while mortal.run("SELECT pg_is_in_recovery()") == [(True,)] and time.monotonic() < deadline:
@@ -322,7 +323,9 @@ def wind(mortal: Database) -> Callable[[int], None]:
         if not segment.exists():
             segment.write_bytes(bytes(262_144))
             server.give(segment)
-        server.program("pg_resetwal", "-f", "-e", epoch, "-x", low, "-u", max(3, low - 1_000_000))
+        numbers = ("-e", str(epoch), "-x", str(low), "-u", str(max(3, low - 1_000_000)))
+        done = server.run("pg_resetwal", "-f", "-D", str(server.data), *numbers)
+        assert done.returncode == 0, done.stderr
         server.start()
         mortal.reconnect()
 

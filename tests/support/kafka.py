@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.services import ServiceMissing
 from deploy.services import kafka as service
 from hub.log.kafka import KafkaOptions
 from tests.support.requirements import unavailable
@@ -18,7 +19,7 @@ def need_kafka() -> None:
     """Skip, or fail where TEST_REQUIRE names kafka, unless Java and the jars are there."""
     try:
         service.jars()
-    except service.ServiceMissing as missing:
+    except ServiceMissing as missing:
         unavailable("kafka", str(missing))
 
 
