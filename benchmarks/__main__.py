@@ -20,7 +20,7 @@ from benchmarks.profile import profile
 from benchmarks.small_batch import small_batch
 from benchmarks.snapshot import snapshot
 from benchmarks.sqlite import sqlite
-from deploy.services.kafka import ServiceMissing
+from deploy.services import ServiceMissing
 
 FAILED = 1
 MILLION = 1_000_000

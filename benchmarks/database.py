@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.broker import other_core
-from deploy.services.kafka import ServiceMissing
+from deploy.services import ServiceMissing
 
 USER, DATABASE = "bench", "postgres"
 SYSTEM_USER = "postgres"  # the server refuses to run as root

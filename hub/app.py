@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,23 +16,23 @@ import pyarrow as pa
 
 from connectors import KINDS
 from hub import __version__, logs
-from hub.adapters import open_log
+from hub.adapters import is_kafka, is_postgres, open_log, open_store
 from hub.builder import ConnectorBuilder, open_source, schedule_of
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.deliveries import Deliveries
-from hub.directory import Directory, Running
-from hub.errors import Conflict, DatongError, NotAuthenticated, NotFound
-from hub.metrics import HubCollector, Metrics
+from hub.directory import Directory, Role, Running
+from hub.errors import ConfigurationInvalid, Conflict, DatongError, NotAuthenticated, NotFound
+from hub.metrics import HubCollector, Metrics, OwnCollector
 from hub.model import INTERNAL_TOPICS
 from hub.pipeline.cases import QuarantineDesk
 from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.jobs import JobRunner
 from hub.pipeline.supervisor import Supervisor, SupervisorOptions
+from hub.pipeline.worker import Worker, WorkerOptions
 from hub.registry import Registry
-from hub.secrets import Secrets
 from hub.settings import Loaded, Settings
-from hub.store import Store
+from hub.store.nodes import Node
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
 
@@ -47,46 +50,59 @@ def now_ms() -> int:
 
 
 class Hub:
-    """Everything of one data directory, open. Use as a context manager."""
+    """Everything of one node: its data directory, the store and the log, open. Use as a context manager."""
 
-    def __init__(self, loaded: Loaded, directory: Directory) -> None:
-        self.loaded = loaded
+    def __init__(self, loaded: Loaded, directory: Directory, role: Role = "all") -> None:
+        self.loaded, self.role = loaded, role
         self._directory = directory
         path = directory.path
-        url = Secrets(self.settings.root).fill(self.settings.store.url)
-        self.store = Store.open(url or f"sqlite:///{path / 'store.db'}")
+        self._operator_token = directory.operator_token()
+        self.store = open_store(self.settings, path)
         try:
             self.log = open_log(self.settings, path, now_ms)
         except BaseException:
             self.store.close()
             raise
         self.registry = Registry(self.store)
-        self.catalogue = read_catalogue(loaded)
         self.history = RunHistory(self.log)
+        index = OpenQuarantine(self.log, self.history)
+        self.catalogue = read_catalogue(loaded)
         self.builder = ConnectorBuilder(self.settings, self.catalogue, self.registry, self.log)
-        runner = JobRunner(self.builder, self.log, now_ms)
-        options = SupervisorOptions(workers=self.settings.supervisor.workers)
-        self.supervisor = Supervisor(
-            runner, self.store.leases, self.store.states, clock=now, options=options, housekeeping=self.log.maintain
-        )
-        self.quarantine = QuarantineDesk(
-            OpenQuarantine(self.log, self.history), self.supervisor, lambda: self.catalogue
-        )
-        self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue, now)
+        self.supervisor = self._supervisor(index)
+        self.quarantine = QuarantineDesk(index, self.supervisor, lambda: self.catalogue)
+        self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue)
         self.deliveries = Deliveries(self.log, self.registry, self.store, lambda: self.catalogue, now, self.settings)
         self.views = Views(self)
-        self.metrics = Metrics(self._collector())
-        self._operator_token = directory.operator_token()
+        self.metrics = Metrics(OwnCollector(self._own_jobs) if role == "worker" else self._collector())
         self._watch()
 
+    def _supervisor(self, index: OpenQuarantine) -> Supervisor:
+        """With a worker, unless this node only answers."""
+        node = Node(name=node_name(), role=self.role, version=__version__)
+        made = self.settings.supervisor
+        options = WorkerOptions(threads=made.workers, lease_s=made.takeover_after)
+        runner = JobRunner(self.builder, self.log, now_ms, rows=lambda task, case: index.entries(task=task, case=case))
+        return Supervisor(
+            self.store,
+            node,
+            None if self.role == "api" else Worker(node.name, runner, self.store, now_ms, options),
+            clock_ms=now_ms,
+            options=SupervisorOptions(alive_s=made.takeover_after),
+            reload=self._read_again,
+            housekeeping=self.log.maintain,
+        )
+
     @classmethod
-    def open(cls, loaded: Loaded, *, scheduled: bool = False) -> Hub:
-        """Take the data directory and open what is in it. Raises DirectoryInUse, DirectoryTooNew."""
+    def open(cls, loaded: Loaded, *, scheduled: bool = False, role: Role = "all") -> Hub:
+        """Take the data directory and open what is in it. `scheduled`: take part in what nodes share from now on.
+
+        Raises DirectoryInUse, DirectoryTooNew, and ConfigurationInvalid for a role that the settings do not allow."""
+        check_role(role, loaded.settings)
         logs.configure(loaded.settings.logging.format, loaded.settings.logging.level)
         directory = Directory(loaded.settings.data_path)
         directory.acquire()
         try:
-            hub = cls(loaded, directory)
+            hub = cls(loaded, directory, role)
         except BaseException:
             directory.release()
             raise
@@ -120,24 +136,20 @@ class Hub:
 
     def announce(self, url: str) -> None:
         """Let commands find this hub at `url`."""
-        import os
-
-        self._directory.announce(Running(url=url, pid=os.getpid(), version=__version__))
+        self._directory.announce(Running(url=url, pid=os.getpid(), version=__version__, role=self.role))
 
     def authenticate(self, token: str) -> Caller:
         """Who holds this token. Raises NotAuthenticated. Compared in constant time (S13)."""
         if hmac.compare_digest(token.encode(), self._operator_token.encode()):
             return Caller(role="operator", agency="", token_id="operator")  # noqa: S106 - an id, not a secret
-        found = self.store.tokens.verify(token, now_ms())
+        found = self.store.tokens.verify(token)
         if found is None:
             raise NotAuthenticated("the token is unknown, expired or revoked", remedy="ask the hub's operator for one")
         return Caller(role="agency", agency=found.agency, token_id=found.id)
 
     def reload(self) -> list[str]:
-        """Read the configuration again. Connectors with mistakes keep out; the mistakes are returned."""
-        self.catalogue = read_catalogue(self.loaded)
-        self.builder.catalogue = self.catalogue
-        self._watch()
+        """Every node reads its configuration again. Connectors with mistakes keep out; those of this node are returned."""
+        self.supervisor.reload_everywhere()
         return [str(m) for m in self.catalogue.mistakes]
 
     def steer(self, name: str, verb: str) -> None:
@@ -153,6 +165,12 @@ class Hub:
         """What readiness means."""
         return {"log": self.log.healthy(), "store": self.store.healthy()}
 
+    def _read_again(self) -> None:
+        """Connectors, topics and grants as they are declared now."""
+        self.catalogue = read_catalogue(self.loaded)
+        self.builder.catalogue = self.catalogue
+        self._watch()
+
     def _watch(self) -> None:
         starts: dict[str, datetime] = {}
         for run in self.history.runs():
@@ -161,15 +179,37 @@ class Hub:
         schedules = {name: schedule_of(spec) for name, spec in self.catalogue.connectors.items()}
         self.supervisor.watch(schedules, starts)
 
+    def _own_jobs(self) -> Sequence[str]:
+        return sorted(self.supervisor.worker.running()) if self.supervisor.worker else []
+
     def _collector(self) -> HubCollector:
         return HubCollector(
             runs=self.history.runs,
             ends=lambda: {t: self.log.ends(t) for t in self.log.topics() if t not in INTERNAL_TOPICS},
-            states=lambda: {n: self.supervisor.status(n).state for n in self.supervisor.names()},
+            states=lambda: {name: status.state for name, status in self.supervisor.statuses().items()},
+            nodes=lambda: self.supervisor.nodes_alive(),
             freshness=self.views.freshness,
             lags=self.deliveries.lags,
             notices=self.log.notices,
         )
+
+
+def check_role(role: Role, settings: Settings) -> None:
+    """Raises ConfigurationInvalid unless nodes of this role can share what they need to share."""
+    if role == "all" or (is_postgres(settings) and is_kafka(settings)):
+        return
+    raise ConfigurationInvalid(
+        f"`--role {role}` shares its work with other processes, and needs PostgreSQL as its store and Kafka as its log",
+        where=", ".join(
+            name for name, ok in (("store.url", is_postgres(settings)), ("log.url", is_kafka(settings))) if not ok
+        ),
+        remedy="set both (docs/how-to/two-machines.md), or serve everything in one process with `--role all`",
+    )
+
+
+def node_name() -> str:
+    """Host, process, and chance: a restarted process is another node."""
+    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
 
 
 def read_catalogue(loaded: Loaded, *, look: bool = False) -> Catalogue:

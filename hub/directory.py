@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from hub.errors import ConfigurationInvalid, DirectoryInUse
 
 LOCK, NOTE, TOKEN = "hub.lock", "hub.json", "operator.token"
+SHORTEST_TOKEN = 32
+Role = Literal["all", "api", "worker"]  # what a process does of a hub's work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,7 @@ class Running:
     url: str
     pid: int
     version: str
+    role: Role = "all"
 
 
 class Directory:
@@ -70,12 +74,23 @@ class Directory:
         return None
 
     def operator_token(self) -> str:
-        """The token of this directory's operator, made on first use, readable by its user alone (0600)."""
+        """The token of this directory's operator, made on first use, readable by its user alone (0600).
+
+        Put there beforehand, the same in the directory of each node, it is the operator's token of all of them. Raises
+        ConfigurationInvalid for a file that others may read or that is no secret."""
         file = self.path / TOKEN
         if not file.exists():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write_private(file, secrets.token_urlsafe(32))
-        return file.read_text().strip()
+        if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            raise ConfigurationInvalid(f"{TOKEN} can be read by others", where=TOKEN, remedy=f"chmod 600 {TOKEN}")
+        token = file.read_text().strip()
+        if len(token) < SHORTEST_TOKEN or not token.isascii():
+            raise ConfigurationInvalid(
+                f"{TOKEN} holds no token of {SHORTEST_TOKEN} characters or more", where=TOKEN,
+                remedy="delete it to have one made, or copy that of another node",
+            )  # fmt: skip
+        return token
 
     def _note(self) -> Running | None:
         try:
@@ -89,7 +104,8 @@ class Directory:
         return DirectoryInUse(
             f"this data directory is in use {who}",
             where=self.path.name,
-            remedy="use that hub, stop it, or give this one a directory of its own with `--project`",
+            remedy="use that hub, stop it, or give this one a directory of its own: `--project`, or for several "
+            "processes of one project the variable DATONG_DATA_DIR",
         )
 
 

@@ -5,6 +5,7 @@
     │   ├── SourceUnavailable
     │   ├── LogUnavailable
     │   ├── StorageFull
+    │   ├── NoWorker
     │   └── OutcomeUnknown
     ├── Reject                  one record, file or answer is bad: quarantined, the rest goes on
     │   ├── MalformedAvro
@@ -86,6 +87,10 @@ class LogUnavailable(Retry):
 
 class StorageFull(Retry):
     """The disk or its quota is full. Nothing was written; free space and the task goes on."""
+
+
+class NoWorker(Retry):
+    """No process that runs connectors gives a sign of life, so nobody would do what was asked for."""
 
 
 class OutcomeUnknown(Retry):
@@ -208,9 +213,13 @@ class ReconciliationFailed(Fatal):
 
 
 class Fenced(Fatal):
-    """A newer epoch of this task has written (R4). This process must stop."""
+    """A newer epoch of this task has written (R4). This process must stop. `newest` is that epoch."""
 
     exit_code = 7
+
+    def __init__(self, message: str, *, where: str = "", remedy: str = "", newest: int = 0) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.newest = newest
 
 
 class DirectoryInUse(Fatal):

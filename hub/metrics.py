@@ -27,9 +27,10 @@ class HubCollector:
         freshness: Callable[[], Mapping[str, float]],
         lags: Callable[[], Sequence[tuple[str, str, int, int]]],
         notices: Callable[[], Sequence[Finding]],
+        nodes: Callable[[], Mapping[str, int]],
     ) -> None:
         self._runs, self._ends, self._states, self._freshness, self._lags = runs, ends, states, freshness, lags
-        self._notices = notices
+        self._notices, self._nodes = notices, nodes
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -37,6 +38,10 @@ class HubCollector:
         notices = GaugeMetricFamily("datong_log_notices", "Troubles of the log that `datong doctor` names.")
         notices.add_metric([], len(self._notices()))
         yield notices
+        nodes = GaugeMetricFamily("datong_nodes", "Processes that give a sign of life.", labels=["role"])
+        for role, count in self._nodes().items():
+            nodes.add_metric([role], count)
+        yield nodes
         yield from self._records()
         yield from self._offsets()
         yield from self._connectors()
@@ -86,6 +91,21 @@ class HubCollector:
         yield fresh
 
 
+class OwnCollector:
+    """What a worker shows: itself alone. All that is shared is counted once, where the API is served."""
+
+    def __init__(self, running: Callable[[], Sequence[str]]) -> None:
+        self._running = running
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield _build_info()
+        running = GaugeMetricFamily("datong_task_running", "1 while this worker runs it.", labels=["connector"])
+        for name in self._running():
+            running.add_metric([name], 1)
+        yield running
+
+
 def _build_info() -> Metric:
     info = GaugeMetricFamily("datong_build_info", "Version of the hub.", labels=["version"])
     info.add_metric([__version__], 1)
@@ -95,7 +115,7 @@ def _build_info() -> Metric:
 class Metrics:
     """The hub's own registry: HTTP requests are counted here, the rest is collected."""
 
-    def __init__(self, collector: HubCollector) -> None:
+    def __init__(self, collector: HubCollector | OwnCollector) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(collector)
         self._requests = Histogram(

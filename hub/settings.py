@@ -49,7 +49,13 @@ class Http(_Section):
 class StoreSettings(_Section):
     """Registry, leases, tokens and subscribers' offsets."""
 
-    url: str = Field("", description="SQLAlchemy URL; empty = `store.db` in the data directory.", repr=False)
+    url: str = Field(
+        "",
+        description="`postgresql+psycopg://USER:${secret:NAME}@HOST:5432/DATABASE`; empty = `store.db` in the data "
+        "directory.",
+        repr=False,
+    )
+    connections: int = Field(10, description="To PostgreSQL, at most, per process.", ge=2, le=1000)
 
 
 class LogSettings(_Section):
@@ -135,7 +141,13 @@ class Deletions(_Section):
 class SupervisorSettings(_Section):
     """Running connectors."""
 
-    workers: int = Field(4, description="Connectors that run at the same time.", ge=1, le=64)
+    workers: int = Field(4, description="Connectors that run at the same time in a process.", ge=1, le=64)
+    takeover_after: float = Field(
+        20.0,
+        description="Seconds without a sign of life until other workers go on with what a worker did; the same on all.",
+        ge=2,
+        le=3600,
+    )
 
 
 class Logging(_Section):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from hub.catalogue.load import Catalogue
 from hub.errors import NotFound
 from hub.store.tokens import Tokens
+
+DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +26,15 @@ class Caller:
 class TokenDesk:
     """The operator's side of `store.tokens`."""
 
-    def __init__(self, tokens: Tokens, catalogue: Callable[[], Catalogue], clock: Callable[[], datetime]) -> None:
-        self._tokens, self._catalogue, self._clock = tokens, catalogue, clock
+    def __init__(self, tokens: Tokens, catalogue: Callable[[], Catalogue]) -> None:
+        self._tokens, self._catalogue = tokens, catalogue
 
     def issue(self, agency: str, days: int) -> dict[str, Any]:
         """A new token for a declared agency; the only time its secret is seen. Raises NotFound."""
         if agency not in self._catalogue().agencies:
             raise NotFound(f"there is no agency {agency}", remedy="declare it in agencies.yaml")
-        now = self._clock()
-        expires = now + timedelta(days=days)
-        made = self._tokens.issue(agency, role="agency", now_ms=_ms(now), expires_ms=_ms(expires))
-        return {"id": made.id, "agency": agency, "token": made.secret, "expires": expires.isoformat(timespec="seconds")}
+        made = self._tokens.issue(agency, role="agency", lifetime_ms=days * DAY_MS)
+        return {"id": made.id, "agency": agency, "token": made.secret, "expires": _iso(made.expires_ms)}
 
     def listed(self) -> list[dict[str, Any]]:
         """All tokens without secrets."""
@@ -52,10 +52,6 @@ class TokenDesk:
     def revoke(self, token_id: str) -> None:
         """End a token now. Raises NotFound."""
         self._tokens.revoke(token_id)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
 
 
 def _iso(ms: int | None) -> str | None:

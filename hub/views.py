@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,16 @@ from hub.avro.types import Field, Record
 from hub.catalogue.specs import ConnectorSpec, TopicSpec
 from hub.errors import NotFound
 from hub.model import INTERNAL_TOPICS, RunTotals
+from hub.pipeline.jobs import as_json
 from hub.pipeline.manifest import RunRecord
+from hub.pipeline.supervisor import ConnectorStatus
 from hub.settings import show
 
 if TYPE_CHECKING:
     from hub.app import Hub
 
 FETCH_BYTES = 1
+LOOK_S = 0.2  # how often a run of another process is looked at
 
 
 class Views:
@@ -26,13 +31,61 @@ class Views:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
+    def connectors(self) -> list[dict[str, Any]]:
+        """All connectors, sorted."""
+        return [self._connector(status) for status in self._hub.supervisor.statuses().values()]
+
     def connector(self, name: str) -> dict[str, Any]:
         """One connector with its state and last run. Raises NotFound."""
+        return self._connector(self._hub.supervisor.status(name))
+
+    def runs(self, name: str, limit: int) -> list[dict[str, Any]]:
+        """The last runs, newest first. Raises NotFound."""
         status = self._hub.supervisor.status(name)
-        spec: ConnectorSpec | None = self._hub.catalogue.connectors.get(name)
-        last = self._hub.history.last(name)
+        return [_run(r, status) for r in self._hub.history.runs(name)[:limit]]
+
+    def run(self, name: str, run_id: str, wait_s: float) -> dict[str, Any]:
+        """One run with its totals so far, wherever it runs; waits for its end. Raises NotFound."""
+        deadline = time.monotonic() + wait_s
+        own = self._hub.supervisor.wait(name, wait_s if self._runs_here(name, run_id) else 0)
+        if own is not None and own.run_id == run_id:
+            return self._ended(name, as_json(own))
+        while True:
+            status = self._hub.supervisor.status(name)
+            if status.run_id == run_id and not status.unfinished and status.outcome:
+                return self._ended(name, status.outcome)
+            record = self._hub.history.get(run_id)
+            known = record is not None and record.task == name
+            if record is not None and known and status.run_id != run_id:
+                return _run(record, status)
+            if not known and status.run_id != run_id:
+                raise NotFound(f"connector {name} has no run {run_id}")
+            if (left := deadline - time.monotonic()) <= 0:
+                return _running(name, run_id, status, record.totals if record else RunTotals())
+            time.sleep(min(LOOK_S, left))
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The processes that take part."""
+        supervisor = self._hub.supervisor
+        runs = supervisor.statuses().values()
+        return [
+            {
+                "name": node.name,
+                "role": node.role,
+                "version": node.version,
+                "started": _iso(node.started_ms),
+                "silent_s": round(node.silent_ms / 1000, 1),
+                "alive": supervisor.alive(node),
+                "runs": [status.name for status in runs if status.worker == node.name],
+            }
+            for node in supervisor.nodes()
+        ]
+
+    def _connector(self, status: ConnectorStatus) -> dict[str, Any]:
+        spec: ConnectorSpec | None = self._hub.catalogue.connectors.get(status.name)
+        last = self._hub.history.last(status.name)
         return {
-            "name": name,
+            "name": status.name,
             "agency": spec.agency if spec else None,
             "topic": spec.publish.topic if spec else None,
             "kind": spec.kind if spec else None,
@@ -41,38 +94,25 @@ class Views:
             "state": status.state,
             "reason": status.reason,
             "running": status.running,
+            "worker": status.worker,
             "next_run": status.next_run.isoformat(timespec="seconds") if status.next_run else None,
-            "last_run": _run(last) if last else None,
+            "last_run": _run(last, status) if last else None,
         }
 
-    def runs(self, name: str, limit: int) -> list[dict[str, Any]]:
-        """The last runs, newest first."""
-        return [_run(r) for r in self._hub.history.runs(name)[:limit]]
+    def _runs_here(self, name: str, run_id: str) -> bool:
+        worker = self._hub.supervisor.worker
+        running = worker.running().get(name) if worker else None
+        return running is not None and running.job.run_id == run_id
 
-    def run(self, name: str, run_id: str, wait_s: float) -> dict[str, Any]:
-        """One run with its totals so far; waits for its end. Raises NotFound."""
-        status = self._hub.supervisor.status(name)
-        if status.run_id == run_id:
-            result = self._hub.supervisor.wait(name, wait_s) if status.running else self._hub.supervisor.wait(name, 0)
-            if result is not None and result.run_id == run_id:
-                topic = self.connector(name)["topic"]
-                made = {"connector": name, "run": run_id, "topic": topic, "state": result.state}
-                error = result.error
-                return {
-                    **made,
-                    "totals": vars(result.totals),
-                    "reasons": dict(result.reasons),
-                    "warnings": dict(result.warnings),
-                    "notes": list(result.notes),
-                    "error": f"{error.code}: {error}" if error else "",
-                    "exit_code": _exit_code(error.code if error else "", result.state),
-                }
-            now = self._hub.supervisor.status(name)
-            return _running(name, run_id, now.totals)
-        record = self._hub.history.get(run_id)
-        if record is None or record.task != name:
-            raise NotFound(f"connector {name} has no run {run_id}")
-        return _run(record)
+    def _ended(self, name: str, outcome: Mapping[str, Any]) -> dict[str, Any]:
+        code = str(outcome["error"]).partition(":")[0]
+        spec: ConnectorSpec | None = self._hub.catalogue.connectors.get(name)
+        return {
+            "connector": name,
+            "topic": spec.publish.topic if spec else None,
+            **outcome,
+            "exit_code": _exit_code(code, outcome["state"]),
+        }
 
     def topics(self) -> list[dict[str, Any]]:
         """All topics that the log has or the catalogue declares."""
@@ -162,32 +202,39 @@ class Views:
         return [{"partition": p, "earliest": s.earliest, "end": s.end} for p, s in sorted(spans.items())]
 
 
-def _run(record: RunRecord) -> dict[str, Any]:
-    code = record.error.partition(":")[0]
+def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
+    """A run of the history. One that says it runs, and is not the one that runs, was cut short."""
+    state, error = record.state, record.error
+    goes_on = status.run_id == record.run and status.unfinished
+    if goes_on:
+        state = "running"
+    elif state == "running":
+        state, error = "failed", "the process that ran it ended without a word; later runs went on from its checkpoint"
     return {
         "connector": record.task,
         "run": record.run,
         "topic": record.topic,
         "started": _iso(record.started),
-        "finished": _iso(record.finished) if record.finished else None,
-        "state": record.state,
+        "finished": _iso(record.finished) if record.finished and not goes_on else None,
+        "state": state,
         "totals": vars(record.totals),
         "reasons": dict(record.reasons),
         "warnings": dict(record.warnings),
-        "notes": [],
-        "error": record.error,
+        "notes": list(status.outcome["notes"]) if status.outcome and status.outcome["run"] == record.run else [],
+        "error": error,
         "replay": record.replay,
-        "exit_code": _exit_code(code, record.state),
+        "exit_code": _exit_code(error.partition(":")[0], state),
     }
 
 
-def _running(name: str, run_id: str, totals: RunTotals) -> dict[str, Any]:
+def _running(name: str, run_id: str, status: ConnectorStatus, totals: RunTotals) -> dict[str, Any]:
     return {
         "connector": name,
         "run": run_id,
         "topic": None,
         "state": "running",
-        "totals": vars(totals),
+        "worker": status.worker,
+        "totals": vars(status.totals or totals),
         "reasons": {},
         "warnings": {},
         "notes": [],

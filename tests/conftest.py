@@ -11,8 +11,18 @@ from hypothesis import settings
 
 from tests.support.kafka import kafka_cluster, kafka_secure, kafka_three, mortal_kafka
 from tests.support.postgres import mortal_postgres, postgres_server
+from tests.support.stores import migrated_database, migrated_file
 
-__all__ = ["kafka_cluster", "kafka_secure", "kafka_three", "mortal_kafka", "mortal_postgres", "postgres_server"]
+__all__ = [
+    "kafka_cluster",
+    "kafka_secure",
+    "kafka_three",
+    "migrated_database",
+    "migrated_file",
+    "mortal_kafka",
+    "mortal_postgres",
+    "postgres_server",
+]
 
 settings.register_profile("datong", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("datong")

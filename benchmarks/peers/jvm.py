@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.rounds import About
+from deploy.services import ServiceMissing
 from deploy.services import kafka as service
 
 JARS = Path(__file__).parent / "jars"
@@ -69,7 +70,7 @@ def jars_of(peer: JvmPeer, folder: Path) -> Path | None:
     if not peer.sets:
         try:
             return service.jars()
-        except service.ServiceMissing:
+        except ServiceMissing:
             return None
     return folder / "jvm"
 
@@ -95,7 +96,7 @@ def _set(folder: Path, name: str) -> Path:
 def _kafka() -> str:
     try:
         service.jars()
-    except service.ServiceMissing as missing:
+    except ServiceMissing as missing:
         return f"not installed: {missing}"
     return "installed"
 

@@ -14,7 +14,7 @@ from hub.app import Hub
 
 
 def create_app(hub: Hub) -> FastAPI:
-    """The hub's API. The hub must be open; closing it is the caller's."""
+    """The API of a node: a worker's is its health alone. The hub must be open; closing it is the caller's."""
     app = FastAPI(
         title="Datong",
         version=__version__,
@@ -26,8 +26,9 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.hub = hub
     problems.install(app)
     app.include_router(health.router())
-    app.include_router(consumers.router())
-    app.include_router(operators.router())
+    if hub.role != "worker":
+        app.include_router(consumers.router())
+        app.include_router(operators.router())
 
     @app.middleware("http")
     async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -59,7 +59,7 @@ def _connectors(api: APIRouter) -> None:
     @api.get("/connectors")
     def connectors(hub: HubOf) -> dict[str, Any]:
         """All connectors with state and last run."""
-        return {"connectors": [hub.views.connector(name) for name in hub.supervisor.names()]}
+        return {"connectors": hub.views.connectors()}
 
     @api.get("/connectors/{name}")
     def connector(name: str, hub: HubOf) -> dict[str, Any]:
@@ -76,7 +76,6 @@ def _connectors(api: APIRouter) -> None:
     @api.get("/connectors/{name}/runs")
     def runs(name: str, hub: HubOf, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> dict[str, Any]:
         """The last runs, newest first."""
-        hub.supervisor.status(name)
         return {"runs": hub.views.runs(name, limit)}
 
     @api.get("/connectors/{name}/runs/{run_id}")
@@ -118,6 +117,11 @@ def _catalogue(api: APIRouter) -> None:
     def schema(subject: str, hub: HubOf) -> Any:
         """The latest schema of a subject, as registered."""
         return hub.views.schema(subject)
+
+    @api.get("/nodes")
+    def nodes(hub: HubOf) -> dict[str, Any]:
+        """The processes that share this hub's work, and what each runs now."""
+        return {"nodes": hub.views.nodes()}
 
     @api.get("/config")
     def config(hub: HubOf) -> dict[str, Any]:

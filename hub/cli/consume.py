@@ -156,8 +156,9 @@ def _url(given: str | None, project: Path | None) -> str:
     from hub.errors import SourceUnavailable
 
     running = Directory(load_project(project).settings.data_path).running()
-    if running is None:
+    if running is None or running.role == "worker":
         raise SourceUnavailable(
-            "no hub serves this project", remedy="start one with `datong serve`, or name one with --hub"
+            "no hub serves this project from this data directory",
+            remedy="start one with `datong serve`, or name one with --hub",
         )
     return running.url

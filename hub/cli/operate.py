@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command()(topics)
     app.command()(schemas)
     app.command()(reload)
+    app.command()(nodes)
     app.add_typer(_connector(), name="connector")
     app.add_typer(_token(), name="token")
 
@@ -85,6 +86,20 @@ def schemas(
     )
 
 
+def nodes(project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """List the processes that share this hub's work, and what each runs now. Example: datong nodes"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        listed = api.get("/nodes")
+    if as_json:
+        out.data(listed)
+    rows = [
+        [n["name"], n["role"], "alive" if n["alive"] else f"silent for {n['silent_s']:.0f} s", ", ".join(n["runs"])]
+        for n in listed["nodes"]
+    ]
+    out.table(rows, ["node", "role", "sign of life", "runs"])
+
+
 def reload(project: ProjectOption = None, as_json: JsonOption = False) -> int:
     """Let the running hub read connectors, topics and grants again; what a grant loses is gone at once. Example: datong
     reload"""
@@ -144,7 +159,7 @@ def show_connector(name: Name, project: ProjectOption = None, as_json: JsonOptio
     if as_json:
         out.data({**connector, "runs": runs})
         return
-    facts = ("name", "agency", "topic", "kind", "mode", "schedule", "state", "reason", "next_run")
+    facts = ("name", "agency", "topic", "kind", "mode", "schedule", "state", "reason", "worker", "next_run")
     out.table([[f, connector[f]] for f in facts], ["fact", "value"])
     totals_table(out, runs, "started")
 

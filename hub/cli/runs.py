@@ -83,7 +83,10 @@ def follow(api: Api, name: str, run: str, show: Any) -> dict[str, Any]:
     while True:
         record: dict[str, Any] = api.get(f"/connectors/{name}/runs/{run}", wait_ms=int(POLL_S * 1000))
         totals = record["totals"]
-        show(f"{totals['read']:,} read · {totals['published']:,} published · {totals['quarantined']:,} quarantined")
+        if record["state"] == "running" and record["worker"] is None:
+            show("waits for a worker")
+        else:
+            show(f"{totals['read']:,} read · {totals['published']:,} published · {totals['quarantined']:,} quarantined")
         if record["state"] != "running":
             return record
         if not api.local:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,8 @@ import typer
 from hub.cli.main import INTERRUPTED, JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.session import project_of
-from hub.errors import ConfigurationInvalid
+from hub.directory import Role
+from hub.errors import ConfigurationInvalid, Fenced
 
 if TYPE_CHECKING:
     import uvicorn
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from hub.settings import Loaded
 
 DRAIN_S = 30.0
+FENCED = (
+    "this process was paused, or did not reach the store, for longer than supervisor.takeover_after; "
+    "nothing it did since was written; start it again"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +45,15 @@ def serve(
         str | None, typer.Option(help="Address to bind. Default: the setting http.host, 127.0.0.1.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port. Default: the setting http.port, 8080.")] = None,
-) -> None:
-    """Run the hub: API, schedules and deliveries in one process. SIGTERM drains. Example: datong serve"""
+    role: Annotated[
+        Role,
+        typer.Option(
+            help="all: everything in this process. api: answers, runs nothing. worker: runs connectors, answers /livez, "
+            "/readyz and /metrics. api and worker share their work through PostgreSQL and Kafka."
+        ),
+    ] = "all",
+) -> int:
+    """Run the hub: API, schedules and deliveries. SIGTERM drains. Example: datong serve"""
     from hub.cli.waiting import open_when_ready
     from hub.settings import load_settings
 
@@ -51,25 +64,30 @@ def serve(
         flags["http.port"] = port
     loaded = load_settings(project_of(project), flags=flags)
     out = Output(as_json=False)
-    with open_when_ready(loaded, out.note) as hub:
-        _serve(hub, loaded, out)
+    with open_when_ready(loaded, out.note, role) as hub:
+        return _serve(hub, loaded, out)
 
 
-def _serve(hub: Hub, loaded: Loaded, out: Output) -> None:
-    """Serve until a signal; then stop taking requests, drain, and return."""
+def _serve(hub: Hub, loaded: Loaded, out: Output) -> int:
+    """Serve until a signal, or until another worker took over; then stop taking requests, drain, and return."""
     for mistake in hub.catalogue.mistakes:
         out.note(f"left out: {mistake}")
     server, thread = _background(hub, loaded)
-    out.note(f"datong serves http://{_shown(loaded)} (stop with Ctrl-C)")
-    wait_for_signal()
+    what = "" if hub.role == "all" else f" as {hub.role}"
+    out.note(f"datong serves http://{_shown(loaded)}{what} (stop with Ctrl-C)")
+    wait_for_signal(lambda: hub.supervisor.fenced)
     out.note("draining; a second signal quits at once")
     server.should_exit = True
     hub.supervisor.drain(DRAIN_S)
     thread.join(DRAIN_S)
+    if hub.supervisor.fenced:
+        out.failure(Fenced("another worker took over what this one did", remedy=FENCED))
+        return Fenced.exit_code
+    return 0
 
 
-def wait_for_signal() -> None:
-    """Until SIGTERM or SIGINT. The next one ends the process without waiting for anything."""
+def wait_for_signal(over: Callable[[], bool] = lambda: False) -> None:
+    """Until SIGTERM, SIGINT, or `over`. The next signal ends the process without waiting for anything."""
     asked = threading.Event()
 
     def handle(_number: int, _frame: object) -> None:
@@ -79,7 +97,7 @@ def wait_for_signal() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-    while not asked.wait(1.0):  # a wait without end would not let the handler run on every system
+    while not asked.wait(0.5) and not over():  # a wait without end would not let the handler run on every system
         pass
 
 

@@ -79,6 +79,11 @@ def connect(loaded: Loaded) -> Iterator[Api]:
     directory = Directory(loaded.settings.data_path)
     running = _running(directory)
     if running is not None:
+        if running.role == "worker":
+            raise errors.Conflict(
+                "the process of this data directory is a worker, which answers no commands",
+                remedy="ask a node that serves the API: set DATONG_DATA_DIR to its data directory",
+            )
         headers = {"Authorization": f"Bearer {directory.operator_token()}"}
         with httpx.Client(base_url=running.url, headers=headers, timeout=60.0, trust_env=False) as client:
             yield Api(client, local=False)

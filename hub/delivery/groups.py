@@ -147,7 +147,7 @@ class Subscriptions:
 
     def _take(self, plan: Plan, member: Member) -> GroupKey:
         key = _key(plan, member.group)
-        if not self._cursors.take(key, member.reader, self._clock_ms(), READER_TTL_MS):
+        if not self._cursors.take(key, member.reader, READER_TTL_MS):
             raise GroupBusy(
                 f"another reader holds group {member.group} of {plan.topic}",
                 remedy="stop it, wait until it is silent for a minute, or read with a group of another name",

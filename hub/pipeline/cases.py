@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -46,13 +45,15 @@ class QuarantineDesk:
 
     def replay(self, *, case: str | None, connector: str | None) -> list[dict[str, str]]:
         """Start a replay for each connector concerned. Raises NotFound when nothing is open there."""
-        groups: dict[str, list[Entry]] = defaultdict(list)
-        if case is not None or connector is not None:
-            for entry in self._index.entries(case=case, task=connector):
-                groups[entry.task].append(entry)
-        if not groups:
+        asked = case is not None or connector is not None
+        names = {
+            c.task
+            for c in self._index.cases()
+            if asked and (case is None or c.id == case) and (connector is None or c.task == connector)
+        }
+        if not names:
             raise NotFound("no open rows match", remedy="name a case or a connector; `datong quarantine list` has both")
-        return [{"connector": name, "run": self._supervisor.replay(name, rows)} for name, rows in groups.items()]
+        return [{"connector": name, "run": self._supervisor.replay(name, case)} for name in sorted(names)]
 
 
 def _as_json(case: Case) -> dict[str, Any]:

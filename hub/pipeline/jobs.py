@@ -1,13 +1,14 @@
-"""One job of the supervisor from lease to result: build the task, run it, put the outcome on record."""
+"""One job of a worker from lease to result: build the task, run it, put the outcome on record."""
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from hub.errors import ColumnsChanged, DatongError
 from hub.model import RunTotals
@@ -17,19 +18,36 @@ from hub.pipeline.quarantine import Entry
 from hub.pipeline.replay import Replay
 from hub.pipeline.task import Run, RunResult, Surroundings, record_failure
 from hub.ports import Log, Source
-from hub.store.leases import Lease
 
 
 @dataclass
 class Job:
-    """A run or a replay that was asked for."""
+    """A run or a replay that was asked for, is due, or is gone on with after its worker ended."""
 
     name: str
     accept_deletions: bool = False
-    entries: tuple[Entry, ...] | None = None  # a replay of these
+    replay: bool = False  # of open rows of quarantine, instead of reading the source
+    case: str | None = None  # of a replay: these rows only
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
-    lease: Lease | None = None
+    why: Literal["", "pause", "drain", "lost"] = ""  # it was stopped
+
+    def to_text(self) -> str:
+        """What another worker must know to go on with it."""
+        told = {"run": self.run_id, "accept_deletions": self.accept_deletions, "replay": self.replay, "case": self.case}
+        return json.dumps(told, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Job:
+        """The inverse of `to_text`."""
+        told: dict[str, Any] = json.loads(text)
+        return cls(
+            name=name,
+            run_id=told["run"],
+            accept_deletions=told["accept_deletions"],
+            replay=told["replay"],
+            case=told["case"],
+        )
 
 
 class Builder(Protocol):
@@ -43,7 +61,7 @@ class Builder(Protocol):
 
 
 class JobRunner:
-    """Executes jobs. Safe from many threads; the supervisor keeps two jobs of one task apart."""
+    """Executes jobs. Safe from many threads; leases keep two jobs of one task apart."""
 
     def __init__(
         self,
@@ -51,9 +69,10 @@ class JobRunner:
         log: Log,
         clock_ms: Callable[[], int],
         *,
-        ended: Callable[[], None] = lambda: None,
+        rows: Callable[[str, str | None], Sequence[Entry]] = lambda _task, _case: (),
     ) -> None:
-        self._builder, self._log, self._clock_ms, self._ended = builder, log, clock_ms, ended
+        """`rows` gives the open rows of quarantine of a task, all or of one case."""
+        self._builder, self._log, self._clock_ms, self._rows = builder, log, clock_ms, rows
 
     def execute(self, job: Job, epoch: int, progress: Callable[[RunTotals], None]) -> RunResult:
         """Run to the end. Every DatongError becomes a result; anything else is a bug and is raised."""
@@ -66,17 +85,14 @@ class JobRunner:
         around = Surroundings(
             reader=self._log, clock_ms=self._clock_ms, epoch=epoch, progress=progress, run_id=job.run_id
         )
-        try:
-            return self._execute(job, plan, around)
-        finally:
-            self._ended()
+        return self._execute(job, plan, around)
 
     def _execute(self, job: Job, plan: TaskPlan, around: Surroundings) -> RunResult:
         try:
             with ExitStack() as held:
-                if job.entries is not None:
+                if job.replay:
                     writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
-                    return Replay(plan, writer, around).execute(job.entries, job.stop)
+                    return Replay(plan, writer, around).execute(self._rows(job.name, job.case), job.stop)
                 source = held.enter_context(closing(self._builder.source(job.name, plan)))
                 writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
                 return Run(plan, source, writer, around).execute(job.stop)
@@ -90,6 +106,19 @@ class JobRunner:
                 return record_failure(plan, writer, around, error, state=state)
         except DatongError:  # the log itself is the trouble: the first error is the one to tell
             return replace(_failed(job, error), state=state)
+
+
+def as_json(result: RunResult) -> dict[str, Any]:
+    """How a run ended, as every node shows it."""
+    return {
+        "run": result.run_id,
+        "state": result.state,
+        "totals": vars(result.totals),
+        "reasons": dict(result.reasons),
+        "warnings": dict(result.warnings),
+        "notes": list(result.notes),
+        "error": f"{result.error.code}: {result.error}" if result.error else "",
+    }
 
 
 def _failed(job: Job, error: DatongError) -> RunResult:

@@ -1,4 +1,4 @@
-"""Tasks that are due get a lease, a thread and a run; what ends badly is retried, paused or failed (G7, G8, G18).
+"""What runs where: every node looks at the board that all share, and those that work take what is due (G7, G18).
 
 States are those of Kafka Connect: RUNNING (wanted and well), PAUSED, STOPPED, FAILED. A person, or a run that hit the
 breaker, changed columns or too many deletions, pauses a connector; an error that trying again cannot mend fails it.
@@ -6,286 +6,346 @@ breaker, changed columns or too many deletions, pauses a connector; an error tha
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
-import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any
 
 import structlog
 
-from hub.errors import Conflict, DatongError, Fenced, NotFound, Reject, Retry
+from hub.errors import Conflict, DatongError, NotFound, NoWorker
 from hub.model import RunTotals
-from hub.pipeline.jobs import Job, JobRunner
-from hub.pipeline.quarantine import Entry
+from hub.pipeline import due
+from hub.pipeline.jobs import Job
 from hub.pipeline.schedule import Schedule
 from hub.pipeline.task import RunResult
-from hub.store.leases import Lease, Leases
-from hub.store.states import ConnectorStates
+from hub.pipeline.worker import Worker
+from hub.store import Store
+from hub.store.leases import NOTHING, TaskRow
+from hub.store.nodes import Node, NodeSeen
+from hub.store.states import State
+from hub.store.store import Board
 
-State = Literal["RUNNING", "PAUSED", "STOPPED", "FAILED"]
 log = structlog.get_logger("datong.supervisor")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorOptions:
-    """How many tasks at once, and how long things may take."""
+    """How often to look."""
 
-    workers: int = 4
-    lease_ttl_s: float = 30.0
     tick_s: float = 1.0
-    retry_first_s: float = 1.0
-    retry_most_s: float = 60.0
-    retries: int = 8  # in a row, then the task is FAILED
     housekeeping_s: float = 3600.0  # between two rounds of retention and compaction (R8)
+    alive_s: float = 20.0  # a node that gave no sign for so long is not counted on
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectorStatus:
-    """What an operator sees of one connector."""
+    """What an operator sees of one connector, whichever node runs it."""
 
     name: str
     state: State
     reason: str  # why it is not RUNNING; empty when it is
     running: bool  # a run is under way
-    run_id: str | None  # of that run, or the last
-    totals: RunTotals  # of that run so far
+    worker: str | None  # the node that runs it
+    run_id: str | None  # of the run under way or waited for, or of the last one
+    unfinished: bool  # that run has not ended: it is under way, or waits for a worker
+    outcome: Mapping[str, Any] | None  # how the last run ended, as `jobs.as_json` has it
+    totals: RunTotals | None  # of the run so far, when it is this process that runs it
     next_run: datetime | None
 
 
 @dataclass
-class _Task:
-    """The supervisor's own book on one connector."""
+class _Known:
+    """A connector of the catalogue, and how long its lease has looked the same to us."""
 
     schedule: Schedule
-    watched_since: datetime
-    last_start: datetime | None = None
-    retry_at: datetime | None = None
-    failures: int = 0
-    job: Job | None = None
-    done: Future[RunResult] | None = None
-    totals: RunTotals = field(default_factory=RunTotals)
-    run_id: str | None = None
-    last: RunResult | None = None
+    watched_ms: int
+    started_ms: int | None = None  # from the history
+    lease: tuple[int, str, int] = (0, "", 0)  # epoch, holder, expiry
+    since: float = field(default_factory=time.monotonic)
 
 
 class Supervisor:
-    """Owns the threads in which tasks run. All methods are thread-safe."""
+    """Looks at the board, and lets its worker, if this node has one, do what is due. All methods are thread-safe."""
 
     def __init__(
         self,
-        runner: JobRunner,
-        leases: Leases,
-        states: ConnectorStates,
+        store: Store,
+        node: Node,
+        worker: Worker | None,
         *,
-        clock: Callable[[], datetime],
+        clock_ms: Callable[[], int],
         options: SupervisorOptions,
+        reload: Callable[[], None] = lambda: None,
         housekeeping: Callable[[], object] = lambda: None,
     ) -> None:
-        self._runner, self._leases, self._states = runner, leases, states
-        self._clock, self._options = clock, options
-        self._housekeeping = housekeeping
-        self._cleaned = time.monotonic()
-        self._holder = uuid.uuid4().hex
-        self._tasks: dict[str, _Task] = {}
-        self._lock = threading.RLock()
+        """`reload`: another node was told that the configuration changed."""
+        self.worker = worker
+        self._store, self._node = store, node
+        self._clock_ms, self._options = clock_ms, options
+        self._reload, self._housekeeping = reload, housekeeping
+        self._cleaned, self._beaten = time.monotonic(), float("-inf")
+        self._known: dict[str, _Known] = {}
+        self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="task")
         self._thread: threading.Thread | None = None
+        self._alone = NodeSeen(**vars(node), started_ms=clock_ms(), silent_ms=0)
+        self._configuration = 0  # what was signalled before we read it is met by the first look
+
+    @property
+    def fenced(self) -> bool:
+        """Did another worker take a task away from this one? Then this process is to end (R4)."""
+        return self.worker is not None and self.worker.fenced.is_set()
 
     def watch(self, schedules: Mapping[str, Schedule], last_starts: Mapping[str, datetime]) -> None:
-        """The connectors there are now. Those that are gone are forgotten once their run ends."""
+        """The connectors there are now. `last_starts`: of those that the store has not seen start."""
+        now_ms = self._store.board().now_ms
         with self._lock:
             for name, schedule in schedules.items():
-                task = self._tasks.get(name)
-                if task is None:
-                    task = self._tasks[name] = _Task(schedule=schedule, watched_since=self._clock())
-                    task.last_start = last_starts.get(name)
-                task.schedule = schedule
-            for name in set(self._tasks) - set(schedules):
-                if self._tasks[name].job is None:
-                    del self._tasks[name]
+                known = self._known.setdefault(name, _Known(schedule=schedule, watched_ms=now_ms))
+                known.schedule = schedule
+                if known.started_ms is None and name in last_starts:
+                    known.started_ms = int(last_starts[name].timestamp() * 1000)
+            self._known = {name: self._known[name] for name in schedules}
+
+    def reload_everywhere(self) -> None:
+        """Every node reads the configuration again; this one at once. A run asked for after this meets the new one."""
+        number = self._store.nodes.signal()
+        self._reload()
+        self._configuration = number
 
     def start(self) -> None:
-        """Begin to look at schedules."""
+        """Begin to look at the board, and be seen. Raises Retry when the store does not answer."""
+        self._beat()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
         self._thread.start()
 
     def drain(self, timeout_s: float) -> bool:
-        """Let every run finish its batch and stop. True when all did in time."""
+        """Let every run finish its batch and stop; other workers go on at once. True when all did in time."""
         self._stop.set()
-        with self._lock:
-            running = [t for t in self._tasks.values() if t.job]
-            for task in running:
-                if task.job:
-                    task.job.stop.set()
+        deadline = time.monotonic() + timeout_s
+        ended = self.worker is None or self.worker.drain(timeout_s, hand_over=self._thread is not None)
         if self._thread:
-            self._thread.join(timeout_s)
-        deadline = threading.Event()
-        for task in running:
-            if task.done:
-                try:
-                    task.done.result(timeout_s)
-                except Exception:
-                    deadline.set()  # its own error is in its history; here only "not in time" matters
-        self._pool.shutdown(wait=not deadline.is_set(), cancel_futures=True)
-        return not deadline.is_set()
+            self._thread.join(max(deadline - time.monotonic(), 1.0))
+            self._thread = None
+            try:
+                self._store.nodes.leave(self._node.name)
+            except DatongError as error:  # it will be seen to be silent
+                log.info("the store does not hear that this node ends", error=error.message)
+        return ended
+
+    def nodes(self) -> Sequence[NodeSeen]:
+        """The processes that take part, silent ones included until they are forgotten."""
+        return self._store.nodes.all() if self._store.shared else [self._alone]
+
+    def alive(self, node: NodeSeen) -> bool:
+        """Did it give a sign of life lately?"""
+        return node.silent_ms < self._options.alive_s * 1000
+
+    def nodes_alive(self) -> Mapping[str, int]:
+        """How many there are of each role."""
+        return Counter(node.role for node in self.nodes() if self.alive(node))
 
     def names(self) -> Sequence[str]:
-        """The connectors that are watched, sorted."""
+        """The connectors of the catalogue, sorted."""
         with self._lock:
-            return sorted(self._tasks)
+            return sorted(self._known)
 
     def status(self, name: str) -> ConnectorStatus:
         """Raises NotFound."""
+        known = self._find(name)
+        return self._status(name, known, self._store.board())
+
+    def statuses(self) -> Mapping[str, ConnectorStatus]:
+        """Of every connector, all of one moment."""
+        board = self._store.board()
         with self._lock:
-            task = self._task(name)
-            state = self._states.get(name)
-            return ConnectorStatus(
-                name=name,
-                state=state.state,
-                reason=state.reason,
-                running=task.job is not None,
-                run_id=task.run_id,
-                totals=task.totals,
-                next_run=self._due(name, task),
-            )
+            known = sorted(self._known.items())
+        return {name: self._status(name, one, board) for name, one in known}
 
     def run_now(self, name: str, *, accept_deletions: bool = False) -> str:
         """Start a run and return its id. Raises Conflict when one is under way or the connector is not to run."""
-        with self._lock:
-            task = self._task(name)
-            state = self._states.get(name)
-            if state.state in ("PAUSED", "STOPPED"):
-                raise Conflict(
-                    f"connector {name} is {state.state}" + (f": {state.reason}" if state.reason else ""),
-                    remedy=f"`datong connector resume {name}` first",
-                )
-            return self._begin(name, task, Job(name=name, accept_deletions=accept_deletions))
+        self._find(name)
+        state = self._store.states.get(name)
+        if state.state in ("PAUSED", "STOPPED"):
+            raise Conflict(
+                f"connector {name} is {state.state}" + (f": {state.reason}" if state.reason else ""),
+                remedy=f"`datong connector resume {name}` first",
+            )
+        return self._begin(Job(name=name, accept_deletions=accept_deletions))
 
-    def replay(self, name: str, entries: Sequence[Entry]) -> str:
-        """Start a replay of quarantined rows and return its run id (R20). Allowed in every state but while it runs."""
-        with self._lock:
-            return self._begin(name, self._task(name), Job(name=name, entries=tuple(entries)))
+    def replay(self, name: str, case: str | None = None) -> str:
+        """Start a replay of the open rows of quarantine, all or of one case, and return its run id (R20). Allowed in every
+        state but while the connector runs."""
+        self._find(name)
+        return self._begin(Job(name=name, replay=True, case=case))
 
     def wait(self, name: str, timeout_s: float | None = None) -> RunResult | None:
-        """The result of the run under way, or of the last one; None when the time is up."""
-        with self._lock:
-            done = self._task(name).done
-        if done is None:
-            return self._task(name).last
-        try:
-            return done.result(timeout_s)
-        except TimeoutError:
-            return None
+        """The result of this process's run under way, or of its last one; None when the time is up."""
+        self._find(name)
+        return None if self.worker is None else self.worker.wait(name, timeout_s)
 
     def set_state(self, name: str, state: State, *, reason: str, by: str) -> None:
-        """Pause, stop or resume. A run under way finishes its batch first."""
+        """Pause, stop or resume. A run under way, wherever it is, finishes its batch first."""
+        self._find(name)
+        self._store.states.put(name, state, reason=reason, by=by, now_ms=self._clock_ms())
+        self._store.leases.forget(name, job=state in ("PAUSED", "STOPPED"))
+        if state in ("PAUSED", "STOPPED") and self.worker:
+            self.worker.stop(name)
+
+    def _find(self, name: str) -> _Known:
         with self._lock:
-            task = self._task(name)
-            self._states.put(name, state, reason=reason, by=by, now_ms=self._ms())
-            task.failures, task.retry_at = 0, None
-            if state in ("PAUSED", "STOPPED") and task.job:
-                task.job.stop.set()
+            try:
+                return self._known[name]
+            except KeyError:
+                raise NotFound(f"there is no connector {name}", remedy="`datong connector list` names them") from None
 
-    def _task(self, name: str) -> _Task:
-        try:
-            return self._tasks[name]
-        except KeyError:
-            raise NotFound(f"there is no connector {name}", remedy="`datong connector list` names them") from None
+    def _begin(self, job: Job) -> str:
+        """Here when this node works, else by whoever does."""
+        row = self._store.leases.get(job.name)
+        if self.worker is None:
+            if not any(n.works and self.alive(n) for n in self.nodes()):
+                raise NoWorker("no worker is there to run it", remedy="start one with `datong serve --role worker`")
+            if not self._store.leases.request(job.name, job.to_text()):
+                raise self._occupied(self._store.leases.get(job.name))
+        elif row.job and not row.held and (self._thread is not None or self._store.shared):  # somebody will take it
+            raise self._occupied(row)
+        elif not self.worker.begin(row, job):
+            raise self._occupied(self._store.leases.get(job.name))
+        return job.run_id
 
-    def _ms(self) -> int:
-        return int(self._clock().timestamp() * 1000)
+    def _occupied(self, row: TaskRow) -> Conflict:
+        if row.held:
+            return Conflict(
+                f"another worker runs connector {row.task}: {row.holder}",
+                remedy=f"wait, or `datong connector pause {row.task}`; a worker that is dead is replaced by itself",
+            )
+        return Conflict(
+            f"a run of connector {row.task} waits for a worker already", remedy="wait until one has taken it"
+        )
 
-    def _due(self, name: str, task: _Task) -> datetime | None:
-        if self._states.get(name).state != "RUNNING":
-            return None
-        return task.retry_at or task.schedule.due(last_start=task.last_start, watched_since=task.watched_since)
+    def _status(self, name: str, known: _Known, board: Board) -> ConnectorStatus:
+        row, state = board.task(name), board.state(name)
+        own = self.worker.running().get(name) if self.worker else None
+        outcome = json.loads(row.outcome) if row.outcome else None
+        job = own.job if own else Job.of(name, row.job) if row.job else None
+        run_id = job.run_id if job else outcome["run"] if outcome else None
+        alive = row.held and row.expires_ms > board.now_ms
+        seen = self._seen(name, known, board)
+        next_ms = due.when(seen) if state.state == "RUNNING" and not row.held else None
+        return ConnectorStatus(
+            name=name,
+            state=state.state,
+            reason=state.reason,
+            running=own is not None or alive,
+            worker=self._node.name if own else row.holder if alive else None,
+            run_id=run_id,
+            unfinished=job is not None,
+            outcome=outcome,
+            totals=own.totals if own else None,
+            next_run=None if next_ms is None else datetime.fromtimestamp(next_ms / 1000, UTC),
+        )
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._options.tick_s):
+        wait_s = 0.0
+        while not self._stop.wait(wait_s):
             try:
                 self._tick()
+                wait_s = self._options.tick_s * random.uniform(0.75, 1.25)  # noqa: S311 - nodes do not march in step
                 if time.monotonic() - self._cleaned >= self._options.housekeeping_s:
                     self._cleaned = time.monotonic()
                     self._housekeeping()
             except DatongError as error:
                 log.error("tick failed", error=error.code, message=error.message)
+                self._forget_seen()
+                longer = min(max(wait_s, 0.1) * 2, self._slowest_s)
+                wait_s = longer * random.uniform(0.5, 1.0)  # noqa: S311 - jitter against herds, not a secret
+            except Exception:  # a bug of ours must not end the loop: leases would run out
+                log.exception("tick failed")
+                wait_s = self._slowest_s
 
     def _tick(self) -> None:
-        now = self._clock()
-        with self._lock:
-            for name, task in list(self._tasks.items()):
-                if task.job is not None:
-                    self._renew(task.job)
-                    continue
-                due = self._due(name, task)
-                if due is not None and due <= now:
-                    self._begin(name, task, Job(name=name))
+        if self.worker:
+            self.worker.renew()
+        board = self._store.board()
+        if board.configuration > self._configuration:
+            self._reload()
+            self._configuration = board.configuration
+        self._beat()
+        self._look(board)
+        if self.worker:
+            self._obey(self.worker, board)
+            self._start_due(self.worker, board)
 
-    def _renew(self, job: Job) -> None:
-        if job.lease and not self._leases.renew(job.lease, self._ms(), int(self._options.lease_ttl_s * 1000)):
-            log.error("lease lost", connector=job.name)
-            job.stop.set()
+    @property
+    def _slowest_s(self) -> float:
+        """Between two looks while the store does not answer."""
+        return self.worker.options.longest_pause_s if self.worker else self._options.alive_s / 8
 
-    def _begin(self, name: str, task: _Task, job: Job) -> str:
-        if task.job is not None:
-            raise Conflict(f"connector {name} is running already", remedy=f"wait, or `datong connector pause {name}`")
-        if self._stop.is_set():
-            raise Conflict("the hub is shutting down")
-        lease = self._leases.acquire(name, self._holder, self._ms(), int(self._options.lease_ttl_s * 1000))
-        if lease is None:
-            raise Conflict(f"another worker runs connector {name}", remedy="wait until its lease ends")
-        job.lease = lease
-        task.job, task.run_id, task.totals = job, job.run_id, RunTotals()
-        task.last_start = self._clock()
-        task.retry_at = None
-        task.done = self._pool.submit(self._run, name, task, job, lease)
-        return job.run_id
+    def _beat(self) -> None:
+        if self._store.shared and time.monotonic() - self._beaten >= self._options.alive_s / 4:
+            self._store.nodes.beat(self._node)
+            self._beaten = time.monotonic()
 
-    def _run(self, name: str, task: _Task, job: Job, lease: Lease) -> RunResult:
-        def progress(totals: RunTotals) -> None:
-            task.totals = totals
+    def _obey(self, worker: Worker, board: Board) -> None:
+        """Stop what was paused since it began, by whichever node. A replay may begin while its connector is paused."""
+        for name, running in worker.running().items():
+            state = board.state(name)
+            if running.state_mark is None:
+                running.state_mark = state.changed_ms if running.job.replay else -1
+            if state.state in ("PAUSED", "STOPPED") and state.changed_ms != running.state_mark:
+                worker.stop(name)
 
-        try:
-            result = self._runner.execute(job, lease.epoch, progress)
-        except Exception as error:  # a bug of ours must fail this task, never the hub
-            log.exception("run failed", connector=name)
-            failure = error if isinstance(error, DatongError) else DatongError(f"unexpected {type(error).__name__}")
-            result = RunResult(
-                run_id=job.run_id, state="failed", totals=task.totals, reasons={}, warnings={}, error=failure
-            )
-        with self._lock:
-            self._leases.release(lease)
-            task.job, task.last, task.totals = None, result, result.totals
-            self._settle(name, task, result)
-        return result
-
-    def _settle(self, name: str, task: _Task, result: RunResult) -> None:
-        error = result.error
-        log.info(
-            "run ended",
-            connector=name,
-            run=result.run_id,
-            state=result.state,
-            error=error.code if error else None,
-            **{k: v for k, v in vars(result.totals).items() if v},
+    def _start_due(self, worker: Worker, board: Board) -> None:
+        by = due.Measure(
+            worker=worker.name,
+            now_ms=board.now_ms,
+            silent_s=worker.options.lease_s,
+            grace_s=worker.options.grace_s,
         )
-        if error is None:
-            task.failures = 0
-            if self._states.get(name).state == "FAILED":
-                self._states.put(name, "RUNNING", reason="", by="supervisor", now_ms=self._ms())
-        elif isinstance(error, Retry) and task.failures < self._options.retries:
-            task.failures += 1
-            wait = min(self._options.retry_first_s * 2 ** (task.failures - 1), self._options.retry_most_s)
-            wait *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter against herds, not a secret
-            task.retry_at = datetime.fromtimestamp(self._clock().timestamp() + wait, UTC)
-        else:
-            state: State = "PAUSED" if result.state == "paused" or isinstance(error, Reject) else "FAILED"
-            if isinstance(error, Fenced):
-                state = "FAILED"
-            self._states.put(name, state, reason=str(error), by="supervisor", now_ms=self._ms())
+        busy = worker.running()
+        with self._lock:
+            views = [self._seen(name, known, board) for name, known in self._known.items()]
+        ready = [seen for seen in views if seen.row.task not in busy and due.starts(seen, by)]
+        for seen in sorted(ready, key=lambda one: due.when(one) or 0):
+            if not worker.idle() or self._stop.is_set():
+                return
+            name = seen.row.task
+            job = Job.of(name, seen.row.job) if seen.row.job else Job(name=name)
+            with suppress(Conflict):  # a person was faster, here
+                if worker.begin(seen.row, job, stale=seen.row.held) and seen.row.held:
+                    log.warning("goes on with the run of a dead worker", connector=name, worker=seen.row.holder)
+
+    def _look(self, board: Board) -> None:
+        """Note since when each lease has looked the same."""
+        with self._lock:
+            for name, known in self._known.items():
+                row = board.task(name)
+                lease = (row.epoch, row.holder, row.expires_ms)
+                if lease != known.lease:
+                    known.lease, known.since = lease, time.monotonic()
+
+    def _seen(self, name: str, known: _Known, board: Board) -> due.Seen:
+        """A task as this node sees it."""
+        row = board.task(name)
+        return due.Seen(
+            row=row,
+            state=board.state(name).state,
+            schedule=known.schedule,
+            watched_ms=known.watched_ms,
+            started_ms=known.started_ms,
+            replay=row.job != NOTHING and Job.of(name, row.job).replay,
+            unchanged_s=time.monotonic() - known.since,
+        )
+
+    def _forget_seen(self) -> None:
+        """We could not look: a holder that lives is given time to show it."""
+        with self._lock:
+            for known in self._known.values():
+                known.since = time.monotonic()

@@ -12,9 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from hub.errors import ConfigurationInvalid, DatongError, Fatal, Retry, StorageFull
+from hub.errors import ConfigurationInvalid, DatongError, Fatal, Reject, Retry, StorageFull
+from hub.store import postgres
 
+CONNECTIONS = 10  # to PostgreSQL, where nobody says otherwise
 BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
 INSERTS: Mapping[str, type[sqlite.Insert] | type[postgresql.Insert]] = {
     "sqlite": sqlite.Insert,
@@ -22,16 +25,14 @@ INSERTS: Mapping[str, type[sqlite.Insert] | type[postgresql.Insert]] = {
 }
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str | sa.URL, connections: int = CONNECTIONS) -> Engine:
     """An engine for a SQLite file (made 0600, WAL, FULL) or PostgreSQL. Raises ConfigurationInvalid."""
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
         if backend not in INSERTS:
             raise ConfigurationInvalid(f"a store is SQLite or PostgreSQL, not {backend}", where="store.url")
-        if backend == "sqlite":
-            return _open_sqlite(parsed)
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        return _open_sqlite(parsed) if backend == "sqlite" else postgres.open_postgres(parsed, connections)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigurationInvalid("not a database URL", where="store.url") from error
     except ModuleNotFoundError as error:
@@ -50,7 +51,7 @@ def _open_sqlite(url: sa.URL) -> Engine:
         raise ConfigurationInvalid(
             f"the store's file cannot be opened ({error.strerror})", where=os.path.basename(url.database)
         ) from error
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT}, hide_parameters=True)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -94,18 +95,25 @@ def translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _translate(error) from error
+    except PoolExhausted as error:
+        raise Retry(
+            "all connections to the store are in use", where="store.url", remedy="raise store.connections"
+        ) from error
+    except (UnicodeEncodeError, OverflowError) as error:  # the driver's, before the database saw anything
+        raise Reject("the store cannot keep this value", remedy="no lone surrogates, and 64 bits at most") from error
 
 
 def _translate(error: DBAPIError) -> DatongError:
     code = getattr(error.orig, "sqlite_errorcode", None)
-    primary = None if code is None else code & 0xFF
-    state = getattr(error.orig, "sqlstate", None)
-    if primary == sqlite3.SQLITE_FULL or state == "53100":
-        return StorageFull("the store's disk is full", remedy="free space; nothing was written")
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return Fatal("the store's file is damaged", remedy="restore it from a backup")
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Retry("another process keeps the store busy")
-    if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):
+    if code is None:
+        return postgres.translate(error)
+    match code & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return StorageFull("the store's disk is full", remedy="free space; nothing was written")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Fatal("the store's file is damaged", remedy="restore it from a backup")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Retry("another process keeps the store busy")
+    if isinstance(error, sa.exc.OperationalError):
         return Retry(f"the store did not do its work ({type(error.orig).__name__})")
     return Fatal(f"the store refused a statement ({type(error.orig).__name__})")

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from hub.errors import Conflict, GroupBusy
+from hub.store.clock import StoreClock
 from hub.store.engine import insert, reading, writing
 from hub.store.tables import group_leases, group_offsets
 
@@ -43,19 +44,20 @@ class Cursor:
 class GroupCursors:
     """All groups' cursors and readers."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, clock: StoreClock) -> None:
+        self._engine, self._clock = engine, clock
 
-    def take(self, key: GroupKey, reader: str, now_ms: int, ttl_ms: int) -> bool:
-        """Become or stay the group's reader; False while another one is. One statement."""
-        held = {"reader": reader, "expires_at": now_ms + ttl_ms}
+    def take(self, key: GroupKey, reader: str, ttl_ms: int) -> bool:
+        """Become or stay the group's reader; False while another one is. One statement, and the store's clock."""
+        now = self._clock.now
+        held = {"reader": reader, "expires_at": now + ttl_ms}
         taken = (
             insert(self._engine, group_leases)
             .values(**_columns(key), **held)
             .on_conflict_do_update(
                 index_elements=list(group_leases.primary_key),
                 set_=held,
-                where=sa.or_(group_leases.c.reader.in_((reader, NOBODY)), group_leases.c.expires_at <= now_ms),
+                where=sa.or_(group_leases.c.reader.in_((reader, NOBODY)), group_leases.c.expires_at <= now),
             )
             .returning(group_leases.c.reader)
         )

@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection, Engine
 from hub.errors import DirectoryTooNew
 from hub.store.engine import reading, writing
 
-HEAD = "0001"  # the newest revision; a test compares it with the files
+ONE_AT_A_TIME = 0x6461746F6E67  # names the advisory lock of those who change the tables: "datong"
+HEAD = "0002"  # the newest revision; a test compares it with the files
 
 
 def migrate(engine: Engine) -> None:
@@ -22,11 +23,13 @@ def migrate(engine: Engine) -> None:
         if _revision(connection) == HEAD:
             return  # the usual case, without the cost of loading Alembic
     with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":  # SQLite has one writer anyway
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
         upgrade(connection)
 
 
-def upgrade(connection: Connection) -> None:
-    """The same on an open transaction."""
+def upgrade(connection: Connection, target: str = "head") -> None:
+    """The same on an open transaction, up to a revision."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -41,10 +44,10 @@ def upgrade(connection: Connection) -> None:
     except CommandError as error:
         raise DirectoryTooNew(
             f"the store is at revision {revision}, this version of Datong knows up to {HEAD}",
-            where="store.db",
+            where="store",
             remedy="start it with the newer version of Datong that wrote it, or restore an older backup",
         ) from error
-    command.upgrade(config, "head")
+    command.upgrade(config, target)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine, Row
+from sqlalchemy.engine import Connection, Engine, Row
 
 from hub.store.engine import insert, reading, writing
 from hub.store.tables import connector_states
@@ -28,6 +28,18 @@ class ConnectorState:
     changed_by: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StateChange:
+    """What is to become of a connector's state. FAILED is an observation: what is desired stays."""
+
+    connector: str
+    state: State
+    reason: str
+    by: str
+    now_ms: int
+    only_from: State | None = None  # nothing changes unless it is in this state
+
+
 class ConnectorStates:
     """The states of all connectors. One that nobody ever changed is RUNNING."""
 
@@ -44,19 +56,37 @@ class ConnectorStates:
     def all(self) -> Mapping[str, ConnectorState]:
         """Of every connector that was ever changed, by name."""
         with reading(self._engine) as connection:
-            rows = connection.execute(sa.select(connector_states).order_by(connector_states.c.connector)).all()
+            return self.all_on(connection)
+
+    def all_on(self, connection: Connection) -> Mapping[str, ConnectorState]:
+        """The same in a transaction of the caller's."""
+        rows = connection.execute(sa.select(connector_states).order_by(connector_states.c.connector)).all()
         return {row.connector: _state(row) for row in rows}
 
     def put(self, connector: str, state: State, *, reason: str, by: str, now_ms: int) -> None:
-        """Set the state. FAILED is an observation: what is desired stays."""
-        values = {"state": state, "reason": reason, "changed_at": now_ms, "changed_by": by}
-        wanted = {} if state == "FAILED" else {"desired": state}
-        new = insert(self._engine, connector_states).values(
-            **{"connector": connector, "desired": "RUNNING", **wanted, **values}
-        )
-        put = new.on_conflict_do_update(index_elements=[connector_states.c.connector], set_={**wanted, **values})
+        """Set the state."""
         with writing(self._engine) as connection:
-            connection.execute(put)
+            change = StateChange(connector=connector, state=state, reason=reason, by=by, now_ms=now_ms)
+            self.change_on(connection, change)
+
+    def change_on(self, connection: Connection, change: StateChange) -> None:
+        """Set the state in a transaction of the caller's."""
+        reason = change.reason.replace("\0", "�")  # PostgreSQL's texts hold no NUL
+        values = {"state": change.state, "reason": reason, "changed_at": change.now_ms, "changed_by": change.by}
+        wanted = {} if change.state == "FAILED" else {"desired": change.state}
+        if change.only_from is not None:
+            table = connector_states.c
+            same = sa.update(connector_states).where(
+                table.connector == change.connector, table.state == change.only_from
+            )
+            connection.execute(same.values(**wanted, **values))
+            return
+        new = insert(self._engine, connector_states).values(
+            **{"connector": change.connector, "desired": "RUNNING", **wanted, **values}
+        )
+        connection.execute(
+            new.on_conflict_do_update(index_elements=[connector_states.c.connector], set_={**wanted, **values})
+        )
 
 
 def _state(row: Row[tuple[object, ...]]) -> ConnectorState:

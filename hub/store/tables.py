@@ -1,4 +1,4 @@
-"""The tables of `store.db`: portable SQLAlchemy Core, the same on SQLite and PostgreSQL.
+"""The tables of the store: portable SQLAlchemy Core, the same on SQLite and PostgreSQL.
 
 Times are whole milliseconds since 1970 UTC. The migrations build exactly these tables (a test compares them).
 """
@@ -44,13 +44,36 @@ subject_versions = sa.Table(
     sa.Column("deleted", sa.Boolean, nullable=False),
 )
 
-leases = sa.Table(
-    "leases",
+tasks = sa.Table(
+    "tasks",
     METADATA,
     sa.Column("task", sa.Text, primary_key=True),
-    sa.Column("epoch", sa.BigInteger, nullable=False),  # grows with each new holder (G7)
-    sa.Column("holder", sa.Text, nullable=False),  # empty = given back
-    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # grows with each new holder, and never goes back (G7)
+    sa.Column("holder", sa.Text, nullable=False),  # the node that runs it; empty = nobody
+    sa.Column("expires_at", sa.BigInteger, nullable=False),  # of the holder's lease
+    sa.Column("last_holder", sa.Text, nullable=False),  # who had it last, and is expected to take it again
+    sa.Column("job", sa.Text, nullable=False),  # JSON of what runs, or is to be gone on with; empty = nothing
+    sa.Column("due_at", sa.BigInteger),  # start then, whatever the schedule says: a request, a retry, a hand-over
+    sa.Column("started_at", sa.BigInteger),  # the last start that counts for its schedule
+    sa.Column("failures", sa.Integer, nullable=False),  # passing faults in a row
+    sa.Column("outcome", sa.Text, nullable=False),  # JSON of how the last run ended; empty = none did
+)
+
+nodes = sa.Table(
+    "nodes",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),  # all, api, worker
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+)
+
+signals = sa.Table(
+    "signals",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),  # grows when every node is to look again
 )
 
 connector_states = sa.Table(

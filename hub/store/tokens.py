@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine, Row
 
 from hub.errors import NotFound
+from hub.store.clock import StoreClock
 from hub.store.engine import reading, writing
 from hub.store.tables import tokens
 
@@ -23,6 +25,7 @@ Role = Literal["agency", "operator"]
 PREFIX = "dtg"  # lets secret scanners find a token that leaked
 SECRET_BYTES = 32
 MAX_BACKWARD_MS = 60_000  # a clock that is further behind than this is not believed (G19)
+ID = re.compile(r"[0-9a-f]{16}")
 NO_SALT, NO_HASH = bytes(16), bytes(32)
 
 
@@ -44,43 +47,49 @@ class IssuedToken:
 
     id: str
     secret: str = field(repr=False)
+    expires_ms: int | None
 
 
 class Tokens:
-    """All tokens."""
+    """All tokens. They begin and end by the store's clock, the same for every node."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, clock: StoreClock) -> None:
+        self._engine, self._clock = engine, clock
 
-    def issue(self, agency: str, *, role: Role, now_ms: int, expires_ms: int | None) -> IssuedToken:
-        """Make a token for an agency."""
+    def issue(self, agency: str, *, role: Role, lifetime_ms: int | None) -> IssuedToken:
+        """Make a token for an agency; `lifetime_ms` None: it never ends."""
+        now = self._clock.now
         token_id, secret, salt = secrets.token_hex(8), secrets.token_urlsafe(SECRET_BYTES), secrets.token_bytes(16)
         with writing(self._engine) as connection:
-            connection.execute(
-                sa.insert(tokens).values(
+            expires_ms = connection.scalar(
+                sa.insert(tokens)
+                .values(
                     token_id=token_id,
                     agency=agency,
                     role=role,
                     salt=salt,
                     hash=_hash(salt, secret),
-                    created_at=now_ms,
-                    expires_at=expires_ms,
+                    created_at=now,
+                    expires_at=None if lifetime_ms is None else now + lifetime_ms,
                     revoked=False,
                 )
+                .returning(tokens.c.expires_at)
             )
-        return IssuedToken(id=token_id, secret=f"{PREFIX}.{token_id}.{secret}")
+        return IssuedToken(id=token_id, secret=f"{PREFIX}.{token_id}.{secret}", expires_ms=expires_ms)
 
-    def verify(self, token: str, now_ms: int) -> Token | None:
+    def verify(self, token: str) -> Token | None:
         """Whose token this is, or None when it is unknown, wrong, expired, made in the future (G19), or revoked."""
         prefix, _, rest = token.partition(".")
         token_id, _, secret = rest.partition(".")
+        token_id = token_id if ID.fullmatch(token_id) else ""
         with reading(self._engine) as connection:
-            row = connection.execute(sa.select(tokens).where(tokens.c.token_id == token_id)).one_or_none()
+            query = sa.select(tokens, self._clock.now.label("now")).where(tokens.c.token_id == token_id)
+            row = connection.execute(query).one_or_none()
         salt, expected = (NO_SALT, NO_HASH) if row is None else (row.salt, row.hash)
         right = hmac.compare_digest(_hash(salt, secret), expected)  # also when unknown: the same time either way
         if row is None or not right or prefix != PREFIX or row.revoked:
             return None
-        if row.created_at > now_ms + MAX_BACKWARD_MS or (row.expires_at is not None and row.expires_at <= now_ms):
+        if row.created_at > row.now + MAX_BACKWARD_MS or (row.expires_at is not None and row.expires_at <= row.now):
             return None
         return _token(row)
 

@@ -15,8 +15,8 @@ from benchmarks.measure import SubjectFailed, module, run
 from benchmarks.rounds import Measured
 from benchmarks.subjects import Bench
 from benchmarks.workload import write_rows
+from deploy.services import ServiceMissing
 from deploy.services import kafka as service
-from deploy.services.kafka import ServiceMissing
 from tests.support.requirements import unavailable
 
 ROWS = 3_000

@@ -45,6 +45,29 @@ def test_every_command_has_help_with_an_example() -> None:
     walk("datong", typer.main.get_command(build()))
 
 
+PG, KAFKA = {"DATONG_STORE__URL": "postgresql://u:canary@127.0.0.1:1/x"}, {"DATONG_LOG__URL": "kafka://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+@pytest.mark.parametrize(("env", "where"), [({}, "store.url, log.url"), (PG, "log.url"), (KAFKA, "store.url")])
+def test_R35_a_role_that_shares_needs_postgresql_and_kafka(
+    project: Path, role: str, env: dict[str, str], where: str
+) -> None:
+    done = datong("serve", "--role", role, cwd=project, **env)
+    assert done.returncode == 3
+    told = " ".join(done.stderr.split())
+    assert f"{where}: `--role {role}` shares its work" in told
+    assert "needs PostgreSQL as its store and Kafka as its log" in told
+    assert "canary" not in told
+    assert not (project / "var").exists()
+
+
+def test_a_store_that_does_not_answer_is_worth_another_try(project: Path) -> None:
+    done = datong("serve", "--role", "worker", cwd=project, **PG, **KAFKA)
+    assert done.returncode == 5
+    assert "nothing listens" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

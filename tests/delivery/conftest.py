@@ -17,17 +17,26 @@ from hub.model import Topic
 from hub.registry import Registry
 from hub.store import Store
 from tests.delivery.world import TOPIC, Hub
+from tests.support.stores import url
+
+__all__ = ["url"]
 
 
 @pytest.fixture
-def make_hub(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
+def store_url(tmp_path: Path) -> str:
+    """SQLite; a module whose tests are about the store gives both."""
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def make_hub(tmp_path: Path, store_url: str) -> Iterator[Callable[..., Hub]]:
     opened: list[Hub] = []
 
     def make(*, partitions: int = 1, cache_bytes: int = 8_000_000, **topic: Any) -> Hub:
         now = [1_000]
         log = SqliteLog.at(tmp_path / "log.db", clock=lambda: now[0])
         log.ensure(replace(Topic(name=TOPIC, partitions=partitions), **topic))
-        store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+        store = Store.open(store_url, clock=lambda: now[0])
         registry = Registry(store)
 
         def schema_of(schema_id: int) -> Record:

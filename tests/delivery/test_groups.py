@@ -30,6 +30,12 @@ def offsets(pulled: Pulled) -> list[int]:
 
 
 @pytest.fixture
+def store_url(url: str) -> str:
+    """All of this on SQLite and on PostgreSQL."""
+    return url
+
+
+@pytest.fixture
 def plan(hub: Hub) -> Plan:
     schema = hub.schema()
     hub.publish(schema, [school(n) for n in range(10)], block=4)

@@ -1,21 +1,5 @@
-"""A store on a temporary file."""
+"""Stores on both databases."""
 
-from __future__ import annotations
+from tests.support.stores import empty_url, now, sqlite_store, sqlite_url, store, url
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from hub.store import Store
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'store.db'}"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with Store.open(url) as opened:
-        yield opened
+__all__ = ["empty_url", "now", "sqlite_store", "sqlite_url", "store", "url"]

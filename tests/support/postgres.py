@@ -38,6 +38,12 @@ def new_database(server: Server, **options: str) -> str:
     return name
 
 
+def drop_database(server: Server, name: str) -> None:
+    """Whoever still uses it is cut off."""
+    with server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type] # tests' own text
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
     """One server for a worker: it is never stopped."""

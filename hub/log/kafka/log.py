@@ -240,6 +240,7 @@ class KafkaWriter:
             raise Fenced(
                 f"task {self._task} was taken over: epoch {self._epoch} is older than {newest}",
                 remedy="this process must end; the newer one goes on from the checkpoint",
+                newest=newest,
             )
         return entries[-1] if entries else None
 

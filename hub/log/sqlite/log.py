@@ -249,6 +249,7 @@ def _fence(task: str, epoch: int, stored: int) -> None:
         raise Fenced(
             f"task {task} was taken over: epoch {epoch} is older than {stored}",
             remedy="this process must end; the newer one goes on from the checkpoint",
+            newest=stored,
         )
 
 
