@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from connectors.sources.postgres import PostgresSource
 from hub.errors import SourceUnavailable
 from hub.model import Batch, SourceCheckpoint
 from tests.sources.conftest import Database
+from tests.support.line import Line
 
 ROWS = 60_000
 
@@ -114,50 +113,10 @@ def test_F9_a_transaction_that_idles_is_ended_by_the_server(pg: Database, monkey
     goes_on(pg, seen, position)
 
 
-class Line:
-    """A connection between source and server that can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._server = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._ends: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._server))
-                self._ends += [near, far]
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
-
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def reset(self) -> None:
-        """Both sides get RST."""
-        for end in self._ends:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RD)
-            end.close()
-
-    def close(self) -> None:
-        self._listener.close()
-        for end in self._ends:
-            end.close()
-
-
 @pytest.fixture
 def line(pg: Database) -> Iterator[Line]:
-    made = Line(pg.server.port)
-    yield made
-    made.close()
+    with Line(pg.server.port) as made:
+        yield made
 
 
 def test_F9_the_connection_is_reset(pg: Database, line: Line) -> None:

@@ -1,0 +1,231 @@
+"""Nodes that answer and nodes that work, on one PostgreSQL and one Kafka: each knows what the others do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.services import kafka, postgres
+from tests.support.nodes import ROOT, Node, Site, check, site, until
+from tests.support.postgres import drop_database, new_database
+
+ROWS = 200_000
+TOKEN = "canary-operators-own-token-of-all-nodes-01"
+
+
+@dataclass
+class Nodes:
+    """Two that answer, and one that works once it is started."""
+
+    site: Site
+    first: Node
+    second: Node
+    worker: Node
+
+    def datong(self, *arguments: str, node: Node | None = None) -> subprocess.CompletedProcess[str]:
+        """A command of an operator beside a node."""
+        data = (node or self.first).data.relative_to(self.site.project)
+        env = {
+            "DATONG_STORE__URL": self.site.store_url,
+            "DATONG_LOG__URL": f"kafka://{self.site.kafka}",
+            "DATONG_DATA_DIR": str(data),
+            "PYTHONPATH": str(ROOT),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "hub.cli.main", *arguments],
+            cwd=self.site.project, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def get(self, path: str, node: Node | None = None, **params: Any) -> Any:
+        """JSON of an answer."""
+        with (node or self.first).api() as client:
+            answer = client.get(f"/api/v1{path}", params=params)
+            assert answer.is_success, answer.text
+            return answer.json()
+
+    def connector(self, rows: int, **more: Any) -> str:
+        """A connector that every node has read, which runs by hand."""
+        name = self.site.connector(rows, schedule="", **more)
+        self.reload()
+        return name
+
+    def reload(self) -> None:
+        with self.first.api() as client:
+            assert client.post("/api/v1/reload").json() == {"mistakes": []}
+
+    def start(self, name: str) -> str:
+        """Ask for a run, at the first node."""
+        with self.first.api() as client:
+            answer = client.post(f"/api/v1/connectors/{name}/runs", json={})
+            assert answer.status_code == 202, answer.text
+            return str(answer.json()["run"])
+
+
+@pytest.fixture(scope="module")
+def nodes(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server, kafka_cluster: kafka.Cluster
+) -> Iterator[Nodes]:
+    database = new_database(postgres_server)
+    folder = tmp_path_factory.mktemp("nodes") / "p"
+    with site(folder, postgres_server.url_of(database), kafka_cluster.bootstrap) as made:
+        for number in range(3):  # made once, and put into each directory beforehand
+            (folder / f"var/{number}").mkdir(mode=0o700)
+            (folder / f"var/{number}/operator.token").touch(mode=0o600)
+            (folder / f"var/{number}/operator.token").write_text(TOKEN)
+        first, second = made.start("api", wait=False), made.start("api", wait=False)
+        for node in (first, second):
+            made.ready(node)
+        name = made.connector(3, schedule="")
+        with first.api() as client:
+            client.post("/api/v1/reload")
+            refused = client.post(f"/api/v1/connectors/{name}/runs", json={})
+        assert (refused.status_code, refused.json()["code"]) == (503, "NoWorker")
+        assert "serve --role worker" in refused.json()["remedy"]
+        yield Nodes(made, first, second, made.start("worker"))
+    drop_database(postgres_server, database)
+
+
+def test_a_run_that_is_asked_for_at_one_node_is_done_by_another_and_seen_by_all(nodes: Nodes) -> None:
+    name = nodes.connector(ROWS)
+    run = nodes.start(name)
+    path = f"/connectors/{name}/runs/{run}"
+    nodes.site.in_the_middle(name)
+    for node in (nodes.first, nodes.second):
+        shown = nodes.get(f"/connectors/{name}", node)
+        assert (shown["running"], nodes.worker.name in shown["worker"]) == (True, True)
+    until(lambda: 0 < nodes.get(path, nodes.second)["totals"]["published"] <= ROWS)
+    with nodes.second.api() as client:
+        again = client.post(f"/api/v1/connectors/{name}/runs", json={})
+        assert (again.status_code, nodes.worker.name in again.json()["detail"]) == (409, True)
+    until(lambda: nodes.get(path, nodes.second, wait_ms=5000)["state"] != "running")
+    for node in (nodes.first, nodes.second):
+        ended = nodes.get(path, node)
+        assert (ended["state"], ended["exit_code"], ended["totals"]["published"]) == ("completed", 0, ROWS)
+        assert nodes.get(f"/connectors/{name}", node)["running"] is False
+    check(nodes.site.kafka, name, ROWS)
+
+
+def test_commands_at_a_node_that_only_answers(nodes: Nodes) -> None:
+    name = nodes.connector(5)
+    done = nodes.datong("run", name, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"][0]["totals"]["published"] == 5
+    shown = nodes.datong("connector", "show", name, node=nodes.second)
+    assert (shown.returncode, "completed" in shown.stdout) == (0, True)
+    listed = json.loads(nodes.datong("nodes", "--json").stdout)["nodes"]
+    assert sorted((n["role"], n["alive"]) for n in listed) == [("api", True), ("api", True), ("worker", True)]
+
+
+def test_R35_a_worker_answers_health_alone_and_says_so_to_commands(nodes: Nodes) -> None:
+    with nodes.worker.api() as client:
+        assert client.get("/readyz").json()["checks"] == {"log": "ok", "store": "ok"}
+        for path in ("/api/v1/connectors", "/api/v1/topics/a.b.v1/consumers/g/records"):
+            assert client.get(path).status_code == 404
+        assert "datong_build_info" in client.get("/metrics").text
+    anonymous = httpx.get(f"{nodes.worker.url}/metrics", trust_env=False)
+    assert anonymous.status_code == 401
+    refused = nodes.datong("run", node=nodes.worker)
+    assert refused.returncode == 1
+    assert "is a worker" in refused.stderr
+    assert "DATONG_DATA_DIR" in refused.stderr
+    with nodes.first.api() as client:
+        assert 'datong_nodes{role="worker"} 1.0' in client.get("/metrics").text
+
+
+def test_a_run_is_paused_and_resumed_from_another_node(nodes: Nodes) -> None:
+    name = nodes.connector(2_000_000, files=4)
+    run = nodes.start(name)
+    nodes.site.in_the_middle(name)
+    with nodes.second.api() as client:
+        client.put(f"/api/v1/connectors/{name}/pause")
+        until(lambda: not nodes.site.row(name).held)
+        ended = nodes.get(f"/connectors/{name}/runs/{run}")
+        assert ended["state"] == "stopped"
+        assert 0 < ended["totals"]["published"] < 2_000_000
+        refused = client.post(f"/api/v1/connectors/{name}/runs", json={})
+        assert (refused.status_code, "PAUSED" in refused.json()["detail"]) == (409, True)
+        client.put(f"/api/v1/connectors/{name}/resume")
+    for part in range(4):  # the rest is not worth the time: what was published is whole
+        (nodes.site.project / f"data/{name}-{part:04}.csv").unlink()
+    check(nodes.site.kafka, name, ended["totals"]["published"])
+
+
+def test_R13_a_run_that_cannot_go_on_tells_all_nodes_why(nodes: Nodes) -> None:
+    name = nodes.connector(5)
+    file = nodes.site.project / f"data/{name}-0000.csv"
+    file.write_text(file.read_text().replace("TEXT", "WORDS"))
+    done = nodes.datong("run", name, "--json")
+    (run,) = json.loads(done.stdout)["runs"]
+    assert (done.returncode, run["error"].partition(":")[0]) == (1, "ColumnsChanged")
+    shown = nodes.get(f"/connectors/{name}", nodes.second)
+    assert (shown["state"], "TEXT" in shown["reason"]) == ("PAUSED", True)
+
+
+def test_what_was_read_again_at_one_node_holds_at_all(nodes: Nodes) -> None:
+    name = nodes.connector(5)
+    assert nodes.datong("run", name).returncode == 0
+    until(lambda: any(c["name"] == name for c in nodes.get("/connectors", nodes.second)["connectors"]))
+    (nodes.site.project / f"connectors.d/{name}.yaml").unlink()
+    nodes.reload()
+    until(lambda: all(c["name"] != name for c in nodes.get("/connectors", nodes.second)["connectors"]))
+
+
+def test_R20_a_replay_is_asked_for_at_one_node_and_done_by_another(nodes: Nodes) -> None:
+    name = nodes.connector(0)
+    with suppress(FileNotFoundError):
+        (nodes.site.project / f"data/{name}-0000.csv").unlink()
+    (nodes.site.project / f"data/{name}-0001.csv").write_text("N,TEXT\n0,a\nI,b\n2,c\n")
+    assert nodes.datong("run", name).returncode == 0
+    (case,) = nodes.get("/quarantine", nodes.second, connector=name)["cases"]
+    assert (case["count"], case["path"]) == (1, "n")
+    file = nodes.site.project / f"connectors.d/{name}.yaml"
+    file.write_text(file.read_text().replace("to_int(N)", "CASE N WHEN 'I' THEN 1 ELSE to_int(N) END"))
+    done = nodes.datong("quarantine", "replay", case["case"], "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"][0]["totals"]["published"] == 1
+    assert nodes.get("/quarantine", connector=name)["cases"] == []
+
+
+def test_S16_no_node_wrote_a_secret(nodes: Nodes) -> None:
+    said = nodes.site.said()
+    assert nodes.site.store_url.partition("://")[2].partition("@")[0].partition(":")[2] not in said
+    assert TOKEN not in said
+
+
+def test_processes_of_one_project_share_no_data_directory(nodes: Nodes) -> None:
+    done = nodes.datong("serve", "--role", "worker", "--port", "1")
+    assert done.returncode == 1
+    assert "DATONG_DATA_DIR" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["short", "", "ä" * 40])
+def test_R35_an_operators_token_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    from hub.directory import Directory
+    from hub.errors import ConfigurationInvalid
+
+    file = tmp_path / "operator.token"
+    file.touch(mode=0o600)
+    file.write_text(text)
+    with pytest.raises(ConfigurationInvalid, match="holds no token"):
+        Directory(tmp_path).operator_token()
+
+
+def test_S16_an_operators_token_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    from hub.directory import Directory
+    from hub.errors import ConfigurationInvalid
+
+    file = tmp_path / "operator.token"
+    file.write_text(TOKEN)
+    file.chmod(0o640)
+    with pytest.raises(ConfigurationInvalid, match="chmod 600"):
+        Directory(tmp_path).operator_token()
