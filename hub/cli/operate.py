@@ -41,7 +41,7 @@ def topics(
         listed = api.get("/topics")
     if as_json:
         out.data(listed)
-    columns = ["topic", "title", "records>", "partitions>", "mode", "sharing", "freshness"]
+    columns = ["topic<", "title", "records>", "partitions>", "mode", "sharing", "freshness"]
     rows = [
         [t["topic"], t["title"].get("en", ""), t["records"], t["partitions"], t["mode"], t["sharing"], t["freshness"]]
         for t in listed["topics"]
@@ -82,7 +82,7 @@ def schemas(
         out.data(listed)
     out.table(
         [[s["subject"], s["version"], s["id"], s["level"]] for s in listed["schemas"]],
-        ["subject", "version>", "id>", "level"],
+        ["subject<", "version>", "id>", "level"],
     )
 
 
@@ -148,7 +148,7 @@ def list_connectors(project: ProjectOption = None, as_json: JsonOption = False) 
         [c["name"], c["topic"], c["state"], c["schedule"], c["last_run"] and c["last_run"]["state"], c["reason"]]
         for c in listed["connectors"]
     ]
-    out.table(rows, ["connector", "topic", "state", "schedule", "last run", "reason"])
+    out.table(rows, ["connector<", "topic", "state", "schedule", "last run", "reason"])
 
 
 def show_connector(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:
@@ -236,7 +236,7 @@ def list_tokens(project: ProjectOption = None, as_json: JsonOption = False) -> N
     if as_json:
         out.data(listed)
     rows = [[t["id"], t["agency"], t["created"], t["expires"], t["revoked"]] for t in listed["tokens"]]
-    out.table(rows, ["id", "agency", "created", "expires", "revoked"])
+    out.table(rows, ["id<", "agency", "created", "expires", "revoked"])
 
 
 def revoke(

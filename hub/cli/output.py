@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -48,13 +48,14 @@ class Output:
         self.errors.print(safe(text), style="dim")
 
     def table(self, rows: Sequence[Sequence[object]], columns: Sequence[str], title: str = "") -> None:
-        """Rows under column names; a name that ends in `>` is aligned right and never folded. Nothing with --json."""
+        """Rows under column names. Columns whose name ends in `<`, or in `>` and then stand right, are never folded: names
+        to copy, and numbers. Nothing with --json."""
         if self.as_json:
             return
         table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for name in columns:
-            number = name.endswith(">")
-            table.add_column(name.rstrip(">"), justify="right" if number else "left", overflow="fold", no_wrap=number)
+            justify: Literal["left", "right"] = "right" if name.endswith(">") else "left"
+            table.add_column(name.rstrip("<>"), justify=justify, overflow="fold", no_wrap=name.endswith(("<", ">")))
         for row in rows:
             table.add_row(*[_cell(v) for v in row])
         self.console.print(table)

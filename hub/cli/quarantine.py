@@ -36,11 +36,8 @@ def list_(
         listed = api.get("/quarantine", topic=topic, connector=connector)
     if as_json:
         out.data(listed)
-    rows = [
-        [c["case"], c["connector"], c["stage"], c["reason"], c["path"], c["count"], c["first"], c["last"]]
-        for c in listed["cases"]
-    ]
-    out.table(rows, ["case", "connector", "stage", "reason", "field", "rows>", "first", "last"])
+    rows = [[c["case"], c["connector"], c["reason"], c["path"], c["count"], c["last"]] for c in listed["cases"]]
+    out.table(rows, ["case<", "connector<", "reason", "field", "rows>", "last"])
     if rows:
         out.line("look at one: datong quarantine show CASE    after a fix: datong quarantine replay CASE")
 

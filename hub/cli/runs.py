@@ -131,8 +131,10 @@ def print_runs(out: Output, ended: list[dict[str, Any]]) -> None:
 
 
 def totals_table(out: Output, ended: list[dict[str, Any]], first: str) -> None:
-    """Runs by their field `first`, which says what a line is; what is 0 in all of them is left out, for narrow terminals."""
+    """Runs by their field `first`. What is 0 in all of them is left out, and the state where all completed, so that the
+    table fits on a narrow terminal."""
     sums = {t: sum(r["totals"].get(t, 0) for r in ended) for t in (*TOTALS, "superseded")}
     shown = [t for t in sums if sums[t] or t in ALWAYS_SHOWN]
-    rows = [[r[first], *[r["totals"].get(t, 0) for t in shown], r["state"]] for r in ended]
-    out.table(rows, [first, *[f"{t}>" for t in shown], "state"])
+    states = ["state"] if any(r["state"] != "completed" for r in ended) else []
+    rows = [[r[first], *[r["totals"].get(t, 0) for t in shown], *[r[s] for s in states]] for r in ended]
+    out.table(rows, [first, *[f"{t}>" for t in shown], *states])
