@@ -22,6 +22,7 @@ def pages() -> dict[str, str]:
     return {
         "kinds.md": kinds(),
         "functions.md": functions(),
+        "schemas.md": schemas(),
         "settings.md": settings(),
         "errors.md": errors(),
         "commands.md": commands(),
@@ -136,6 +137,69 @@ def functions() -> str:
         "which turns a failure into NULL. NULL in gives NULL out. A failure rejects the row, with the reason named here.\n\n"
     )
     return HEAD + intro + function_reference().rstrip() + "\n"
+
+
+def schemas() -> str:
+    """Shared records and code lists."""
+    folder = ROOT / "schemas"
+    lines = [
+        "# Shared schemas and code lists\n",
+        "A connector names a record as `schema: population/person.avsc`; a file of that name in the project's own `schemas/` "
+        "comes first. Classification: `public`, `internal`, `personal` (about a person), `sensitive` (health, ethnicity, "
+        "income and the like). Beside each schema, `*.samples.yaml` has records that must and must not pass. The lists are for "
+        "`code(…)`, `code_in(…)` and the functions of standards.\n",
+    ]
+    for path in sorted(folder.glob("*/*.avsc")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        lines += [
+            f"## {record['title']} · {record['title_zh']}\n",
+            f"`{path.relative_to(folder).as_posix()}` · sharing: {record['sharing']}. {record['doc']} {record['doc_zh']}\n",
+            "| field | type | class | what it is | 中文 | source |",
+            "|---|---|---|---|---|---|",
+            *schema_rows(record, ""),
+            "",
+        ]
+    return HEAD + "\n".join([*lines, *code_lists(folder / "codes")]).rstrip() + "\n"
+
+
+def schema_rows(record: Schema, prefix: str) -> Iterator[str]:
+    """One row a field, and one for each field inside it."""
+    for field in record["fields"]:
+        null = isinstance(field["type"], list)
+        kind = next(t for t in field["type"] if t != "null") if null else field["type"]
+        unit = f" ({field['unit']})" if "unit" in field else ""
+        lists = "".join(f", `{name}`" for name in field.get("codes", ()))
+        yield (
+            f"| `{prefix}{field['name']}` | {avro_type(kind)}{'?' if null else ''}{unit} | {field['classification']} | "
+            f"{field['doc']} | {field['doc_zh']} | {field['source']}{lists} |"
+        )
+        if isinstance(kind, dict) and kind["type"] == "record":
+            yield from schema_rows(kind, f"{prefix}{field['name']}.")
+
+
+def avro_type(kind: Any) -> str:
+    """In words."""
+    if not isinstance(kind, dict):
+        return str(kind)
+    if kind.get("logicalType") == "decimal":
+        return f"decimal {kind['precision']}, {kind['scale']}"
+    if kind["type"] == "enum":
+        return " ".join(f"`{symbol}`" for symbol in kind["symbols"])
+    return str(kind.get("logicalType") or kind["type"])
+
+
+def code_lists(folder: Path) -> Iterator[str]:
+    """What is shipped, of when and from whom."""
+    from hub.catalogue.codes import load_codes
+    from hub.catalogue.yaml import load_yaml
+
+    lists = load_codes([folder.parent], {folder.parent: "shipped"})[0].lists
+    yield "## Code lists\n"
+    yield "| list | edition | entries | title | source | licence |\n|---|---|--:|---|---|---|"
+    for name, one in sorted(lists.items()):
+        said = load_yaml((folder / f"{name}.yaml").read_bytes(), name).data
+        title = f"{one.title['en']} · {one.title['zh']}"
+        yield f"| `{name}` | {one.version} | {len(one.codes):,} | {title} | {said['source']} | {said['licence']} |"
 
 
 def settings() -> str:

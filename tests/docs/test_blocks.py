@@ -21,7 +21,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         made.close()
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh.md", "docs/tutorial.md", "docs/how-to/consume.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh.md", "docs/tutorial.md", "docs/how-to/consume.md", "docs/how-to/normalise.md"]
+)
 def test_a_page_runs(page: str, reader: Reader) -> None:
     reader.follow((ROOT / page).read_text(encoding="utf-8"))
 

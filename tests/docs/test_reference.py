@@ -30,7 +30,7 @@ def generator() -> ModuleType:
     return made
 
 
-@pytest.mark.parametrize("name", ["kinds.md", "functions.md", "settings.md", "errors.md", "commands.md"])
+@pytest.mark.parametrize("name", ["kinds.md", "functions.md", "schemas.md", "settings.md", "errors.md", "commands.md"])
 def test_a_page_is_up_to_date(name: str) -> None:
     made = generator().pages()[name]
     assert (ROOT / "docs/reference" / name).read_text(encoding="utf-8") == made, "run `python3 dev.py docs`"
