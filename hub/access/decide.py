@@ -10,7 +10,7 @@ from typing import Literal
 from hub.access.grants import Grant
 from hub.access.plan import Contract, Plan, plan_of
 from hub.access.project import UnknownField
-from hub.avro.schema import DELIVERED
+from hub.avro.topic import DELIVERED
 from hub.errors import NotGranted
 
 Rule = Literal[

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hub.avro.schema import canonical, fingerprint, parse, parse_topic_schema
+from hub.avro.schema import canonical, fingerprint, parse
+from hub.avro.topic import parse_topic_schema
 from hub.avro.types import Record, Schema
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub.avro.arrow import BOUNDS, arrow_field, arrow_schema, arrow_type
-from hub.avro.schema import zero_width
+from hub.avro.topic import zero_width
 from hub.avro.types import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
 from hub.avro.wire import places
 from hub.errors import MalformedAvro

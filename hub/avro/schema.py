@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from hub.avro.canonical import canonical_text
+from hub.avro.canonical import canonical_text, namespace_of
 from hub.avro.defaults import check_default
 from hub.avro.types import (
     NO_DEFAULT,
@@ -24,17 +25,16 @@ from hub.avro.types import (
     Schema,
     Type,
     Union,
-    is_null,
 )
 from hub.errors import SchemaInvalid
 
 MAX_TEXT = 1_000_000  # characters
 MAX_DEPTH = 32
-MAX_FIELDS = 2_000
+MAX_SIZE = 2**31 - 1  # bytes of a fixed
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ORDERS = ("ascending", "descending", "ignore")
 RESERVED_FIELD = {"name", "type", "default", "doc", "aliases", "order"}
 RESERVED_NAMED = {"type", "name", "namespace", "doc", "aliases", "fields", "symbols", "size", "default"}
-DELIVERED = ("_offset", "_partition", "_op")  # what every delivered record carries beside its fields (R27)
 LOGICAL = {
     "date": "int",
     "time-millis": "int",
@@ -47,44 +47,67 @@ LOGICAL = {
 }
 
 
-def parse(text: str, references: Sequence[Schema] = (), *, check_defaults: bool = True) -> Schema:
-    """A schema document. Named types of `references` are known to it. Raises SchemaInvalid, saying where and why."""
+def parse(
+    text: str, known: Mapping[str, Type] | None = None, *, check_defaults: bool = True, normalise: bool = False
+) -> Schema:
+    """A schema document. `known` has named types of other documents. Raises SchemaInvalid, saying where and why.
+
+    `normalise` is about the canonical text alone: custom properties in one order (registry-api §7).
+    """
     if len(text) > MAX_TEXT:
         raise SchemaInvalid(f"a schema has at most {MAX_TEXT:,} characters, this one {len(text):,}")
     document = load_json(text)
-    known: dict[str, Type] = {}
-    for reference in references:
-        known.update(reference.names)
-    parser = _Parser(known, check_defaults=check_defaults)
-    top = parser.type(document, "", "", 0)
-    return Schema(type=top, names=dict(parser.names), canonical=canonical_text(document))
+    parser = _Parser(known or {})
+    try:
+        top = parser.type(document, "", "", 0)
+        if check_defaults:
+            parser.check_defaults()
+        made = canonical_text(document, normalise=normalise)
+    except RecursionError:  # custom properties may nest as they like, up to here
+        raise SchemaInvalid("nested too deep") from None
+    if not _is_unicode(made):
+        raise SchemaInvalid("a text in it is not valid Unicode: it has half of a surrogate pair")
+    return Schema(type=top, names=dict(parser.names), canonical=made)
 
 
 def load_json(text: str) -> Any:
-    """A JSON document; a bare primitive name may stand without quotes. Raises SchemaInvalid."""
-    if text.strip() in PRIMITIVES:
-        return text.strip()
+    """A JSON document that every reader reads alike. Raises SchemaInvalid."""
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError):
             raise SchemaInvalid("not JSON", where=f"line {error.lineno}, column {error.colno}") from error
-        raise SchemaInvalid(str(error) if isinstance(error, _Duplicate) else "not JSON") from error
+        raise SchemaInvalid(str(error) if isinstance(error, _NotPlain) else "not JSON") from error
 
 
-class _Duplicate(ValueError):
-    """A property twice in one object."""
+class _NotPlain(ValueError):
+    """JSON that readers would read differently."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _Duplicate("a JSON object has a property twice")
+        raise _NotPlain("a JSON object has a property twice")
     return found
 
 
 def _no_constant(_text: str) -> Any:
-    raise _Duplicate("NaN and Infinity are not JSON")
+    raise _NotPlain("NaN and Infinity are not JSON")
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise _NotPlain("a number in it is too large for a double")
+    return found
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def canonical(text: str) -> str:
@@ -100,11 +123,15 @@ def fingerprint(text: str) -> str:
 class _Parser:
     """One document. `names` grows as definitions are met."""
 
-    def __init__(self, known: Mapping[str, Type], *, check_defaults: bool) -> None:
+    def __init__(self, known: Mapping[str, Type]) -> None:
         self.names: dict[str, Type] = dict(known)
-        self._open: list[str] = []  # named types whose definition is under way
-        self._fields = 0
-        self._check_defaults = check_defaults
+        self._open: set[str] = set()  # named types whose definition is under way
+        self._defaults: list[tuple[Type, Any, str]] = []
+
+    def check_defaults(self) -> None:
+        """Of every field, once all names are known: a default may be of the type that is being defined."""
+        for of, value, path in self._defaults:
+            check_default(of, value, self.names, path)
 
     def type(self, data: Any, namespace: str, path: str, depth: int) -> Type:
         if depth > MAX_DEPTH:
@@ -181,8 +208,8 @@ class _Parser:
     def _fixed(self, data: dict[str, Any], namespace: str, path: str) -> Fixed:
         name, aliases, path = self._define(data, namespace, path)
         size = data.get("size")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise _invalid("a fixed needs `size`, a number of bytes", path)
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
+            raise _invalid(f"a fixed needs `size`, a number of bytes from 0 to {MAX_SIZE:,}", path)
         logical, precision, scale = _logical(data, "fixed", size)
         made = Fixed(
             name=name,
@@ -201,12 +228,11 @@ class _Parser:
         fields = data.get("fields")
         if not isinstance(fields, list):
             raise _invalid("a record needs `fields`, a list", path or name)
-        self._open.append(name)
+        self._open.add(name)
         inner = name.rpartition(".")[0]
         parsed = tuple(self._field(f, inner, path, depth) for f in fields)
-        self._open.pop()
-        names = [f.name for f in parsed]
-        if len(set(names)) != len(names):
+        self._open.discard(name)
+        if len({f.name for f in parsed}) != len(parsed):
             raise _invalid("a record has two fields of one name", path or name)
         doc = data.get("doc")
         made = Record(
@@ -220,47 +246,46 @@ class _Parser:
         return made
 
     def _field(self, data: Any, namespace: str, path: str, depth: int) -> Field:
-        self._fields += 1
-        if self._fields > MAX_FIELDS:
-            raise _invalid(f"more than {MAX_FIELDS:,} fields", path)
         name = data.get("name") if isinstance(data, dict) else None
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise _invalid("a field needs `name`, letters, digits and _ only", path)
         path = f"{path}.{name}" if path else name
         if "type" not in data:
             raise _invalid("a field needs `type`", path)
-        aliases = data.get("aliases", [])
-        if not isinstance(aliases, list) or not all(isinstance(a, str) for a in aliases):
-            raise _invalid("`aliases` is a list of names", path)
+        if data.get("order", "ascending") not in ORDERS:
+            raise _invalid(f"a field's `order` is one of {', '.join(ORDERS)}", path)
         kind = self.type(data["type"], namespace, path, depth + 1)
         default = data.get("default", NO_DEFAULT)
-        if default is not NO_DEFAULT and self._check_defaults:
-            check_default(kind, default, self.names, path)
+        if default is not NO_DEFAULT:
+            self._defaults.append((kind, default, path))
         doc = data.get("doc")
         return Field(
             name=name,
             type=kind,
             default=default,
             doc=doc if isinstance(doc, str) else "",
-            aliases=tuple(aliases),
+            aliases=_aliases(data, path),
             props=_props(data, RESERVED_FIELD),
         )
 
     def _define(self, data: dict[str, Any], namespace: str, path: str) -> tuple[str, tuple[str, ...], str]:
-        name = data.get("name")
+        name, space = data.get("name"), data.get("namespace")
         if not isinstance(name, str):
             raise _invalid(f"{data['type']} needs `name`", path)
-        space = data.get("namespace", namespace)
-        full = _full(name, space if isinstance(space, str) else "")
-        if not all(NAME.fullmatch(part) for part in full.split(".")):
-            raise _invalid(f"{_shown(name)} is not a name", path)
+        if space is not None and not isinstance(space, str):
+            raise _invalid("`namespace` is a text", path)
+        inner = namespace_of(data, namespace)
+        full = _full(name, inner)
+        if not _is_name(full):
+            raise _invalid(f"{_shown(full)} is not a name", path)
+        if full.rpartition(".")[2] in PRIMITIVES:
+            raise _invalid(f"{_shown(full)} is the name of a primitive type", path)
         if full in self.names or full in self._open:
             raise _invalid(f"{full} is defined twice", path)
-        aliases = data.get("aliases", [])
-        if not isinstance(aliases, list) or not all(isinstance(a, str) for a in aliases):
-            raise _invalid("`aliases` is a list of names", path)
-        inner = full.rpartition(".")[0]
-        return full, tuple(_full(a, inner) for a in aliases), path or full
+        aliases = tuple(_full(a, inner) for a in _aliases(data, path))
+        if not all(_is_name(a) for a in aliases):
+            raise _invalid("an alias is not a name", path or full)
+        return full, aliases, path or full
 
 
 def branch_name(of: Type) -> str:
@@ -272,6 +297,17 @@ def branch_name(of: Type) -> str:
 
 def _full(name: str, namespace: str) -> str:
     return name if "." in name or not namespace else f"{namespace}.{name}"
+
+
+def _is_name(full: str) -> bool:
+    return all(NAME.fullmatch(part) for part in full.split("."))
+
+
+def _aliases(data: dict[str, Any], path: str) -> tuple[str, ...]:
+    aliases = data.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(a, str) for a in aliases):
+        raise _invalid("`aliases` is a list of names", path)
+    return tuple(aliases)
 
 
 def _logical(data: dict[str, Any], kind: str, size: int = 0) -> tuple[str | None, int, int]:
@@ -299,40 +335,3 @@ def _shown(name: str) -> str:
 
 def _invalid(why: str, path: str) -> SchemaInvalid:
     return SchemaInvalid(why, where=path)
-
-
-def parse_topic_schema(text: str, references: Sequence[Schema] = ()) -> Record:
-    """A schema that a topic can hold: a record, not recursive, no array of zero-width items (R29, S23), and no field of a
-    name that deliveries need."""
-    schema = parse(text, references)
-    if not isinstance(schema.type, Record):
-        raise SchemaInvalid("a topic's schema is a record")
-    for name in DELIVERED:
-        if schema.type.field(name) is not None:
-            raise SchemaInvalid("deliveries have a field of this name", where=name, remedy="give it another name")
-    _check_topic(schema.type, schema.type.name)
-    return schema.type
-
-
-def _check_topic(of: Type, path: str) -> None:
-    if isinstance(of, Ref):
-        raise SchemaInvalid("a topic's schema must not be recursive", where=path)
-    if isinstance(of, Record):
-        for f in of.fields:
-            _check_topic(f.type, f"{path}.{f.name}")
-    elif isinstance(of, Array):
-        if zero_width(of.items):
-            raise SchemaInvalid("an array of items without bytes is refused", where=path)
-        _check_topic(of.items, f"{path}[]")
-    elif isinstance(of, Map):
-        _check_topic(of.values, f"{path}{{}}")
-    elif isinstance(of, Union):
-        for branch in of.branches:
-            _check_topic(branch, path)
-
-
-def zero_width(of: Type) -> bool:
-    """A value of this type takes no bytes."""
-    if isinstance(of, Record):
-        return all(zero_width(f.type) for f in of.fields)
-    return is_null(of) or (isinstance(of, Fixed) and of.size == 0)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from hub.avro import compat
 from hub.avro.schema import parse
-from hub.avro.types import Schema
+from hub.avro.types import Schema, Type
 from hub.errors import NotFound, SchemaIncompatible, SchemaInvalid
 from hub.registry import rows
 from hub.registry.model import Level, Reference, Registered, SchemaVersion, StoredSchema, check_subject, level_of
@@ -152,7 +152,7 @@ class Registry:
             return parse(text, check_defaults=check_defaults), rows.dump_references(())
         with reading(self._engine) as connection:
             known = _referenced(connection, references, 0)
-        return parse(text, known, check_defaults=check_defaults), rows.dump_references(references)
+        return parse(text, _names(known), check_defaults=check_defaults), rows.dump_references(references)
 
     def _live(self, subject: str) -> list[SchemaVersion]:
         with reading(self._engine) as connection:
@@ -175,7 +175,7 @@ def _breaks(connection: Connection, subject: str, new: Schema) -> list[str]:
 
 def _tree(connection: Connection, stored: StoredSchema, depth: int = 0) -> Schema:
     known = _referenced(connection, stored.references, depth)
-    return parse(stored.text, known, check_defaults=False)  # they were checked when it was registered
+    return parse(stored.text, _names(known), check_defaults=False)  # they were checked when it was registered
 
 
 def _referenced(connection: Connection, references: Sequence[Reference], depth: int) -> list[Schema]:
@@ -190,6 +190,10 @@ def _referenced(connection: Connection, references: Sequence[Reference], depth: 
             raise SchemaInvalid(f"the referenced {place} does not exist", where=reference.name)
         found.append(_tree(connection, version.schema, depth + 1))
     return found
+
+
+def _names(schemas: Sequence[Schema]) -> dict[str, Type]:
+    return {name: of for schema in schemas for name, of in schema.names.items()}
 
 
 def _remember(cache: OrderedDict[int, T], key: int, value: T) -> None:
