@@ -146,8 +146,8 @@ def schemas() -> str:
         "# Shared schemas and code lists\n",
         "A connector names a record as `schema: population/person.avsc`; a file of that name in the project's own `schemas/` "
         "comes first. Classification: `public`, `internal`, `personal` (about a person), `sensitive` (health, ethnicity, "
-        "income and the like). Beside each schema, `*.samples.yaml` has records that must and must not pass. The lists are for "
-        "`code(…)`, `code_in(…)` and the functions of standards.\n",
+        "income and the like). Beside each schema, `*.samples.yaml` has records that must and must not pass. The lists are "
+        "for `code(…)`, `code_in(…)` and the functions of standards.\n",
     ]
     for path in sorted(folder.glob("*/*.avsc")):
         record = json.loads(path.read_text(encoding="utf-8"))
