@@ -12,6 +12,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -142,17 +143,29 @@ def _codes(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> tuple[li
             valid_from=row.get("valid_from") or None,
             valid_to=row.get("valid_to") or None,
             successor=row.get("successor") or None,
-            to={k.removeprefix(CROSSWALK): v for k, v in row.items() if k.startswith(CROSSWALK) and v},
+            to={other: row[column] for column, other in _crosswalks(tuple(row)) if row[column]},
         )
         made.append(known[row["code"]])
     return made, mistakes
 
 
+@lru_cache(maxsize=64)
+def _crosswalks(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The columns among these that lead to other lists, and to which."""
+    return tuple((n, n.removeprefix(CROSSWALK)) for n in names if n.startswith(CROSSWALK))
+
+
+@lru_cache(maxsize=64)
+def _unknown(names: tuple[str, ...]) -> str | None:
+    """The first of these that is no column of a code list."""
+    return next((n for n in names if n not in COLUMNS and not n.startswith(CROSSWALK)), None)
+
+
 def _wrong(row: Mapping[str, Any], known: Mapping[str, Code]) -> tuple[str, str] | None:
     """The first thing wrong with an entry: field and message."""
-    if any(v is None or not isinstance(v, str) for v in row.values()):
+    if set(map(type, row.values())) != {str}:
         return "", "the row has another number of columns than the header"
-    unknown = next((n for n in row if n not in COLUMNS and not n.startswith(CROSSWALK)), None)
+    unknown = _unknown(tuple(row))
     if unknown is not None:
         return unknown, "is no column of a code list"
     if not row.get("code"):

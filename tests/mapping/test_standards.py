@@ -119,6 +119,15 @@ def test_a_code_with_several_lives_is_retired_only_when_none_is_in_force() -> No
     assert (dict(walk.table), walk.retired) == ({"1": "B"}, frozenset())
 
 
+def test_ISO31662_the_subdivisions_of_china_are_all_there_and_walk_to_their_codes() -> None:
+    codes = [c for c in SHIPPED.lists["iso.3166-2"].codes if c.code.startswith("CN-")]
+    assert len(codes) == 34
+    walk = SHIPPED.walk("iso.3166-2", "cn.division")
+    back = SHIPPED.walk("cn.division", "iso.3166-2")
+    assert all(back.table[walk.table[c.code]] == c.code for c in codes)
+    assert walk.table["CN-NM"] == "150000"
+
+
 def test_every_shipped_list_says_where_it_is_from() -> None:
     expected = {
         "cn.division",
@@ -393,6 +402,28 @@ def test_S_a_key_is_named_and_long_and_never_said(literals: list[str], message: 
         TABLE["token"].bind(literals, REFERENCE)
     assert not any(k.decode() in str(refused.value) for k in KEYS.values())
     assert "my-own-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "literals", "expected"),
+    [
+        ("11010519491231002X", [], "1****************X"),
+        ("11010519491231002X", [6, 4], "110105********002X"),
+        ("王小明", [0, 1], "**明"),
+        ("王小明", [1], "王*明"),
+        ("ab", [], "**"),
+        ("", [], ""),
+        (None, [], None),
+    ],
+)
+def test_a_mask_never_shows_a_short_text(value: str | None, literals: list[int], expected: str | None) -> None:
+    assert over("mask", value, literals=literals) == [expected]
+
+
+@pytest.mark.parametrize("literals", [[9, 1], [1, -1], [1.5, 1]])
+def test_a_mask_that_hides_little_is_refused_when_saved(literals: list[Any]) -> None:
+    with pytest.raises(ValueError, match="0 to 8 characters"):
+        TABLE["mask"].bind(literals, REFERENCE)
 
 
 def test_S_without_keys_nothing_looks_like_a_token() -> None:

@@ -53,7 +53,7 @@ SHAPES = [
     "({}) IN (9223372036854775807)", "({}) LIKE '%5'", "cn_id({})", "cn_id_15to18({})", "cn_id_born({})", "cn_id_sex({})",
     "uscc({})", "lei({})", "division_code({})", "division_current({})", "division_parent({})", "division_level({})",
     "parse_date({})", "parse_period({})", "parse_period({}).end", "({}).start", "parse_timestamp({}, 'Asia/Shanghai')",
-    "phone({})", "phone({}, 'IT')", "cn_sex({})", "cn_ethnicity({})", "iso_3166({})", "currency({})",
+    "phone({})", "mask({}, 2)", "phone({}, 'IT')", "cn_sex({})", "cn_ethnicity({})", "iso_3166({})", "currency({})",
     "code_in({}, 'it.region')", "token({}, '${{secret:EXAMPLE}}')", "convert({}, '亩', 'ha')", "convert({}, '°F', 'K')",
     "to_money({}, '亿元', 38, 2)", "to_money({}, '分', 38, 2)", "exchange({}, 'ITL', 'EUR', 'eu.euro-rates', 38, 2)",
     "exchange(5, {}, 'EUR', 'eu.euro-rates', 4, 2)", "to_wgs84({}, 40.5, 'BD-09')", "to_wgs84(109.8, {}, 'GCJ-02').longitude",
