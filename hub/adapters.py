@@ -69,6 +69,12 @@ def open_log(settings: Settings, directory: Path, clock_ms: Callable[[], int]) -
     sasl = made.security_protocol.startswith("SASL")
     if sasl and not made.sasl_mechanism:
         raise ConfigurationInvalid("kafka.sasl_mechanism is not set", remedy="SCRAM-SHA-512 is the usual one")
+    if made.min_insync > made.replication:
+        raise ConfigurationInvalid(
+            f"kafka.min_insync is {made.min_insync} and kafka.replication {made.replication}: no append could succeed",
+            where="kafka.min_insync",
+            remedy="2 of 3 is the usual choice",
+        )
     if made.sasl_mechanism == "GSSAPI" and importlib.util.find_spec("gssapi") is None:
         raise ConfigurationInvalid(
             "GSSAPI needs the package gssapi, which is not installed",

@@ -62,10 +62,14 @@ def test_R35_a_role_that_shares_needs_postgresql_and_kafka(
     assert not (project / "var").exists()
 
 
-def test_a_store_that_does_not_answer_is_worth_another_try(project: Path) -> None:
-    done = datong("serve", "--role", "worker", cwd=project, **PG, **KAFKA)
-    assert done.returncode == 5
-    assert "nothing listens" in done.stderr
+def test_G18_a_worker_waits_for_a_store_that_is_away_and_says_so(project: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **PG, **KAFKA}
+    command = [sys.executable, "-m", "hub.cli.main", "serve", "--role", "worker"]
+    with subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        told = waiting.stderr.readline()
+        waiting.terminate()
+    assert told.startswith("waiting: store.url: nothing listens at that address")
 
 
 @pytest.mark.parametrize(

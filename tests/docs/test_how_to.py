@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hub.adapters import open_log
+from hub.errors import ConfigurationInvalid
 from hub.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +20,12 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
 def test_every_configuration_is_valid(block: str, tmp_path: Path) -> None:
     (tmp_path / "datong.yaml").write_text(block)
     assert load_settings(tmp_path, env={}).origins
+
+
+def test_more_copies_in_sync_than_there_are_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "datong.yaml").write_text(BLOCKS[0].replace("replication: 3", "replication: 1"))
+    with pytest.raises(ConfigurationInvalid, match="no append could succeed"):
+        open_log(load_settings(tmp_path, env={}).settings, tmp_path, lambda: 0)
 
 
 def test_what_a_person_sees_is_what_the_hub_says() -> None:

@@ -89,8 +89,8 @@ def test_F18_a_clock_far_behind_accepts_no_token(store: Store, now: list[int]) -
 def test_G19_a_token_counts_at_once_on_a_node_whose_clock_is_minutes_behind(url: str) -> None:
     """Both ask the database what time it is."""
     issue = "from hub.store import Store; import sys; print(Store.open(sys.argv[1]).tokens.issue('a', role='agency', "
-    skew = "import time; t = time.time; time.time = lambda: t() + 600; time.time_ns = lambda: int(time.time() * 1e9); "
-    command = [sys.executable, "-c", f"{skew}{issue}lifetime_ms=1000).secret)", url]
+    skew = "import time; t = time.time; time.time = lambda: t() + 7200; time.time_ns = lambda: int(time.time() * 1e9); "
+    command = [sys.executable, "-c", f"{skew}{issue}lifetime_ms=3600_000).secret)", url]
     made = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     with Store.open(url) as store:
         assert store.tokens.verify(made) is not None
