@@ -76,7 +76,22 @@ def _alone(folder: Path, shown: str) -> Iterator[Mistake]:
             )
 
 
-def _read(path: Path, file: str) -> tuple[CodeList | None, list[Mistake]]:
+def _read(path: Path, file: str) -> tuple[CodeList | None, Sequence[Mistake]]:
+    """A project is read several times by one process: a list that did not change is parsed once."""
+    return _parsed(path, file, _mark(path), _mark(path.with_suffix(".csv")))
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    """Changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, file: str, *_marks: tuple[int, int]) -> tuple[CodeList | None, Sequence[Mistake]]:
     try:
         document = load_yaml(path.read_bytes(), file)
     except ConfigurationInvalid as error:

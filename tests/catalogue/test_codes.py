@@ -114,3 +114,12 @@ def test_R14_the_projects_list_comes_first(tmp_path: Path) -> None:
     codes, mistakes = load_codes([mine, shipped], {mine: "schemas", shipped: "shipped schemas"})
     assert mistakes == []
     assert codes.lists["it.istat"].codes[0].name == "mine"
+
+
+def test_a_list_that_is_changed_is_read_anew(tmp_path: Path) -> None:
+    assert [c.name for c in load(tmp_path, CSV + "1,One,,,,,\n")[0].lists["it.istat"].codes] == ["One"]
+    assert [c.name for c in load(tmp_path, CSV + "1,Uno e due,,,,,\n")[0].lists["it.istat"].codes] == ["Uno e due"]
+    assert load(tmp_path, CSV + "1,One,,not a day,,,\n")[1] != []
+    assert load(tmp_path, CSV + "1,One,,,,,\n", YAML.replace("2026-06-30", "2027-01-01"))[0].versions == {
+        "it.istat": "2027-01-01"
+    }
