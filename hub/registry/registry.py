@@ -6,197 +6,262 @@ Schemas that were seen once are kept in memory: an outage of the store does not 
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import TypeVar
+import time
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.engine import Connection
 
 from hub.avro import compat
-from hub.avro.schema import parse
-from hub.avro.types import Schema, Type
-from hub.errors import NotFound, SchemaIncompatible, SchemaInvalid
+from hub.avro.types import Schema
+from hub.errors import SchemaInvalid
 from hub.registry import rows
-from hub.registry.model import Level, Reference, Registered, SchemaVersion, StoredSchema, check_subject, level_of
+from hub.registry.browse import Browse
+from hub.registry.documents import Bounded, Documents
+from hub.registry.errors import (
+    Break,
+    EmptySchema,
+    IncompatibleWithSubject,
+    NotPermitted,
+    SchemaNotFound,
+    SubjectNotFound,
+    VersionNotFound,
+)
+from hub.registry.identity import Prepared
+from hub.registry.model import (
+    LATEST,
+    MAX_INT,
+    Draft,
+    Effective,
+    Level,
+    Reference,
+    Registered,
+    SchemaVersion,
+    StoredSchema,
+    Wanted,
+    check_subject,
+    level_of,
+    storable,
+)
+from hub.registry.removal import Removal
+from hub.registry.settings import Settings, effective, read_only
 from hub.store import Store
 from hub.store.engine import reading, writing
-from hub.store.tables import GLOBAL_SUBJECT
 
-CACHED_SCHEMAS = 1_000
-MAX_REFERENCE_DEPTH = 32
-T = TypeVar("T")
+STORED, STORED_CHARACTERS = 50_000, 32_000_000
+NOTHING_WANTED = Wanted()
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 class Registry:
     """All subjects of a store. Safe from many threads; several processes may use one store."""
 
-    def __init__(self, store: Store) -> None:
-        self._engine = store.engine
-        self._lock = threading.Lock()
-        self._stored: OrderedDict[int, StoredSchema] = OrderedDict()
-        self._parsed: OrderedDict[int, Schema] = OrderedDict()
+    def __init__(self, store: Store, now_ms: Callable[[], int] = _now_ms) -> None:
+        self._engine, self._now_ms = store.engine, now_ms
+        self._documents = Documents()
+        self._stored: Bounded[StoredSchema] = Bounded(STORED, STORED_CHARACTERS)
+        self.browse = Browse(store.engine)
+        self.settings = Settings(store.engine)
+        self.removal = Removal(store.engine)
+
+    # -- registering and looking up
 
     def register(self, subject: str, text: str, references: Sequence[Reference] = ()) -> Registered:
         """Give a schema an id and the subject a version of it; one that is live there already keeps both.
 
-        Raises SchemaInvalid, or SchemaIncompatible with a sentence for each break; then nothing was stored.
+        Raises SchemaInvalid, NotPermitted by the mode, or SchemaIncompatible with a sentence for each break; then
+        nothing was stored.
         """
+        return self.submit(subject, Draft(text=text, references=tuple(references)))
+
+    def submit(self, subject: str, draft: Draft, wanted: Wanted = NOTHING_WANTED) -> Registered:
+        """The same for anything that can be sent (registry-api §4, in its order)."""
         check_subject(subject)
-        new, marks = self._parse(text, references)
+        _check_text(draft)
         with reading(self._engine) as connection:
-            known = rows.live_version(connection, subject, rows.fingerprint(new.canonical, marks))
+            new = self._prepare(connection, subject, draft)
+            known = rows.matching_version(connection, subject, new.fingerprint)
         if known is None:
-            return self._register(subject, new, marks)
+            return self._store(subject, new, wanted)
         return Registered(known.schema.id, known.version)
 
     def lookup(self, subject: str, text: str, references: Sequence[Reference] = ()) -> SchemaVersion:
         """The live version of a subject that is this schema. Never registers. Raises NotFound, SchemaInvalid."""
-        schema, marks = self._parse(text, references, check_defaults=False)
+        return self.find(subject, Draft(text=text, references=tuple(references)))
+
+    def find(self, subject: str, draft: Draft, *, deleted: bool = False) -> SchemaVersion:
+        """The same for anything that can be sent; with `deleted`, among softly deleted versions too."""
         with reading(self._engine) as connection:
-            found = rows.live_version(connection, subject, rows.fingerprint(schema.canonical, marks))
+            known = rows.numbers(connection, subject) if storable(subject) else {}
+            if all(gone and not deleted for gone in known.values()):
+                raise SubjectNotFound(subject)
+            if not draft.text.strip():
+                raise SchemaNotFound
+            wanted = self._prepare(connection, subject, draft, check_defaults=False)
+            found = rows.matching_version(connection, subject, wanted.fingerprint, deleted=deleted)
         if found is None:
-            raise NotFound("this schema is not registered there", where=f"subject {subject}")
+            raise SchemaNotFound
         return found
+
+    # -- by id
 
     def by_id(self, schema_id: int) -> str:
         """The canonical text of a schema. Raises NotFound."""
         return self.schema(schema_id).text
 
     def schema(self, schema_id: int) -> StoredSchema:
-        """Text and references of a schema, from memory when seen before. Raises NotFound."""
-        with self._lock:
-            known = self._stored.get(schema_id)
+        """Text and references of a schema, from memory when seen before, and also when no version has it any more:
+        what was written with it must stay readable. Raises NotFound."""
+        known = self._stored.get(schema_id)
         if known is not None:
             return known
         with reading(self._engine) as connection:
             found = rows.schema_by_id(connection, schema_id)
         if found is None:
-            raise NotFound(f"there is no schema {schema_id}")
-        with self._lock:
-            _remember(self._stored, schema_id, found)
+            raise SchemaNotFound(schema_id)
+        self._stored.put(schema_id, found, len(found.text))
         return found
 
     def parsed(self, schema_id: int) -> Schema:
         """A schema as a tree, its references included. Raises NotFound."""
-        with self._lock:
-            known = self._parsed.get(schema_id)
+        known = self._documents.cached(schema_id)
         if known is not None:
             return known
         stored = self.schema(schema_id)
         with reading(self._engine) as connection:
-            schema = _tree(connection, stored)
-        with self._lock:
-            _remember(self._parsed, schema_id, schema)
-        return schema
+            return self._documents.tree(connection, stored)
+
+    # -- what there is
 
     def subjects(self) -> list[str]:
         """Subjects with a live version, sorted."""
-        with reading(self._engine) as connection:
-            return rows.subject_names(connection)
+        return self.browse.subjects()
 
     def versions(self, subject: str) -> list[int]:
         """Live versions, ascending. Raises NotFound for a subject without any."""
-        return [version.version for version in self._live(subject)]
+        return self.browse.versions(subject)
 
     def latest(self, subject: str) -> SchemaVersion:
         """The highest live version. Raises NotFound."""
-        return self._live(subject)[-1]
+        return self.browse.version(subject, LATEST)
 
     def version(self, subject: str, version: int) -> SchemaVersion:
         """One live version. Raises NotFound."""
-        for found in self._live(subject):
-            if found.version == version:
-                return found
-        raise NotFound(f"there is no version {version}", where=f"subject {subject}")
+        return self.browse.version(subject, version)
 
-    def incompatibilities(self, subject: str, text: str, references: Sequence[Reference] = ()) -> list[str]:
-        """Why `register` would refuse, one sentence each; empty when it would not. Raises SchemaInvalid."""
-        new, _marks = self._parse(text, references)
-        with reading(self._engine) as connection:
-            return _breaks(connection, subject, new)
+    # -- compatibility
 
     def level(self, subject: str | None = None) -> Level:
         """The compatibility level in force for a subject, or the global one."""
-        with reading(self._engine) as connection:
-            return rows.effective_level(connection, GLOBAL_SUBJECT if subject is None else subject)
+        return self.settings.effective(subject).level
 
     def set_level(self, level: str | None, subject: str | None = None) -> None:
         """Set the level of a subject, or the global one; None goes back to the default. Counts from the next
-        registration on. Raises ConfigurationInvalid, SchemaInvalid."""
-        if subject is not None:
-            check_subject(subject)
-        checked = None if level is None else level_of(level)
-        with writing(self._engine) as connection:
-            rows.put_level(connection, self._engine, GLOBAL_SUBJECT if subject is None else subject, checked)
+        registration on. Raises ConfigurationInvalid, SchemaInvalid, Conflict."""
+        if level is not None:
+            self.settings.set_level(subject, level_of(level))
+        elif subject is None or self.settings.effective(subject).own.level is not None:
+            self.settings.clear_level(subject)
 
-    def _register(self, subject: str, new: Schema, marks: str) -> Registered:
+    def incompatibilities(self, subject: str, text: str, references: Sequence[Reference] = ()) -> list[str]:
+        """Why `register` would refuse, one sentence each; empty when it would not. Raises SchemaInvalid."""
+        return [str(found) for found in self.compare(subject, Draft(text=text, references=tuple(references)))]
+
+    def compare(self, subject: str, draft: Draft, version: int | None = None) -> list[Break]:
+        """What speaks against a schema at the subject's level: by the versions that registering would look at, or by
+        one version alone. Never registers. Raises SchemaInvalid, VersionNotFound for one that is not live."""
+        known = storable(subject)
+        with reading(self._engine) as connection:
+            settings = effective(connection, subject)
+            if version is None:
+                against = _compared(connection, subject, settings.level) if known else []
+            elif version == LATEST:
+                against = rows.live_versions(connection, subject, newest=True) if known else []
+            else:
+                found = rows.any_version(connection, subject, version) if known else None
+                if found is None or found.deleted:
+                    raise VersionNotFound(version)
+                against = [found]
+            _check_text(draft)
+            new = self._documents.prepare(connection, draft, normalise=settings.normalise)
+            return self._breaks(connection, settings.level, new, against)
+
+    # -- inside
+
+    def _prepare(self, connection: Connection, subject: str, draft: Draft, *, check_defaults: bool = True) -> Prepared:
+        normalise = effective(connection, subject).normalise
+        return self._documents.prepare(connection, draft, normalise=normalise, check_defaults=check_defaults)
+
+    def _store(self, subject: str, new: Prepared, wanted: Wanted) -> Registered:
         with writing(self._engine) as connection:
-            rows.lock_subject(connection, self._engine, subject)
-            known = rows.live_version(connection, subject, rows.fingerprint(new.canonical, marks))
+            rows.lock(connection, self._engine, subject, {r.subject for r in new.references})
+            known = rows.matching_version(connection, subject, new.fingerprint)
             if known is not None:  # another registration was first
                 return Registered(known.schema.id, known.version)
-            breaks = _breaks(connection, subject, new)
+            for reference in new.references:
+                if rows.any_version(connection, reference.subject, reference.version) is None:
+                    raise SchemaInvalid("a referenced version was deleted meanwhile", where=reference.name)
+            settings = effective(connection, subject)
+            if settings.mode == "IMPORT":
+                return self._import(connection, subject, new, wanted)
+            _permit(subject, settings, wanted)
+            breaks = self._breaks(connection, settings.level, new, _compared(connection, subject, settings.level))
             if breaks:
-                raise SchemaIncompatible(
-                    f"the schema is not {rows.effective_level(connection, subject)} compatible with this subject",
-                    where=f"subject {subject}",
-                    incompatibilities=tuple(breaks),
-                )
-            schema_id = rows.put_schema(connection, self._engine, new.canonical, marks)
-            return Registered(schema_id, rows.add_version(connection, subject, schema_id))
+                raise IncompatibleWithSubject(subject, settings.level, breaks)
+            version = rows.next_version(connection, subject)
+            if version > MAX_INT:
+                raise NotPermitted(f"Subject {subject} in context . has no version number left")
+            if wanted.version not in (None, version):
+                raise SchemaInvalid(f"the next version of this subject is {version}, not {wanted.version}")
+            schema_id = rows.put_schema(connection, new)
+            rows.add_version(connection, subject, version, schema_id, self._now_ms())
+            return Registered(schema_id, version)
 
-    def _parse(self, text: str, references: Sequence[Reference], *, check_defaults: bool = True) -> tuple[Schema, str]:
-        """The schema and its references as stored. Raises SchemaInvalid."""
-        if not references:
-            return parse(text, check_defaults=check_defaults), rows.dump_references(())
-        with reading(self._engine) as connection:
-            known = _referenced(connection, references, 0)
-        return parse(text, _names(known), check_defaults=check_defaults), rows.dump_references(references)
+    def _import(self, connection: Connection, subject: str, new: Prepared, wanted: Wanted) -> Registered:
+        """Mode IMPORT: the numbers are given, nothing is compared (registry-api §6)."""
+        if wanted.id is None:
+            raise NotPermitted(f"Subject {subject} in context . is in import mode: a new schema needs an id")
+        if not rows.put_schema_as(connection, wanted.id, new):
+            raise NotPermitted(f"Overwrite new schema with id {wanted.id} is not permitted.")
+        version = rows.next_version(connection, subject) if wanted.version is None else wanted.version
+        there = rows.any_version(connection, subject, version)
+        if version > MAX_INT or (there is not None and there.schema.id != wanted.id):
+            raise NotPermitted(f"Subject {subject} in context . has a version {version} that is another schema")
+        if there is None:
+            rows.add_version(connection, subject, version, wanted.id, self._now_ms())
+        else:
+            rows.mark_deleted(connection, subject, [version], deleted=False)
+        return Registered(wanted.id, version)
 
-    def _live(self, subject: str) -> list[SchemaVersion]:
-        with reading(self._engine) as connection:
-            found = rows.live_versions(connection, subject)
-        if not found:
-            raise NotFound(f"there is no subject {subject}")
+    def _breaks(
+        self, connection: Connection, level: Level, new: Prepared, against: Sequence[SchemaVersion]
+    ) -> list[Break]:
+        if level == "NONE":
+            return []
+        found = []
+        for old in against:
+            tree = self._documents.tree(connection, old.schema)
+            reasons = compat.check_pair(level, new.schema, tree, f"version {old.version}")
+            found += [Break(version=old.version, reason=reason) for reason in reasons]
         return found
 
 
-def _breaks(connection: Connection, subject: str, new: Schema) -> list[str]:
-    """What the new schema breaks at the subject's level."""
-    level = rows.effective_level(connection, subject)
-    live = rows.live_versions(connection, subject)
-    if level == "NONE" or not live:
+def _compared(connection: Connection, subject: str, level: Level) -> list[SchemaVersion]:
+    """The live versions that a new one is compared with."""
+    if level == "NONE":
         return []
-    against = live if level.endswith("_TRANSITIVE") else live[-1:]
-    olds = [_tree(connection, version.schema) for version in against]
-    return [str(found) for found in compat.check(level, new, olds)]
+    return rows.live_versions(connection, subject, newest=not level.endswith("_TRANSITIVE"))
 
 
-def _tree(connection: Connection, stored: StoredSchema, depth: int = 0) -> Schema:
-    known = _referenced(connection, stored.references, depth)
-    return parse(stored.text, _names(known), check_defaults=False)  # they were checked when it was registered
+def _permit(subject: str, settings: Effective, wanted: Wanted) -> None:
+    if settings.read_only:
+        raise read_only(subject)
+    if wanted.id is not None:
+        raise NotPermitted(f"Subject {subject} in context . is not in import mode")
 
 
-def _referenced(connection: Connection, references: Sequence[Reference], depth: int) -> list[Schema]:
-    """The schemas behind references, theirs included. Raises SchemaInvalid when one is missing."""
-    if depth > MAX_REFERENCE_DEPTH:
-        raise SchemaInvalid(f"references go deeper than {MAX_REFERENCE_DEPTH} levels")
-    found = []
-    for reference in references:
-        version = rows.any_version(connection, reference.subject, reference.version)
-        if version is None:
-            place = f"version {reference.version} of subject {reference.subject}"
-            raise SchemaInvalid(f"the referenced {place} does not exist", where=reference.name)
-        found.append(_tree(connection, version.schema, depth + 1))
-    return found
-
-
-def _names(schemas: Sequence[Schema]) -> dict[str, Type]:
-    return {name: of for schema in schemas for name, of in schema.names.items()}
-
-
-def _remember(cache: OrderedDict[int, T], key: int, value: T) -> None:
-    cache[key] = value
-    while len(cache) > CACHED_SCHEMAS:
-        cache.popitem(last=False)
+def _check_text(draft: Draft) -> None:
+    if not draft.text.strip():
+        raise EmptySchema

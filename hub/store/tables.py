@@ -16,16 +16,30 @@ METADATA = sa.MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
-GLOBAL_SUBJECT = ""  # the row of `subjects` that holds the global compatibility level; no subject has an empty name
+GLOBAL_SUBJECT = ""  # the row of `subjects` that holds the global settings; no subject has an empty name
 
 schemas = sa.Table(
     "schemas",
     METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),  # given by the database, never used twice (G10)
-    sa.Column("fingerprint", sa.String(64), nullable=False, unique=True),  # SHA-256 of canonical text and references
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # from `counters`, never used twice (G10)
+    sa.Column("fingerprint", sa.String(64), nullable=False),  # SHA-256 of all that makes a schema what it is
+    sa.Column(
+        "twin", sa.Integer, nullable=False
+    ),  # 0, or its own id when the schema came with a second id from elsewhere
     sa.Column("text", sa.Text, nullable=False),  # canonical
-    sa.Column("refs", sa.Text, nullable=False),  # JSON array of {name, subject, version}, in the order given
-    sqlite_autoincrement=True,
+    sa.Column("refs", sa.Text, nullable=False),  # JSON array of [name, subject, version], in the order given
+    sa.Column("metadata", sa.Text),  # JSON as it came; null = none
+    sa.Column("rule_set", sa.Text),  # the same
+    sa.UniqueConstraint("fingerprint", "twin"),
+)
+
+schema_references = sa.Table(
+    "schema_references",
+    METADATA,
+    sa.Column("schema_id", sa.Integer, sa.ForeignKey("schemas.id"), primary_key=True, autoincrement=False),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Index("ix_schema_references_subject", "subject", "version"),
 )
 
 subjects = sa.Table(
@@ -33,6 +47,8 @@ subjects = sa.Table(
     METADATA,
     sa.Column("subject", sa.Text, primary_key=True),
     sa.Column("level", sa.String(32)),  # its own compatibility level; null = the global one
+    sa.Column("mode", sa.String(32)),  # its own mode; null = the global one
+    sa.Column("normalise", sa.Boolean),  # normalise what is sent; null = the global setting
 )
 
 subject_versions = sa.Table(
@@ -42,6 +58,33 @@ subject_versions = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("schema_id", sa.Integer, sa.ForeignKey("schemas.id"), nullable=False, index=True),
     sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.BigInteger),  # null = not known: it came from elsewhere
+)
+
+counters = sa.Table(
+    "counters",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),  # schema_id: the last one given; removals: how many there were
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+remote_schemas = sa.Table(
+    "remote_schemas",  # what another registry said of an id: it means the same for ever, also while that one is away
+    METADATA,
+    sa.Column("registry", sa.String(64), primary_key=True),  # SHA-256 of its address
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("refs", sa.Text, nullable=False),
+)
+
+remote_versions = sa.Table(
+    "remote_versions",  # what another registry answered to a registration or a look-up of a version
+    METADATA,
+    sa.Column("registry", sa.String(64), primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.String(64), primary_key=True),
+    sa.Column("schema_id", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
 )
 
 tasks = sa.Table(

@@ -1,0 +1,59 @@
+"""What a registry of revision 0001 held is there after the migration, under the same ids (G10, G20)."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from hub.registry import Reference, Registered, Registry
+from hub.registry.identity import fingerprint
+from hub.store import Store
+from hub.store.engine import open_engine, writing
+
+ADDRESS = '{"type":"record","name":"Address","namespace":"edu","fields":[]}'
+PERSON = '{"type":"record","name":"Person","fields":[{"name":"home","type":"edu.Address"}]}'
+REFS = '[["edu.Address","a",1]]'
+
+
+@pytest.fixture
+def old(url: str) -> str:
+    """A store as the first revision left it: ids 1, 2 and 4, of which 3 was used and is gone."""
+    engine = open_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(files("hub.store") / "migrations"))
+    with writing(engine) as connection:
+        for table in ("subject_versions", "schema_references", "schemas", "subjects", "counters"):
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
+        for table in sa.inspect(connection).get_table_names():
+            connection.execute(sa.text(f"DROP TABLE {table}"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for text, refs in ((ADDRESS, "[]"), (PERSON, REFS), ('"gone"', "[]"), ('"int"', "[]")):
+            values = {"mark": fingerprint(text, refs), "text": text, "refs": refs}
+            connection.execute(
+                sa.text("INSERT INTO schemas (fingerprint, text, refs) VALUES (:mark, :text, :refs)"), values
+            )
+        connection.execute(sa.text("DELETE FROM schemas WHERE id = 3"))
+        connection.execute(sa.text("INSERT INTO subjects VALUES ('', 'FULL'), ('a', NULL), ('p', 'NONE')"))
+        connection.execute(
+            sa.text("INSERT INTO subject_versions VALUES ('a', 1, 1, false), ('p', 1, 4, true), ('p', 2, 2, false)")
+        )
+    engine.dispose()
+    return url
+
+
+def test_G20_ids_versions_levels_and_references_survive(old: str) -> None:
+    with Store.open(old) as store:
+        registry = Registry(store)
+        assert registry.by_id(1) == ADDRESS
+        assert registry.schema(2).references == (Reference(name="edu.Address", subject="a", version=1),)
+        assert (registry.level(), registry.level("p"), registry.level("a")) == ("FULL", "NONE", "FULL")
+        assert (registry.versions("a"), registry.versions("p")) == ([1], [2])
+        assert registry.browse.version("p", 1, deleted=True).schema.id == 4
+        assert registry.browse.referring("a", 1) == [2]
+        assert registry.register("a", ADDRESS) == Registered(1, 1)
+        assert registry.register("q", '"string"') == Registered(5, 1)
