@@ -31,6 +31,12 @@ def configure(style: Literal["json", "console"], level: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
 
 
+def audit_logger(name: str) -> Any:
+    """For lines that are written whatever the level is set to: who changed what."""
+    logger = structlog.PrintLogger(sys.stderr)
+    return structlog.wrap_logger(logger, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO), audit=name)
+
+
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Values under names that sound secret never leave."""
     for key in event:

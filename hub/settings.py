@@ -58,6 +58,17 @@ class StoreSettings(_Section):
     connections: int = Field(10, description="To PostgreSQL, at most, per process.", ge=2, le=1000)
 
 
+class RegistrySettings(_Section):
+    """The schema registry."""
+
+    port: int = Field(
+        8081,
+        description="TCP port with the registry at its root; 0 = only under `/registry` of the hub's port.",
+        ge=0,
+        le=65535,
+    )
+
+
 class LogSettings(_Section):
     """Topics: one SQLite file on this machine, or Apache Kafka."""
 
@@ -166,6 +177,7 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     kafka: KafkaSettings = KafkaSettings()
     store: StoreSettings = StoreSettings()
+    registry: RegistrySettings = RegistrySettings()
     files: Files = Files()
     limits: Limits = Limits()
     breaker: BreakerSettings = BreakerSettings()

@@ -10,7 +10,11 @@ from fastapi import FastAPI, Request, Response
 from hub import __version__
 from hub.api import consumers, health, operators, problems
 from hub.api.guard import Guard
-from hub.app import Hub
+from hub.api.registry import create_registry_app
+from hub.api.registry.app import Limits
+from hub.api.registry.edge import Beside, Edge
+from hub.app import Hub, now_ms
+from hub.registry.access import Gate
 
 
 def create_app(hub: Hub) -> FastAPI:
@@ -42,4 +46,13 @@ def create_app(hub: Hub) -> FastAPI:
 
     settings = hub.settings
     app.add_middleware(Guard, hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
+    app.add_middleware(Beside, registry=registry_app(hub))
     return app
+
+
+def registry_app(hub: Hub) -> Edge:
+    """The hub's schema registry, for /registry and for a port of its own. Its errors are the registry's own."""
+    settings = hub.settings
+    gate = Gate(hub.store.tokens, hub.operator_token(), now_ms)
+    limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
+    return create_registry_app(hub.registry, hub.store, gate, limits)

@@ -10,11 +10,10 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.api.hosts import LOOPBACK, hostname
 from hub.api.problems import problem
 from hub.errors import NotAuthenticated, NotGranted
 from hub.tokens import Caller
-
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 class Guard:
@@ -42,7 +41,7 @@ class Guard:
             )
 
     def _refusal(self, headers: Headers) -> tuple[int, str, str] | None:
-        host = _hostname(headers.get("host", ""))
+        host = hostname(headers.get("host", ""))
         if host not in self._hosts:
             return 421, "HostRefused", "this hub does not answer to that Host; see the setting http.allowed_hosts"
         origin = headers.get("origin")
@@ -56,33 +55,6 @@ class Guard:
 
 class _TooLarge(Exception):
     """The body passed the limit while it was read."""
-
-
-class _Body:
-    """Counts a body whose length was not said beforehand. What the application makes of its end is not sent."""
-
-    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
-        self._receive, self._send, self._left = receive, send, limit
-        self.too_large = self.answered = False
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            self.too_large = True
-            raise _TooLarge
-        return message
-
-    async def send(self, message: Message) -> None:
-        if not self.too_large or self.answered:
-            self.answered = True
-            await self._send(message)
-
-
-def _hostname(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
 
 
 def bearer(request: Request) -> str:

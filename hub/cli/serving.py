@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hub.cli.main import INTERRUPTED, JsonOption, ProjectOption
+from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.session import project_of
 from hub.directory import Role
@@ -44,22 +41,27 @@ def serve(
     host: Annotated[
         str | None, typer.Option(help="Address to bind. Default: the setting http.host, 127.0.0.1.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port. Default: the setting http.port, 8080.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port. Default: the setting http.port, 8080; with --role registry registry.port, 8081."),
+    ] = None,
     role: Annotated[
-        Role,
-        typer.Option(
-            help="all: everything in this process. api: answers, runs nothing. worker: runs connectors, answers /livez, "
-            "/readyz and /metrics. api and worker share their work through PostgreSQL and Kafka."
-        ),
+        Literal["all", "registry"], typer.Option(help="What to serve: everything, or the schema registry alone.")
     ] = "all",
-) -> int:
-    """Run the hub: API, schedules and deliveries. SIGTERM drains. Example: datong serve"""
-    from hub.cli.waiting import open_when_ready
+) -> None:
+    """Run the hub: API, schedules and deliveries in one process. SIGTERM drains. Example: datong serve"""
     from hub.settings import load_settings
 
     flags: dict[str, Any] = {}
     if host is not None:
         flags["http.host"] = host
+    if role == "registry":
+        from hub.cli.registry_role import serve_registry
+
+        serve_registry(load_settings(project_of(project), flags=flags), port, Output(as_json=False))
+        return
+    from hub.app import Hub
+
     if port is not None:
         flags["http.port"] = port
     loaded = load_settings(project_of(project), flags=flags)
@@ -72,11 +74,13 @@ def _serve(hub: Hub, loaded: Loaded, out: Output) -> int:
     """Serve until a signal, or until another worker took over; then stop taking requests, drain, and return."""
     for mistake in hub.catalogue.mistakes:
         out.note(f"left out: {mistake}")
+    from hub.cli.listening import wait_for_signal
+
     server, thread = _background(hub, loaded)
-    what = "" if hub.role == "all" else f" as {hub.role}"
-    out.note(f"datong serves http://{_shown(loaded)}{what} (stop with Ctrl-C)")
-    wait_for_signal(lambda: hub.supervisor.fenced)
-    out.note("draining; a second signal quits at once")
+    out.note(f"datong serves http://{_shown(loaded)} (stop with Ctrl-C)")
+    with registry_port(hub, loaded, out):
+        wait_for_signal()
+        out.note("draining; a second signal quits at once")
     server.should_exit = True
     hub.supervisor.drain(DRAIN_S)
     thread.join(DRAIN_S)
@@ -86,62 +90,41 @@ def _serve(hub: Hub, loaded: Loaded, out: Output) -> int:
     return 0
 
 
-def wait_for_signal(over: Callable[[], bool] = lambda: False) -> None:
-    """Until SIGTERM, SIGINT, or `over`. The next signal ends the process without waiting for anything."""
-    asked = threading.Event()
-
-    def handle(_number: int, _frame: object) -> None:
-        if asked.is_set():
-            os._exit(INTERRUPTED)
-        asked.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    while not asked.wait(0.5) and not over():  # a wait without end would not let the handler run on every system
-        pass
-
-
 def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
     """A server for the hub's application."""
-    import uvicorn
-
     from hub.api.app import create_app
+    from hub.cli.listening import server_of
 
     http = loaded.settings.http
-    _check_port(http.host, http.port)
-    config = uvicorn.Config(
-        create_app(hub),
-        host=http.host,
-        port=http.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    return uvicorn.Server(config)
+    return server_of(create_app(hub), http.host, http.port, "http.port")
+
+
+@contextmanager
+def registry_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
+    """The registry at the root of a port of its own as well, unless it is 0. A port that nobody chose and that is taken
+    is no reason not to serve."""
+    from hub.api.app import registry_app
+    from hub.cli.listening import address, listening
+
+    host, port = loaded.settings.http.host, loaded.settings.registry.port
+    if not port:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(listening(registry_app(hub), host, port, "registry.port"))
+            out.note(f"the schema registry answers on http://{address(host, port)}")
+        except ConfigurationInvalid:
+            if loaded.origins["registry.port"] != "default":
+                raise
+            out.note(f"port {port} is taken: the schema registry answers on http://{_shown(loaded)}/registry alone")
+        yield
 
 
 def _shown(loaded: Loaded) -> str:
-    host = loaded.settings.http.host
-    name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-    return f"[{name}]:{loaded.settings.http.port}" if ":" in name else f"{name}:{loaded.settings.http.port}"
+    from hub.cli.listening import address
 
-
-def _check_port(host: str, port: int) -> None:
-    """A port in use is a setting to change, not a traceback."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigurationInvalid(
-                f"cannot listen on {host} port {port}: {error.strerror}",
-                where="http.port",
-                remedy="stop what listens there, or choose another with `--port` or DATONG_HTTP__PORT",
-            ) from error
+    return address(loaded.settings.http.host, loaded.settings.http.port)
 
 
 def demo(
@@ -182,14 +165,10 @@ def demo(
 
 
 def _background(hub: Hub, loaded: Loaded) -> tuple[uvicorn.Server, threading.Thread]:
+    from hub.cli.listening import start
+
     server = make_server(hub, loaded)
-    thread = threading.Thread(target=server.run, name="server", daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and thread.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if not server.started:
-        raise ConfigurationInvalid("the server did not start", where="http.port", remedy="see the hub's log")
+    thread = start(server, "http.port")
     hub.announce(f"http://{_shown(loaded)}")  # commands find the hub once its port is open
     return server, thread
 
@@ -199,6 +178,9 @@ def _stay(hub: Hub, out: Output, loaded: Loaded, directory: Path) -> None:
     out.line(f"The hub serves http://{_shown(loaded)} until Ctrl-C. In another terminal, try:", style="bold")
     for command in ("connector list", "topics it-mim.education.school.v1", "quarantine list", "run"):
         out.line(f"  python3 dev.py datong {command} --project {directory}")
+    from hub.cli.listening import wait_for_signal
+
     hub.supervisor.start()
-    wait_for_signal()
-    out.note("draining")
+    with registry_port(hub, loaded, out):
+        wait_for_signal()
+        out.note("draining")

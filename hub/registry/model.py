@@ -35,6 +35,14 @@ class Registered(NamedTuple):
     version: int
 
 
+class Submitted(NamedTuple):
+    """The same, and whether anything changed."""
+
+    id: int
+    version: int
+    new: bool
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class Reference:
     """Named types of another subject's version, known to a schema under `name`."""

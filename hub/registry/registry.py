@@ -6,6 +6,7 @@ Schemas that were seen once are kept in memory: an outage of the store does not 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -37,6 +38,7 @@ from hub.registry.model import (
     Registered,
     SchemaVersion,
     StoredSchema,
+    Submitted,
     Wanted,
     check_subject,
     level_of,
@@ -49,6 +51,7 @@ from hub.store.engine import reading, writing
 
 STORED, STORED_CHARACTERS = 50_000, 32_000_000
 NOTHING_WANTED = Wanted()
+GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _now_ms() -> int:
@@ -74,9 +77,10 @@ class Registry:
         Raises SchemaInvalid, NotPermitted by the mode, or SchemaIncompatible with a sentence for each break; then
         nothing was stored.
         """
-        return self.submit(subject, Draft(text=text, references=tuple(references)))
+        made = self.submit(subject, Draft(text=text, references=tuple(references)))
+        return Registered(made.id, made.version)
 
-    def submit(self, subject: str, draft: Draft, wanted: Wanted = NOTHING_WANTED) -> Registered:
+    def submit(self, subject: str, draft: Draft, wanted: Wanted = NOTHING_WANTED) -> Submitted:
         """The same for anything that can be sent (registry-api §4, in its order)."""
         check_subject(subject)
         _check_text(draft)
@@ -85,7 +89,7 @@ class Registry:
             known = rows.matching_version(connection, subject, new.fingerprint)
         if known is None:
             return self._store(subject, new, wanted)
-        return Registered(known.schema.id, known.version)
+        return Submitted(known.schema.id, known.version, False)
 
     def lookup(self, subject: str, text: str, references: Sequence[Reference] = ()) -> SchemaVersion:
         """The live version of a subject that is this schema. Never registers. Raises NotFound, SchemaInvalid."""
@@ -123,6 +127,31 @@ class Registry:
             raise SchemaNotFound(schema_id)
         self._stored.put(schema_id, found, len(found.text))
         return found
+
+    def shown(self, schema_id: int) -> StoredSchema:
+        """The same for those outside: only while some version has it, live or softly deleted. Raises SchemaNotFound."""
+        with reading(self._engine) as connection:
+            if not rows.in_use(connection, schema_id):
+                raise SchemaNotFound(schema_id)
+        return self.schema(schema_id)
+
+    def by_guid(self, guid: str) -> StoredSchema:
+        """By the name that is the same in every registry. Raises SchemaNotFound."""
+        with reading(self._engine) as connection:
+            found = rows.schema_by_guid(connection, guid.replace("-", "").lower()) if GUID.fullmatch(guid) else None
+            if found is None or not rows.in_use(connection, found.id):
+                raise SchemaNotFound(guid)
+        return found
+
+    def highest_id(self) -> int:
+        """Of the schemas that some version has."""
+        with reading(self._engine) as connection:
+            return rows.highest_id(connection)
+
+    def removals(self) -> int:
+        """How often versions were deleted for good: what was seen before the number changed may be gone."""
+        with reading(self._engine) as connection:
+            return rows.counter(connection, "removals")
 
     def parsed(self, schema_id: int) -> Schema:
         """A schema as a tree, its references included. Raises NotFound."""
@@ -194,12 +223,12 @@ class Registry:
         normalise = effective(connection, subject).normalise
         return self._documents.prepare(connection, draft, normalise=normalise, check_defaults=check_defaults)
 
-    def _store(self, subject: str, new: Prepared, wanted: Wanted) -> Registered:
+    def _store(self, subject: str, new: Prepared, wanted: Wanted) -> Submitted:
         with writing(self._engine) as connection:
             rows.lock(connection, self._engine, subject, {r.subject for r in new.references})
             known = rows.matching_version(connection, subject, new.fingerprint)
             if known is not None:  # another registration was first
-                return Registered(known.schema.id, known.version)
+                return Submitted(known.schema.id, known.version, False)
             for reference in new.references:
                 if rows.any_version(connection, reference.subject, reference.version) is None:
                     raise SchemaInvalid("a referenced version was deleted meanwhile", where=reference.name)
@@ -217,9 +246,9 @@ class Registry:
                 raise SchemaInvalid(f"the next version of this subject is {version}, not {wanted.version}")
             schema_id = rows.put_schema(connection, new)
             rows.add_version(connection, subject, version, schema_id, self._now_ms())
-            return Registered(schema_id, version)
+            return Submitted(schema_id, version, True)
 
-    def _import(self, connection: Connection, subject: str, new: Prepared, wanted: Wanted) -> Registered:
+    def _import(self, connection: Connection, subject: str, new: Prepared, wanted: Wanted) -> Submitted:
         """Mode IMPORT: the numbers are given, nothing is compared (registry-api §6)."""
         if wanted.id is None:
             raise NotPermitted(f"Subject {subject} in context . is in import mode: a new schema needs an id")
@@ -233,7 +262,7 @@ class Registry:
             rows.add_version(connection, subject, version, wanted.id, self._now_ms())
         else:
             rows.mark_deleted(connection, subject, [version], deleted=False)
-        return Registered(wanted.id, version)
+        return Submitted(wanted.id, version, True)
 
     def _breaks(
         self, connection: Connection, level: Level, new: Prepared, against: Sequence[SchemaVersion]

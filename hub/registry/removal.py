@@ -24,6 +24,7 @@ class Removal:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.done = 0  # how often this process deleted for good: what was kept of before may be wrong
 
     def version(self, subject: str, version: int, *, permanent: bool = False) -> int:
         """Delete one version and return its number. Raises what is refused: not there, softly deleted already, or not
@@ -44,6 +45,7 @@ class Removal:
                 rows.remove(connection, subject, [number])
             else:
                 rows.mark_deleted(connection, subject, [number])
+        self.done += permanent
         return number
 
     def subject(self, subject: str, *, permanent: bool = False) -> list[int]:
@@ -64,6 +66,7 @@ class Removal:
                 rows.remove(connection, subject, those)
             else:
                 rows.mark_deleted(connection, subject, those)
+        self.done += permanent
         return those
 
     def _locked(self, connection: Connection, subject: str) -> dict[int, bool]:

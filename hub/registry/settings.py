@@ -42,6 +42,8 @@ class Settings:
     def set_level(self, subject: str | None, level: Level | None, normalise: bool | None = None) -> None:
         """None leaves the one there is. Does not make a subject exist. Raises SubjectInvalid, NotPermitted."""
         changes = {"level": level, "normalise": normalise}
+        if subject is not None:
+            check_subject(subject)
         with writing(self._engine) as connection:
             self._may_configure(connection, subject)
             self._put(connection, subject, {k: v for k, v in changes.items() if v is not None})
@@ -77,8 +79,6 @@ class Settings:
         return (found.own if subject is not None else found.everywhere).mode or DEFAULT_MODE
 
     def _may_configure(self, connection: Connection, subject: str | None) -> None:
-        if subject is not None:
-            check_subject(subject)
         if effective(connection, subject).read_only:
             raise read_only(subject)
 

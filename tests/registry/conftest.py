@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio.from_thread
 import pytest
 
 from hub.registry import Registry
 from hub.store import Store
+from hub.store.tables import METADATA
+from tests.registry.calls import Calls, Served
 from tests.sources.postgres_server import PASSWORD, USER, Server
 
 
@@ -19,31 +22,55 @@ def database_url(server: Server, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def registry_postgres() -> Iterator[Server]:
-    """A server with a database `made`, brought to the newest revision, to copy from."""
+    """A server with a database at the newest revision, which each test empties."""
     server = Server()
     with server.connect("postgres") as connection:
-        connection.execute("CREATE DATABASE made")
-    Store.open(database_url(server, "made")).close()
+        connection.execute("CREATE DATABASE shared")
+    Store.open(database_url(server, "shared")).close()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def new_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store's file at the newest revision, to copy from."""
+    path = tmp_path_factory.mktemp("store") / "store.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store of the test's own."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("new_file"), tmp_path / "store.db")
         return f"sqlite:///{tmp_path / 'store.db'}"
     server: Server = request.getfixturevalue("registry_postgres")
-    name = f"t{uuid.uuid4().hex[:12]}"
-    with server.connect("postgres") as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE made STRATEGY file_copy".encode())
-    return database_url(server, name)
+    with server.connect("shared") as connection:
+        names = ", ".join(table.name for table in METADATA.sorted_tables)
+        connection.execute(f"TRUNCATE {names}".encode())
+        connection.execute("INSERT INTO counters VALUES ('schema_id', 0), ('removals', 0)")
+    return database_url(server, "shared")
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     with Store.open(url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """The registry's HTTP API in this process."""
+    with anyio.from_thread.start_blocking_portal() as portal:
+        yield Served(portal)
+
+
+@pytest.fixture
+def api(served: Served, store: Store) -> Iterator[Calls]:
+    """It over the test's store, called by its operator."""
+    with served.calling(store) as calls:
+        yield calls
 
 
 @pytest.fixture

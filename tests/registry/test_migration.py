@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -20,16 +21,18 @@ REFS = '[["edu.Address","a",1]]'
 
 
 @pytest.fixture
-def old(url: str) -> str:
+def old(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """A store as the first revision left it: ids 1, 2 and 4, of which 3 was used and is gone."""
+    if url.startswith("postgresql"):
+        with request.getfixturevalue("registry_postgres").connect("postgres") as connection:
+            connection.execute("CREATE DATABASE old")
+        url = url.replace("/shared", "/old")
+    else:
+        url = f"sqlite:///{tmp_path / 'old.db'}"
     engine = open_engine(url)
     config = Config()
     config.set_main_option("script_location", str(files("hub.store") / "migrations"))
     with writing(engine) as connection:
-        for table in ("subject_versions", "schema_references", "schemas", "subjects", "counters"):
-            connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
-        for table in sa.inspect(connection).get_table_names():
-            connection.execute(sa.text(f"DROP TABLE {table}"))
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         for text, refs in ((ADDRESS, "[]"), (PERSON, REFS), ('"gone"', "[]"), ('"int"', "[]")):

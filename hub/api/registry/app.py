@@ -1,0 +1,49 @@
+"""The registry's ASGI application: the edge, and thin handlers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from hub import __version__
+from hub.api.registry import answers, compatibility, meta, schemas, settings, subjects
+from hub.api.registry.by_id import ById
+from hub.api.registry.deps import Service
+from hub.api.registry.edge import OPENAPI, Edge
+from hub.registry import Registry
+from hub.registry.access import Gate
+from hub.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the application takes: hosts it answers to besides loopback's, and the largest body."""
+
+    hosts: Sequence[str] = ()
+    max_body_bytes: int = 8 * 1024 * 1024
+
+
+def service(registry: Registry, store: Store, gate: Gate) -> Service:
+    """What the handlers work with."""
+    return Service(registry=registry, gate=gate, by_id=ById(registry), version=__version__, healthy=store.healthy)
+
+
+def create_registry_app(registry: Registry, store: Store, gate: Gate, limits: Limits) -> Edge:
+    """The registry of a store over HTTP. The store must be open; closing it is the caller's."""
+    app = FastAPI(
+        title="Datong schema registry",
+        version=__version__,
+        description="Avro schemas: subjects, versions, compatibility. Any Avro client's serialisers work with it.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=OPENAPI,
+        redirect_slashes=False,
+    )
+    app.state.service = service(registry, store, gate)
+    answers.install(app)
+    for part in (meta, subjects, schemas, compatibility, settings):
+        app.include_router(part.router())
+    app.include_router(meta.health())
+    return Edge(app, hosts=limits.hosts, max_body_bytes=limits.max_body_bytes)

@@ -1,0 +1,97 @@
+"""Ports that answer, and signals that end it. Imports nothing large: the registry alone starts light."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from hub.cli.main import INTERRUPTED
+from hub.errors import ConfigurationInvalid
+
+START_S = 10.0
+
+
+def wait_for_signal() -> None:
+    """Until SIGTERM or SIGINT. The next one ends the process without waiting for anything."""
+    asked = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        if asked.is_set():
+            os._exit(INTERRUPTED)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    while not asked.wait(1.0):  # a wait without end would not let the handler run on every system
+        pass
+
+
+def server_of(app: Any, host: str, port: int, setting: str) -> uvicorn.Server:
+    """A server for an application. Raises ConfigurationInvalid naming the setting when the port is taken."""
+    check_port(host, port, setting)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    return uvicorn.Server(config)
+
+
+def start(server: uvicorn.Server, setting: str) -> threading.Thread:
+    """Let it listen in a thread of its own. Raises ConfigurationInvalid."""
+    thread = threading.Thread(target=server.run, name=f"server {setting}", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + START_S
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if not server.started:
+        raise ConfigurationInvalid("the server did not start", where=setting, remedy="see the hub's log")
+    return thread
+
+
+@contextmanager
+def listening(app: Any, host: str, port: int, setting: str) -> Iterator[None]:
+    """An application that answers as long as the block lasts, and ends what it is doing after it."""
+    server = server_of(app, host, port, setting)
+    thread = start(server, setting)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(START_S)
+
+
+def check_port(host: str, port: int, setting: str) -> None:
+    """A port in use is a setting to change, not a traceback."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            variable = f"DATONG_{setting.upper().replace('.', '__')}"
+            raise ConfigurationInvalid(
+                f"cannot listen on {host} port {port}: {error.strerror}",
+                where=setting,
+                remedy=f"stop what listens there, or choose another with `--port` or {variable}",
+            ) from error
+
+
+def address(host: str, port: int) -> str:
+    """As a URL has it; an address that stands for all is shown as this machine's."""
+    name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
