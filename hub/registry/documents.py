@@ -58,10 +58,21 @@ class Bounded(Generic[T]):
 
 @dataclass(frozen=True)
 class Tree:
-    """A parsed schema, and which schema defined each of its names: its own id, or that of one it refers to."""
+    """A parsed schema; which schema defined each of its names: its own id, or that of one it refers to; and how many
+    levels of references are below it."""
 
     schema: Schema
     owners: Mapping[str, int]
+    height: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """What references bring in."""
+
+    names: Mapping[str, Type]
+    owners: Mapping[str, int]
+    height: int  # of the schema that refers to them
 
 
 class Documents:
@@ -78,47 +89,48 @@ class Documents:
         references = tuple(_numbered(connection, r) for r in draft.references)
         if normalise:
             references = tuple(sorted(set(references)))
-        known, _owners = self._known(connection, references, {}, 0)
-        schema = parse(draft.text, known, check_defaults=check_defaults, normalise=normalise)
+        known = self._known(connection, references, {})
+        if known.height > MAX_REFERENCE_DEPTH:
+            raise SchemaInvalid(f"references go deeper than {MAX_REFERENCE_DEPTH} levels")
+        schema = parse(draft.text, known.names, check_defaults=check_defaults, normalise=normalise)
         return prepare(schema, draft, references)
 
     def tree(self, connection: Connection, stored: StoredSchema) -> Schema:
         """A stored schema, its references included."""
-        return self._tree(connection, stored, {}, 0).schema
+        return self._tree(connection, stored, {}).schema
 
     def cached(self, schema_id: int) -> Schema | None:
         """Without looking anywhere."""
         found = self._trees.get(schema_id)
         return None if found is None else found.schema
 
-    def _tree(self, connection: Connection, stored: StoredSchema, met: dict[int, Tree], depth: int) -> Tree:
+    def _tree(self, connection: Connection, stored: StoredSchema, met: dict[int, Tree]) -> Tree:
         found = met.get(stored.id) or self._trees.get(stored.id)
         if found is None:
-            known, owners = self._known(connection, stored.references, met, depth)
-            schema = parse(stored.text, known, check_defaults=False)  # they were checked when it was registered
-            found = Tree(schema, {name: owners.get(name, stored.id) for name in schema.names})
+            known = self._known(connection, stored.references, met)
+            schema = parse(stored.text, known.names, check_defaults=False)  # checked when it was registered
+            owners = {name: known.owners.get(name, stored.id) for name in schema.names}
+            found = Tree(schema, owners, known.height)
             self._trees.put(stored.id, found, len(stored.text))
         met[stored.id] = found  # whatever memory holds, a schema is parsed once for each question
         return found
 
-    def _known(
-        self, connection: Connection, references: Sequence[Reference], met: dict[int, Tree], depth: int
-    ) -> tuple[dict[str, Type], dict[str, int]]:
+    def _known(self, connection: Connection, references: Sequence[Reference], met: dict[int, Tree]) -> Known:
         """The named types behind references, theirs included, and who defined each. Raises SchemaInvalid when one is
         missing, or when one name would mean two things; reaching one definition twice is fine."""
-        if depth > MAX_REFERENCE_DEPTH:
-            raise SchemaInvalid(f"references go deeper than {MAX_REFERENCE_DEPTH} levels")
         known: dict[str, Type] = {}
         owners: dict[str, int] = {}
+        height = 0
         for reference in references:
             version = _version(connection, reference)
-            tree = self._tree(connection, version.schema, met, depth + 1)
+            tree = self._tree(connection, version.schema, met)
+            height = max(height, tree.height + 1)
             for name, of in _named(tree, reference).items():
                 owner = tree.owners.get(name, version.schema.id)
                 if owners.setdefault(name, owner) != owner:
                     raise SchemaInvalid(f"{name} is defined twice, by different references", where=reference.name)
                 known[name] = of
-        return known, owners
+        return Known(known, owners, height)
 
 
 def _named(tree: Tree, reference: Reference) -> Mapping[str, Type]:

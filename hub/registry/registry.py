@@ -255,8 +255,10 @@ class Registry:
         if not rows.put_schema_as(connection, wanted.id, new):
             raise NotPermitted(f"Overwrite new schema with id {wanted.id} is not permitted.")
         version = rows.next_version(connection, subject) if wanted.version is None else wanted.version
+        if version > MAX_INT:
+            raise NotPermitted(f"Subject {subject} in context . has no version number left")
         there = rows.any_version(connection, subject, version)
-        if version > MAX_INT or (there is not None and there.schema.id != wanted.id):
+        if there is not None and there.schema.id != wanted.id:
             raise NotPermitted(f"Subject {subject} in context . has a version {version} that is another schema")
         if there is None:
             rows.add_version(connection, subject, version, wanted.id, self._now_ms())
