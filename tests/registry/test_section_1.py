@@ -256,6 +256,7 @@ def test_section_1_an_unknown_path_is_404(api: Calls, path: str) -> None:
 )
 def test_section_1_a_wrong_method_is_405(api: Calls, method: str, path: str) -> None:
     assert api.call(method, path) == (405, {"error_code": 405, "message": "HTTP 405 Method Not Allowed"})
+    assert "GET" in api.client.request(method, path).headers["allow"] or method == "PUT"
 
 
 def test_section_1_no_token_or_a_wrong_one_is_401(api: Calls) -> None:

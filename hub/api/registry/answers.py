@@ -94,7 +94,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
-        return plain(error.status_code)
+        answer = plain(error.status_code)
+        answer.headers.update(error.headers or {})  # Allow, of a wrong method
+        return answer
 
     @app.exception_handler(Exception)
     async def bug(_request: Request, error: Exception) -> Response:

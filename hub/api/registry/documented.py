@@ -34,12 +34,16 @@ VERSION = thing(
 )
 PLACE = thing({"subject": STRING, "version": INTEGER})
 ID = thing({"id": INTEGER})
-DRAFT = thing({}, {"schema": STRING, "schemaType": {"enum": ["AVRO"]}, **DETAILS, "id": INTEGER, "version": INTEGER})
+TEXT: Schema = {
+    "type": "string",
+    "examples": ['"string"', '{"type":"record","name":"School","fields":[{"name":"id","type":"string"}]}'],
+}
+DRAFT = thing({}, {"schema": TEXT, "schemaType": {"enum": ["AVRO"]}, **DETAILS, "id": INTEGER, "version": INTEGER})
 COMPATIBLE = thing({"is_compatible": BOOLEAN}, {"messages": listed(STRING)})
 LEVEL = thing({"compatibilityLevel": STRING}, {"normalize": BOOLEAN})
-NEW_LEVEL = thing({}, {"compatibility": STRING, "normalize": BOOLEAN})
+NEW_LEVEL = thing({}, {"compatibility": {"type": "string", "examples": ["FULL", "NONE"]}, "normalize": BOOLEAN})
 MODE = thing({"mode": STRING})
-NEW_MODE = thing({}, {"mode": STRING})
+NEW_MODE = thing({}, {"mode": {"type": "string", "examples": ["READWRITE", "IMPORT"]}})
 ERROR = thing({"error_code": INTEGER, "message": STRING})
 
 

@@ -36,7 +36,11 @@ def true(text: str) -> bool:
     return text.lower() == "true"
 
 
-async def subject_of(subject: Annotated[str, Path(description="A subject, percent-encoded.")]) -> str:
+async def subject_of(
+    subject: Annotated[
+        str, Path(description="A subject, percent-encoded.", examples=["it-mim.education.school.v1-value"])
+    ],
+) -> str:
     """The subject of the path. Raises SubjectInvalid when it is no UTF-8."""
     try:
         decoded = unquote_to_bytes(subject.encode("latin-1")).decode()
@@ -45,12 +49,14 @@ async def subject_of(subject: Annotated[str, Path(description="A subject, percen
     return decoded.removeprefix(DEFAULT_CONTEXT)
 
 
-async def version_in(version: Annotated[str, Path(description="1 … 2^31-1, `latest` or -1.")]) -> int:
+async def version_in(
+    version: Annotated[str, Path(description="1 … 2^31-1, `latest` or -1.", examples=["1", "latest", "-1"])],
+) -> int:
     """The version of the path. Raises VersionInvalid."""
     return version_of(version)
 
 
-async def id_of(id: Annotated[str, Path(description="A schema's id.")]) -> int:
+async def id_of(id: Annotated[str, Path(description="A schema's id.", examples=["1"])]) -> int:
     """The id of the path: what is no number is no path either."""
     if not NUMBER.fullmatch(id):
         raise BadRequest(404)
