@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -15,6 +15,9 @@ from hub.ports import OpenLog
 from hub.secrets import REFERENCE, Secrets
 from hub.settings import Settings
 from hub.store import Store
+
+if TYPE_CHECKING:
+    from hub.log.kafka import KafkaOptions
 
 KAFKA = "kafka://"
 
@@ -62,10 +65,16 @@ def open_log(settings: Settings, directory: Path, clock_ms: Callable[[], int]) -
     """The log that `log.url` names. Raises ConfigurationInvalid, LogUnavailable, DirectoryTooNew."""
     if not is_kafka(settings):
         return SqliteLog.at(directory / "log.db", clock=clock_ms)
-    from hub.log.kafka import KafkaLog, KafkaOptions
+    from hub.log.kafka import KafkaLog
+
+    return KafkaLog(kafka_options(settings, settings.log.url.removeprefix(KAFKA)))
+
+
+def kafka_options(settings: Settings, addresses: str) -> KafkaOptions:
+    """How to reach and use the cluster at these addresses, with commas between. Raises ConfigurationInvalid."""
+    from hub.log.kafka import KafkaOptions
 
     made = settings.kafka
-    addresses = tuple(settings.log.url.removeprefix(KAFKA).split(","))
     sasl = made.security_protocol.startswith("SASL")
     if sasl and not made.sasl_mechanism:
         raise ConfigurationInvalid("kafka.sasl_mechanism is not set", remedy="SCRAM-SHA-512 is the usual one")
@@ -82,8 +91,8 @@ def open_log(settings: Settings, directory: Path, clock_ms: Callable[[], int]) -
             remedy="pip install 'datong[kerberos]'; it is built against the system's Kerberos headers",
         )
     password = Secrets(settings.root).fill(made.password) or None
-    options = KafkaOptions(
-        bootstrap=addresses,
+    return KafkaOptions(
+        bootstrap=tuple(addresses.split(",")),
         security_protocol=made.security_protocol,
         sasl_mechanism=made.sasl_mechanism or None,
         username=made.username or None,
@@ -101,7 +110,6 @@ def open_log(settings: Settings, directory: Path, clock_ms: Callable[[], int]) -
         paranoid=made.paranoid,
         kerberos_service=made.kerberos_service,
     )
-    return KafkaLog(options)
 
 
 def _file(settings: Settings, name: str) -> str | None:

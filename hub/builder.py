@@ -11,8 +11,8 @@ from connectors.context import SourceContext
 from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
-from hub.errors import ConfigurationInvalid, DatongError, NotFound
-from hub.mapping.codelists import CodeLists
+from hub.catalogue.uses import refusal
+from hub.errors import ConfigurationInvalid, NotFound, SchemaIncompatible
 from hub.mapping.program import columns_used
 from hub.model import Finding, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
@@ -35,7 +35,10 @@ class ConnectorBuilder:
         """Register the schema (BACKWARD enforced), ensure the topic, and put the plan together."""
         spec = self._spec(name)
         text = self.catalogue.schemas[spec.publish.schema_file].text
-        schema_id = self._registry.register(f"{spec.publish.topic}-value", text).id
+        try:
+            schema_id = self._registry.register(f"{spec.publish.topic}-value", text).id
+        except SchemaIncompatible as error:
+            raise refusal(error, spec.publish.topic, self.catalogue.access_grants) from error
         made = draft(spec, self.catalogue, self._settings, schema_id=schema_id)
         self._log.ensure(made.topic)
         return made

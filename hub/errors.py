@@ -4,6 +4,7 @@
     ├── Retry                   a passing fault: the runner waits and tries again
     │   ├── SourceUnavailable
     │   ├── LogUnavailable
+    │   ├── RegistryUnavailable
     │   ├── StorageFull
     │   ├── NoWorker
     │   └── OutcomeUnknown
@@ -83,6 +84,10 @@ class SourceUnavailable(Retry):
 
 class LogUnavailable(Retry):
     """The log did not take the append in time. Nothing was written."""
+
+
+class RegistryUnavailable(Retry):
+    """The schema registry did not answer, or not as a registry does. Schemas that were seen before go on, others wait."""
 
 
 class StorageFull(Retry):

@@ -11,9 +11,10 @@ from hub import __version__
 from hub.api import consumers, health, operators, problems
 from hub.api.guard import Guard
 from hub.api.registry import create_registry_app
-from hub.api.registry.app import Limits
+from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Beside, Edge
 from hub.app import Hub, now_ms
+from hub.catalogue.uses import SchemaUsers
 from hub.registry.access import Gate
 
 
@@ -55,4 +56,5 @@ def registry_app(hub: Hub) -> Edge:
     settings = hub.settings
     gate = Gate(hub.store.tokens, hub.operator_token(), now_ms)
     limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
-    return create_registry_app(hub.registry, hub.store, gate, limits)
+    users = SchemaUsers(hub.store.groups, lambda: hub.catalogue).users()
+    return create_registry_app(service(hub.registry, hub.store, gate, users), limits)

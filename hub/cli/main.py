@@ -53,14 +53,14 @@ def common(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hub.cli import author, consume, doctor, operate, quarantine, runs, serving
+    from hub.cli import author, consume, operate, schemas, serving
 
     app.callback()(common)
     author.register(app)
     serving.register(app)
     runs.register(app)
     operate.register(app)
-    quarantine.register(app)
+    schemas.register(app)
     consume.register(app)
     doctor.register(app)
     return app

@@ -7,7 +7,7 @@ import time
 
 from hub import __version__, logs
 from hub.api.registry import create_registry_app
-from hub.api.registry.app import Limits
+from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Edge
 from hub.cli.listening import address, listening, wait_for_signal
 from hub.cli.output import Output
@@ -43,7 +43,7 @@ def _app(loaded: Loaded, store: Store, directory: Directory) -> Edge:
     settings = loaded.settings
     gate = Gate(store.tokens, directory.operator_token(), _now_ms)
     limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
-    return create_registry_app(Registry(store), store, gate, limits)
+    return create_registry_app(service(Registry(store), store, gate), limits)
 
 
 def _now_ms() -> int:

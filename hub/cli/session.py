@@ -23,7 +23,7 @@ class Api:
     """The hub's API with its errors as exceptions again."""
 
     def __init__(self, client: httpx.Client, *, local: bool) -> None:
-        self._client = client
+        self.http = client  # for what is not below /api/v1
         self.local = local
 
     def get(self, path: str, **params: Any) -> Any:
@@ -44,7 +44,7 @@ class Api:
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         try:
-            response = self._client.request(method, f"/api/v1{path}", **options)
+            response = self.http.request(method, f"/api/v1{path}", **options)
         except httpx.TransportError as error:
             raise errors.SourceUnavailable(
                 f"the hub does not answer ({type(error).__name__})", remedy="is `datong serve` still running?"
@@ -71,6 +71,13 @@ def error_of(response: httpx.Response) -> errors.DatongError:
     error: errors.DatongError = errors.DatongError.__new__(kind)
     errors.DatongError.__init__(error, detail, remedy=remedy)
     return error
+
+
+def open_api(project: Path | None) -> AbstractContextManager[Api]:
+    """The hub of a project."""
+    from hub.settings import load_settings
+
+    return connect(load_settings(project_of(project)))
 
 
 @contextmanager

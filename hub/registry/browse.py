@@ -68,6 +68,12 @@ class Browse:
         self.versions(subject, Shown(deleted=deleted))
         raise VersionNotFound("latest" if version == LATEST else version)
 
+    def newest(self, subject: str) -> SchemaVersion | None:
+        """The highest live version, if there is one."""
+        with reading(self._engine) as connection:
+            found = rows.live_versions(connection, subject, newest=True) if storable(subject) else []
+        return found[0] if found else None
+
     def schemas(
         self, prefix: str = "", shown: Shown = LIVE_ONLY, page: Page = EVERYTHING, *, latest: bool = False
     ) -> list[SchemaVersion]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.avro.types import Schema
+from hub.errors import SchemaInvalid
 from hub.registry.model import Draft, Reference, StoredSchema
 
 
@@ -34,14 +35,18 @@ class Prepared:
 
 
 def prepare(schema: Schema, draft: Draft, references: Sequence[Reference]) -> Prepared:
-    """A parsed draft as it will be stored."""
-    return Prepared(
+    """A parsed draft as it will be stored. Raises SchemaInvalid for what JSON or Unicode cannot say."""
+    made = Prepared(
         schema=schema,
         references=tuple(references),
         refs=dump_references(references),
         metadata=dump_json(draft.metadata),
         rule_set=dump_json(draft.rule_set),
     )
+    for name, text in (("references", made.refs), ("metadata", made.metadata), ("ruleSet", made.rule_set)):
+        if text is not None and not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+            raise SchemaInvalid("a text in it is not valid Unicode: it has half of a surrogate pair", where=name)
+    return made
 
 
 def dump_references(references: Sequence[Reference]) -> str:
@@ -55,8 +60,11 @@ def load_references(text: str) -> tuple[Reference, ...]:
 
 
 def dump_json(value: Mapping[str, Any] | None) -> str | None:
-    """As stored: in the order given."""
-    return None if value is None else _compact(value)
+    """As stored: in the order given. Raises SchemaInvalid."""
+    try:
+        return None if value is None else _compact(value)
+    except (ValueError, RecursionError):
+        raise SchemaInvalid("metadata or rule set is nested too deep, or has a number that JSON cannot say") from None
 
 
 def fingerprint(text: str, refs: str, metadata: str | None = None, rule_set: str | None = None) -> str:
@@ -78,4 +86,4 @@ def _sorted(text: str | None) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

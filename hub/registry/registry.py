@@ -28,6 +28,7 @@ from hub.registry.errors import (
     VersionNotFound,
 )
 from hub.registry.identity import Prepared
+from hub.registry.importing import Importer
 from hub.registry.model import (
     LATEST,
     MAX_INT,
@@ -68,6 +69,7 @@ class Registry:
         self.browse = Browse(store.engine)
         self.settings = Settings(store.engine)
         self.removal = Removal(store.engine)
+        self.importer = Importer(store.engine, self._documents)
 
     # -- registering and looking up
 
@@ -216,6 +218,12 @@ class Registry:
             _check_text(draft)
             new = self._documents.prepare(connection, draft, normalise=settings.normalise)
             return self._breaks(connection, settings.level, new, against)
+
+    def tree(self, draft: Draft) -> Schema:
+        """Anything that can be sent, as a tree. Registers nothing. Raises SchemaInvalid."""
+        _check_text(draft)
+        with reading(self._engine) as connection:
+            return self._documents.prepare(connection, draft).schema
 
     # -- inside
 

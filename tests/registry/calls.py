@@ -96,7 +96,7 @@ class Served:
     def calling(self, store: Store, token: str = OPERATOR) -> Iterator[Calls]:
         registry, gate = Registry(store), Gate(store.tokens, OPERATOR, lambda: 1_000)
         if self._edge is None:
-            self._edge = create_registry_app(registry, store, gate, Limits())
+            self._edge = create_registry_app(service(registry, store, gate), Limits())
         app = self._edge.app
         assert isinstance(app, FastAPI)
         app.state.service = service(registry, store, gate)

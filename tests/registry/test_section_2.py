@@ -235,7 +235,9 @@ def test_section_3_lookup_checks_no_defaults(api: Calls) -> None:
         ({"references": [{"name": "n", "subject": "no", "version": 10**30}]}, 42201),
         ({"references": [{"subject": "no", "version": 1}]}, 42201),
         ({"metadata": {"a": "\ud800"}}, 42201),
-        ({"metadata": {"a": "\0"}}, 42201),
+        ({"ruleSet": {"\udfff": 1}}, 42201),
+        ({"metadata": {"a": float("nan")}}, 42201),
+        ({"references": [{"name": "\ud800", "subject": "no", "version": 1}]}, 42201),
     ],
 )
 def test_S23_absurd_numbers_and_texts_have_a_documented_error(api: Calls, body: dict[str, Any], code: int) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from hub import __version__
-from hub.api.registry import answers, compatibility, meta, schemas, settings, subjects
+from hub.api.registry import answers, compatibility, meta, people, schemas, settings, subjects
 from hub.api.registry.by_id import ById
 from hub.api.registry.deps import Service
 from hub.api.registry.edge import OPENAPI, Edge
 from hub.registry import Registry
 from hub.registry.access import Gate
+from hub.registry.desk import Desk, Users
 from hub.store import Store
 
 
@@ -25,12 +26,19 @@ class Limits:
     max_body_bytes: int = 8 * 1024 * 1024
 
 
-def service(registry: Registry, store: Store, gate: Gate) -> Service:
-    """What the handlers work with."""
-    return Service(registry=registry, gate=gate, by_id=ById(registry), version=__version__, healthy=store.healthy)
+def service(registry: Registry, store: Store, gate: Gate, users: Users | None = None) -> Service:
+    """What the handlers work with. Without `users`, nobody is known to use a subject."""
+    return Service(
+        registry=registry,
+        gate=gate,
+        by_id=ById(registry),
+        desk=Desk(registry, users or Users()),
+        version=__version__,
+        healthy=store.healthy,
+    )
 
 
-def create_registry_app(registry: Registry, store: Store, gate: Gate, limits: Limits) -> Edge:
+def create_registry_app(serving: Service, limits: Limits) -> Edge:
     """The registry of a store over HTTP. The store must be open; closing it is the caller's."""
     app = FastAPI(
         title="Datong schema registry",
@@ -41,9 +49,9 @@ def create_registry_app(registry: Registry, store: Store, gate: Gate, limits: Li
         openapi_url=OPENAPI,
         redirect_slashes=False,
     )
-    app.state.service = service(registry, store, gate)
+    app.state.service = serving
     answers.install(app)
-    for part in (meta, subjects, schemas, compatibility, settings):
+    for part in (meta, subjects, schemas, compatibility, settings, people):
         app.include_router(part.router())
     app.include_router(meta.health())
     return Edge(app, hosts=limits.hosts, max_body_bytes=limits.max_body_bytes)

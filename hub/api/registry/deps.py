@@ -13,6 +13,7 @@ from hub.api.registry.by_id import ById
 from hub.logs import audit_logger
 from hub.registry import Registry
 from hub.registry.access import Gate, Principal
+from hub.registry.desk import Desk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Service:
     registry: Registry
     gate: Gate
     by_id: ById
+    desk: Desk
     version: str
     healthy: Callable[[], bool]
 

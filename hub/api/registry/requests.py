@@ -107,8 +107,8 @@ def draft_of(body: Body, normalise: str) -> Draft:
     return Draft(
         text=optional(body, "schema", str) or "",
         references=tuple(_reference(r) for r in optional(body, "references", list) or ()),
-        metadata=_storable(body, "metadata"),
-        rule_set=_storable(body, "ruleSet"),
+        metadata=optional(body, "metadata", dict),
+        rule_set=optional(body, "ruleSet", dict),
         normalise=true(normalise),
     )
 
@@ -140,19 +140,6 @@ def _reference(data: Any) -> Reference:
     if name is None or subject is None or version is None:
         raise SchemaInvalid("a reference needs `name`, `subject` and `version`")
     return Reference(name=name, subject=subject.removeprefix(DEFAULT_CONTEXT), version=version)
-
-
-def _storable(body: Body, name: str) -> Body | None:
-    """An object that is kept as it is."""
-    found: Body | None = optional(body, name, dict)
-    try:
-        text = json.dumps(found, allow_nan=False, ensure_ascii=False)
-        text.encode()
-    except (ValueError, RecursionError):
-        raise SchemaInvalid(f"`{name}` cannot be kept: not valid Unicode, not a number, or nested too deep") from None
-    if "\\u0000" in text:
-        raise SchemaInvalid(f"`{name}` cannot be kept: it has a null character")
-    return found
 
 
 def _whole(text: str, name: str) -> int:

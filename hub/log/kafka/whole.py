@@ -1,0 +1,30 @@
+"""A whole topic of somebody else, once: keys and values in the order of each partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from hub import blocks as sections
+from hub.log.kafka.connection import Connection
+from hub.log.kafka.options import KafkaOptions
+from hub.log.kafka.reader import BulkReader
+
+FETCH_BYTES = 4 * 1024 * 1024
+Pair = tuple[bytes | None, bytes | None]
+
+
+def whole_topic(options: KafkaOptions, topic: str) -> Iterator[Pair]:
+    """From the earliest record to the end as it is now. Raises NotFound, LogUnavailable, ConfigurationInvalid."""
+    with closing(Connection(options)) as connection:
+        reader = BulkReader(connection)
+        for partition, span in reader.ends(topic).items():
+            at = span.earliest
+            while at < span.end:
+                fetch = reader.read(topic, partition, at, FETCH_BYTES)
+                for block in fetch.blocks:
+                    records = sections.decode(block.records, block.base_offset)
+                    yield from zip(records.keys.to_pylist(), records.values.to_pylist(), strict=True)
+                if fetch.next_offset <= at:
+                    break
+                at = fetch.next_offset
