@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from hub.cli.main import INTERRUPTED
+from hub.cli.exits import INTERRUPTED
 from hub.errors import ConfigurationInvalid
 
 START_S = 10.0

@@ -11,10 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hub import __version__
+from hub.cli.exits import INTERRUPTED, USAGE
 from hub.errors import DatongError
-
-USAGE, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     name="datong",
