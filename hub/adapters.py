@@ -12,12 +12,16 @@ import sqlalchemy as sa
 from hub.errors import ConfigurationInvalid
 from hub.log.sqlite import SqliteLog
 from hub.ports import OpenLog
-from hub.secrets import REFERENCE, Secrets
+from hub.registry import Registry
+from hub.secrets import Secrets
 from hub.settings import Settings
 from hub.store import Store
 
 if TYPE_CHECKING:
+    import httpx
+
     from hub.log.kafka import KafkaOptions
+    from hub.registry.remote import RemoteRegistry
 
 KAFKA = "kafka://"
 
@@ -110,6 +114,36 @@ def kafka_options(settings: Settings, addresses: str) -> KafkaOptions:
         paranoid=made.paranoid,
         kerberos_service=made.kerberos_service,
     )
+
+
+def open_registry(settings: Settings, store: Store) -> Registry | RemoteRegistry:
+    """The hub's own schema registry, or the one that `registry.url` names. Raises ConfigurationInvalid."""
+    made = settings.registry
+    if not made.url:
+        return Registry(store)
+    from hub.registry.client import RegistryClient
+    from hub.registry.remote import RemoteRegistry
+    from hub.registry.remote_rows import Remembered
+
+    return RemoteRegistry(RegistryClient(registry_http(settings)), Remembered(store.engine, made.url.rstrip("/")))
+
+
+def registry_http(settings: Settings) -> httpx.Client:
+    """Calls to the registry that `registry.url` names, as the settings say who calls. Raises ConfigurationInvalid."""
+    import ssl
+
+    import httpx
+
+    made = settings.registry
+    secret = Secrets(settings.root).fill(made.password)
+    headers = {"Authorization": f"Bearer {secret}"} if secret and not made.username else {}
+    auth = httpx.BasicAuth(made.username, secret) if made.username else None
+    try:
+        trusted = ssl.create_default_context(cafile=_file(settings, made.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationInvalid("the certificate file cannot be read", where="registry.ca_file") from error
+    url = made.url.rstrip("/")
+    return httpx.Client(base_url=url, headers=headers, auth=auth, timeout=made.timeout, verify=trusted, trust_env=False)
 
 
 def _file(settings: Settings, name: str) -> str | None:

@@ -18,7 +18,7 @@ from hub.model import Finding, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
 from hub.ports import LogWriter, Source
-from hub.registry import Registry
+from hub.registry import Schemas
 from hub.secrets import Secrets
 from hub.settings import Settings
 
@@ -28,7 +28,7 @@ FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins firs
 class ConnectorBuilder:
     """Implements `hub.pipeline.jobs.Builder` over a catalogue that may be read again while the hub runs."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, registry: Registry, log: LogWriter) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, registry: Schemas, log: LogWriter) -> None:
         self._settings, self.catalogue, self._registry, self._log = settings, catalogue, registry, log
 
     def plan(self, name: str) -> TaskPlan:

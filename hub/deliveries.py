@@ -17,7 +17,7 @@ from hub.delivery.groups import GroupState, Member, Pulled, Subscriptions
 from hub.delivery.read import DeliveryReader, ReadLimits
 from hub.errors import DatongError, NotFound
 from hub.ports import LogReader
-from hub.registry import Registry
+from hub.registry import Schemas
 from hub.settings import Settings
 from hub.store import Store
 
@@ -30,7 +30,7 @@ class Deliveries:
     def __init__(
         self,
         log: LogReader,
-        registry: Registry,
+        registry: Schemas,
         store: Store,
         catalogue: Callable[[], Catalogue],
         clock: Callable[[], datetime],

@@ -76,6 +76,8 @@ class Retry(DatongError):
     """A passing fault. Nothing was lost; the same step may succeed later."""
 
     exit_code = 5
+    patient: ClassVar[bool] = False
+    """The task waits for as long as it takes, instead of failing after some tries."""
 
 
 class SourceUnavailable(Retry):
@@ -88,6 +90,8 @@ class LogUnavailable(Retry):
 
 class RegistryUnavailable(Retry):
     """The schema registry did not answer, or not as a registry does. Schemas that were seen before go on, others wait."""
+
+    patient = True
 
 
 class StorageFull(Retry):

@@ -67,6 +67,17 @@ class RegistrySettings(_Section):
         ge=0,
         le=65535,
     )
+    url: str = Field(
+        "",
+        description="Another registry to register and look up in, instead of the hub's own: `https://HOST:PORT`.",
+        pattern=r"^(|https?://[^\s@]+)$",
+    )
+    username: str = Field("", description="Its user; empty: the password is sent as a bearer token.")
+    password: str = Field(
+        "", description="Its password or token, as `${secret:NAME}`; never in the file itself.", repr=False
+    )
+    ca_file: str = Field("", description="PEM file of the authority that signed its certificate.")
+    timeout: float = Field(10.0, description="Seconds until it counts as away.", ge=0.1, le=300)
 
 
 class LogSettings(_Section):
@@ -225,9 +236,10 @@ def load_settings(
         mistakes.append(
             f"{origins['store.url']}: store.url holds a password; give it by the variable DATONG_STORE__URL"
         )
-    password = str(values.get("kafka.password", ""))
-    if origins["kafka.password"].startswith(FILE) and not REFERENCE.fullmatch(password):
-        mistakes.append(f"{origins['kafka.password']}: kafka.password holds a password; write `${{secret:NAME}}`")
+    for name in ("kafka.password", "registry.password"):
+        given = str(values.get(name, ""))
+        if origins[name].startswith(FILE) and not REFERENCE.fullmatch(given):
+            mistakes.append(f"{origins[name]}: {name} holds a password; write `${{secret:NAME}}`")
     settings = _build(project, values, origins, mistakes)
     if settings is None or mistakes:
         raise ConfigurationInvalid("the settings are not valid", mistakes=tuple(mistakes))

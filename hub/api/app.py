@@ -10,12 +10,14 @@ from fastapi import FastAPI, Request, Response
 from hub import __version__
 from hub.api import consumers, health, operators, problems
 from hub.api.guard import Guard
-from hub.api.registry import create_registry_app
+from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Beside, Edge
 from hub.app import Hub, now_ms
 from hub.catalogue.uses import SchemaUsers
+from hub.registry import Registry
 from hub.registry.access import Gate
+from hub.registry.desk import Desk
 
 
 def create_app(hub: Hub) -> FastAPI:
@@ -56,5 +58,6 @@ def registry_app(hub: Hub) -> Edge:
     settings = hub.settings
     gate = Gate(hub.store.tokens, hub.operator_token(), now_ms)
     limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
-    users = SchemaUsers(hub.store.groups, lambda: hub.catalogue).users()
-    return create_registry_app(service(hub.registry, hub.store, gate, users), limits)
+    desk = Desk(hub.registry, SchemaUsers(hub.store.groups, lambda: hub.catalogue).users())
+    serving = service(Registry(hub.store), hub.store, gate, desk)
+    return create_desk_app(serving, limits) if settings.registry.url else create_registry_app(serving, limits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ import typer
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
-from hub.cli.session import open_api
+from hub.cli.session import open_api, project_of
 from hub.errors import ConfigurationInvalid, NotFound
 
 if TYPE_CHECKING:
@@ -48,11 +48,19 @@ def register(app: typer.Typer) -> None:
 
 @contextmanager
 def registry_of(project: Path | None) -> Iterator[RegistryClient]:
-    """The registry of a project's hub, as its operator."""
-    from hub.registry.client import RegistryClient
+    """The registry of a project, as its operator: the hub's own, or the one of `registry.url` for all but what only the
+    hub knows."""
+    from hub.adapters import registry_http
+    from hub.registry.client import RegistryClient, SplitClient
+    from hub.settings import load_settings
 
-    with open_api(project) as api:
-        yield RegistryClient(api.http, "/registry")
+    settings = load_settings(project_of(project)).settings
+    with ExitStack() as stack:
+        own = RegistryClient(stack.enter_context(open_api(project)).http, "/registry")
+        if settings.registry.url:
+            yield SplitClient(stack.enter_context(registry_http(settings)), own)
+        else:
+            yield own
 
 
 def list_(

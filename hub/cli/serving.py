@@ -107,7 +107,7 @@ def registry_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
     from hub.cli.listening import address, listening
 
     host, port = loaded.settings.http.host, loaded.settings.registry.port
-    if not port:
+    if not port or loaded.settings.registry.url:  # another registry has its own port
         yield
         return
     with ExitStack() as stack:

@@ -17,7 +17,7 @@ from hub.delivery.read import Delivery, DeliveryReader, ReadLimits
 from hub.errors import GroupBusy, NotFound, OffsetOutOfRange
 from hub.model import Range
 from hub.ports import LogReader
-from hub.registry import Registry
+from hub.registry import Schemas
 from hub.store.groups import Cursor, GroupCursors, GroupKey
 
 READER_TTL_MS = 60_000  # a reader that is silent for longer may be replaced
@@ -57,7 +57,7 @@ class Subscriptions:
     def __init__(
         self,
         log: LogReader,
-        registry: Registry,
+        registry: Schemas,
         cursors: GroupCursors,
         reader: DeliveryReader,
         clock_ms: Callable[[], int],
@@ -161,10 +161,7 @@ class Subscriptions:
             found = self._schema_ids.get(known)
         if found is not None:
             return found
-        subject = f"grant.{plan.grant}-value"
-        if self._registry.level(subject) != "NONE":
-            self._registry.set_level("NONE", subject)
-        made = self._registry.register(subject, plan.schema_text).id
+        made = self._registry.register_freely(f"grant.{plan.grant}-value", plan.schema_text).id
         with self._lock:
             self._schema_ids[known] = made
             while len(self._schema_ids) > KNOWN_SCHEMAS:

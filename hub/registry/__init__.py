@@ -2,5 +2,6 @@
 
 from hub.registry.model import Level, Reference, Registered, SchemaVersion, StoredSchema
 from hub.registry.registry import Registry
+from hub.registry.schemas import Schemas
 
-__all__ = ["Level", "Reference", "Registered", "Registry", "SchemaVersion", "StoredSchema"]
+__all__ = ["Level", "Reference", "Registered", "Registry", "SchemaVersion", "Schemas", "StoredSchema"]

@@ -33,6 +33,10 @@ class RegistryClient:
     def __init__(self, http: httpx.Client, prefix: str = "") -> None:
         self._http, self._prefix = http, prefix
 
+    def close(self) -> None:
+        """Let the connections go."""
+        self._http.close()
+
     def get(self, path: str, **params: Any) -> Answer:
         """Raises NotFound, RegistryUnavailable, NotAuthenticated and so on, for all four verbs."""
         return self._call("GET", path, None, params)
@@ -69,6 +73,19 @@ class RegistryClient:
         if response.is_success:
             return _json(response)
         raise error_of(response)
+
+
+class SplitClient(RegistryClient):
+    """A registry, and a hub beside it that answers for people (`/-/…`)."""
+
+    def __init__(self, http: httpx.Client, hub: RegistryClient) -> None:
+        super().__init__(http)
+        self._hub = hub
+
+    def _call(self, method: str, path: str, body: Any, params: Mapping[str, Any]) -> Answer:
+        if path.startswith("/-/"):
+            return self._hub._call(method, path, body, params)
+        return super()._call(method, path, body, params)
 
 
 def error_of(response: httpx.Response) -> DatongError:

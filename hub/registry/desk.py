@@ -9,7 +9,7 @@ from hub.avro.differences import Change, differences
 from hub.avro.types import Schema
 from hub.registry.errors import Break
 from hub.registry.model import LATEST, Draft, Level
-from hub.registry.registry import Registry
+from hub.registry.schemas import Schemas
 
 BREAKING = ("REMOVED", "RENAMED")  # a grant that names the field finds it no more, whatever Avro says
 
@@ -70,16 +70,16 @@ class Judgement:
 class Desk:
     """Answers about a registry's subjects. Nothing here registers."""
 
-    def __init__(self, registry: Registry, users: Users) -> None:
+    def __init__(self, registry: Schemas, users: Users) -> None:
         self._registry, self._users = registry, users
 
     def diff(self, subject: str, old: int | None, new: int = LATEST) -> Difference:
         """Between two versions; without the old one, from the live one before the new. Raises NotFound."""
-        after = self._registry.browse.version(subject, new, deleted=True)
+        after = self._registry.any_version(subject, new)
         if old is None:
             earlier = [v for v in self._registry.versions(subject) if v < after.version]
             old = earlier[-1] if earlier else after.version
-        before = self._registry.browse.version(subject, old, deleted=True)
+        before = self._registry.any_version(subject, old)
         trees = (self._registry.parsed(before.schema.id), self._registry.parsed(after.schema.id))
         return self._difference(subject, before.version, after.version, trees)
 
@@ -88,7 +88,7 @@ class Desk:
         reasons = self._registry.compare(subject, draft)
         level, new = self._registry.level(subject), self._registry.tree(draft)
         difference = None
-        latest = self._registry.browse.newest(subject)
+        latest = self._registry.newest(subject)
         if latest is not None:
             trees = (self._registry.parsed(latest.schema.id), new)
             difference = self._difference(subject, latest.version, None, trees)

@@ -71,6 +71,9 @@ class Registry:
         self.removal = Removal(store.engine)
         self.importer = Importer(store.engine, self._documents)
 
+    def close(self) -> None:
+        """Nothing of its own is open: the store is its opener's to close."""
+
     # -- registering and looking up
 
     def register(self, subject: str, text: str, references: Sequence[Reference] = ()) -> Registered:
@@ -81,6 +84,12 @@ class Registry:
         """
         made = self.submit(subject, Draft(text=text, references=tuple(references)))
         return Registered(made.id, made.version)
+
+    def register_freely(self, subject: str, text: str) -> Registered:
+        """The same in a subject where nothing is compared: level NONE is set first where it is not (R23)."""
+        if self.level(subject) != "NONE":
+            self.set_level("NONE", subject)
+        return self.register(subject, text)
 
     def submit(self, subject: str, draft: Draft, wanted: Wanted = NOTHING_WANTED) -> Submitted:
         """The same for anything that can be sent (registry-api §4, in its order)."""
@@ -181,6 +190,14 @@ class Registry:
     def version(self, subject: str, version: int) -> SchemaVersion:
         """One live version. Raises NotFound."""
         return self.browse.version(subject, version)
+
+    def newest(self, subject: str) -> SchemaVersion | None:
+        """The same, or None when there is none."""
+        return self.browse.newest(subject)
+
+    def any_version(self, subject: str, version: int) -> SchemaVersion:
+        """A version, softly deleted or not; LATEST is the highest live one. Raises NotFound."""
+        return self.browse.version(subject, version, deleted=True)
 
     # -- compatibility
 

@@ -82,9 +82,9 @@ remote_versions = sa.Table(
     METADATA,
     sa.Column("registry", sa.String(64), primary_key=True),
     sa.Column("subject", sa.Text, primary_key=True),
-    sa.Column("fingerprint", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("schema_id", sa.Integer, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),  # as our own registry would have it
 )
 
 tasks = sa.Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from hub import __version__
 from hub.api.registry import answers, compatibility, meta, people, schemas, settings, subjects
@@ -26,13 +26,13 @@ class Limits:
     max_body_bytes: int = 8 * 1024 * 1024
 
 
-def service(registry: Registry, store: Store, gate: Gate, users: Users | None = None) -> Service:
-    """What the handlers work with. Without `users`, nobody is known to use a subject."""
+def service(registry: Registry, store: Store, gate: Gate, desk: Desk | None = None) -> Service:
+    """What the handlers work with. Without a desk, nobody is known to use a subject."""
     return Service(
         registry=registry,
         gate=gate,
         by_id=ById(registry),
-        desk=Desk(registry, users or Users()),
+        desk=desk or Desk(registry, Users()),
         version=__version__,
         healthy=store.healthy,
     )
@@ -40,6 +40,23 @@ def service(registry: Registry, store: Store, gate: Gate, users: Users | None = 
 
 def create_registry_app(serving: Service, limits: Limits) -> Edge:
     """The registry of a store over HTTP. The store must be open; closing it is the caller's."""
+    return _application(
+        serving,
+        limits,
+        [
+            meta.router(),
+            *(part.router() for part in (subjects, schemas, compatibility, settings, people)),
+            people.importing(),
+        ],
+    )
+
+
+def create_desk_app(serving: Service, limits: Limits) -> Edge:
+    """What a hub says of schemas that another registry keeps: differences, try-outs, users. That one has the rest."""
+    return _application(serving, limits, [people.router()])
+
+
+def _application(serving: Service, limits: Limits, routers: Sequence[APIRouter]) -> Edge:
     app = FastAPI(
         title="Datong schema registry",
         version=__version__,
@@ -51,7 +68,6 @@ def create_registry_app(serving: Service, limits: Limits) -> Edge:
     )
     app.state.service = serving
     answers.install(app)
-    for part in (meta, subjects, schemas, compatibility, settings, people):
-        app.include_router(part.router())
-    app.include_router(meta.health())
+    for router in (*routers, meta.health()):
+        app.include_router(router)
     return Edge(app, hosts=limits.hosts, max_body_bytes=limits.max_body_bytes)

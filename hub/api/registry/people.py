@@ -63,11 +63,12 @@ def router() -> APIRouter:
         """Who publishes with this subject and who reads it."""
         return Json(used(subject, service.desk.uses(subject)))
 
-    _import(api)
     return api
 
 
-def _import(api: APIRouter) -> None:
+def importing() -> APIRouter:
+    """Taking over another registry, into this hub's own."""
+    api = APIRouter(prefix="/-", tags=["people"], default_response_class=Json, dependencies=AUTHENTICATED)
     about: dict[str, Any] = {"responses": doc.answers(IMPORTED), "openapi_extra": doc.body(doc.thing({}))}
 
     @api.post("/import", **about)
@@ -77,6 +78,8 @@ def _import(api: APIRouter) -> None:
         found = service.registry.importer.take(_dump(body))
         audited(caller, "imported", None, new=found.new, present=found.present, refused=len(found.refused))
         return Json({"new": found.new, "present": found.present, "refused": [vars(r) for r in found.refused]})
+
+    return api
 
 
 def _dump(body: Body) -> Dump:
