@@ -6,7 +6,7 @@
     check [--static]   format, lint, types, import contracts, then the tests
     docs               write docs/reference from the code
     services NAME VERB start, stop or look at a real `kafka` or `postgres` on loopback, without containers
-    bench NAME …       measure: pipeline, postgres, sqlite, snapshot, small-batch, delivery, profile; peers, report
+    bench NAME …       measure: pipeline, registry, sqlite, small-batch, snapshot, delivery, peers
     datong COMMAND …   the command line of the hub
     lock [OPTIONS]     write requirements.lock from pyproject.toml (options go to uv, such as --upgrade)
 

@@ -146,6 +146,11 @@ class Registry:
                 raise SchemaNotFound(schema_id)
         return self.schema(schema_id)
 
+    def shown_around(self, schema_id: int, ids: range) -> list[StoredSchema]:
+        """The same for neighbours, in one question; long ones only when they are meant."""
+        with reading(self._engine) as connection:
+            return rows.schemas_in_use(connection, schema_id, ids)
+
     def by_guid(self, guid: str) -> StoredSchema:
         """By the name that is the same in every registry. Raises SchemaNotFound."""
         with reading(self._engine) as connection:

@@ -20,6 +20,7 @@ JOINED = sa.select(VERSIONS.subject, VERSIONS.version, VERSIONS.deleted, VERSION
     schemas, schemas.c.id == VERSIONS.schema_id
 )
 LIVE = VERSIONS.deleted.is_(False)
+SHORT_TEXT = 16_384  # characters
 FAR_ID = MAX_INT - 1_000_000  # ids given from outside above this do not move the counter: there must be some left
 
 
@@ -85,6 +86,15 @@ def schema_by_id(connection: Connection, wanted: int) -> StoredSchema | None:
     """Also when no subject has it any more: what was written with it must stay readable."""
     row = connection.execute(sa.select(schemas).where(schemas.c.id == wanted)).one_or_none()
     return None if row is None else _schema(row)
+
+
+def schemas_in_use(connection: Connection, wanted: int, ids: range) -> list[StoredSchema]:
+    """One schema and its neighbours that some version has; long neighbours are left out."""
+    used = sa.select(sa.literal(1)).where(VERSIONS.schema_id == schemas.c.id).exists()
+    near = schemas.c.id.between(max(ids.start, 1), min(ids.stop - 1, MAX_INT))
+    short = sa.func.length(schemas.c.text) <= SHORT_TEXT
+    query = sa.select(schemas).where(near, used, sa.or_(schemas.c.id == wanted, short))
+    return [_schema(row) for row in connection.execute(query)]
 
 
 def schema_by_guid(connection: Connection, fingerprint: str) -> StoredSchema | None:

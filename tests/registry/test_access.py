@@ -118,5 +118,5 @@ def test_the_openapi_document_names_every_path(api: Calls) -> None:
     found = api.client.get("/openapi.json")
     assert found.headers["content-type"] == "application/json"
     paths = json.loads(found.content)["paths"]
-    assert len(paths) == 24
+    assert len(paths) == 28
     assert "/subjects/{subject}/versions/{version}" in paths

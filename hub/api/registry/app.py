@@ -70,4 +70,11 @@ def _application(serving: Service, limits: Limits, routers: Sequence[APIRouter])
     answers.install(app)
     for router in (*routers, meta.health()):
         app.include_router(router)
-    return Edge(app, hosts=limits.hosts, max_body_bytes=limits.max_body_bytes)
+
+    def ready(schema_id: str, authorization: str) -> bytes | None:
+        now: Service = app.state.service
+        if not (schema_id.isascii() and schema_id.isdecimal()) or len(schema_id) > 10:
+            return None
+        return now.by_id.ready(int(schema_id)) if now.gate.known(authorization) is not None else None
+
+    return Edge(app, hosts=limits.hosts, max_body_bytes=limits.max_body_bytes, ready=ready)

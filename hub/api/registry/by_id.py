@@ -9,9 +9,11 @@ from typing import Any
 
 from hub.registry import Registry
 from hub.registry.documents import Bounded
+from hub.registry.errors import SchemaNotFound
 from hub.registry.model import Reference, StoredSchema
 
 ANSWERS, ANSWER_BYTES = 100_000, 64 * 1024 * 1024
+AROUND = 64  # ids that are read together: who asks for one soon asks for its neighbours
 FRESH_S = 1.0  # another process may have removed the last version of a schema: looked at once a second
 
 
@@ -30,12 +32,20 @@ class ById:
 
     def answer(self, schema_id: int) -> bytes:
         """The answer, from memory or the store. Raises SchemaNotFound."""
+        found = self.ready(schema_id)
+        if found is not None:
+            return found
         self._look()
         found = self._answers.get(schema_id)
+        if found is not None:
+            return found
+        first = schema_id - schema_id % AROUND
+        for schema in self._registry.shown_around(schema_id, range(first, first + AROUND)):
+            made = json.dumps(shown(schema), separators=(",", ":")).encode()
+            self._answers.put(schema.id, made, len(made))
+            found = made if schema.id == schema_id else found
         if found is None:
-            made = json.dumps(shown(self._registry.shown(schema_id)), separators=(",", ":"))
-            found = made.encode()
-            self._answers.put(schema_id, found, len(found))
+            raise SchemaNotFound(schema_id)
         return found
 
     def _look(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import lru_cache
 
 V1 = "application/vnd.schemaregistry.v1+json"
 TYPES = (V1, "application/vnd.schemaregistry+json", "application/json")  # in the order preferred
@@ -13,6 +14,7 @@ QUALITY = re.compile(r"[0-9]?(?:\.[0-9]*)?")
 MAX_RANGES = 100
 
 
+@lru_cache(256)
 def acceptable(accept: str | None) -> str | None:
     """The type to answer with, or None when the caller takes none of them."""
     if accept is None or not accept.strip():
