@@ -6,7 +6,8 @@
     check [--static]   format, lint, types, import contracts, then the tests
     docs               write docs/reference from the code
     services NAME VERB start, stop or look at a real `kafka` or `postgres` on loopback, without containers
-    bench NAME …       measure: pipeline, registry, sqlite, small-batch, snapshot, delivery, peers
+    bench NAME …       measure: pipeline, postgres, sqlite, snapshot, small-batch, delivery, registry, profile; peers,
+                       report
     datong COMMAND …   the command line of the hub
     lock [OPTIONS]     write requirements.lock from pyproject.toml (options go to uv, such as --upgrade)
 

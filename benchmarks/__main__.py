@@ -1,4 +1,6 @@
-"""`python3 dev.py bench NAME …`: pipeline, registry, sqlite, small-batch, snapshot, delivery, peers; `--json`: for programs."""
+"""`python3 dev.py bench NAME …`: measures one thing and prints it, as one JSON document with --json, else in lines.
+
+--keep also writes it to docs/benchmarks, from which `report` makes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ from benchmarks.pipeline import ContentDiffers, Options, pipeline
 from benchmarks.postgres import Options as PostgresOptions
 from benchmarks.postgres import postgres
 from benchmarks.profile import profile
+from benchmarks.registry import Options as RegistryOptions
+from benchmarks.registry import registry
 from benchmarks.small_batch import small_batch
 from benchmarks.snapshot import snapshot
 from benchmarks.sqlite import sqlite
@@ -45,50 +49,97 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__)
     names = parser.add_subparsers(required=True, metavar="NAME")
-    both = argparse.ArgumentParser(add_help=False)
-    both.add_argument("--json", action="store_true", help="one JSON document")
-    whole = names.add_parser("pipeline", parents=[both], help="CSV → log: the hub, references, peers")
-    whole.add_argument("--rows", type=int, default=1_000_000)
-    whole.add_argument("--sink", choices=["kafka", "sqlite", "null"], default="sqlite")
-    whole.add_argument("--cores", type=int, choices=[1, 2], default=1, help="2: the hub on two cores as well")
-    whole.add_argument("--rounds", type=int, default=3)
-    whole.add_argument("--bootstrap", metavar="HOST:PORT", help="a broker; default: one from its jars")
-    whole.add_argument("--tenfold", action="store_true", help="the hub once with ten times the rows as well")
-    whole.add_argument("--no-peers", action="store_true")
-    whole.add_argument("--peers", type=Path, default=peers.home(), help="folder of the peers' environments")
-    whole.set_defaults(do=_pipeline)
-    _registry(names, both)
-    install = names.add_parser("peers", parents=[both], help="install the peers' environments")
-    install.add_argument("names", nargs="*", metavar="PEER", help=", ".join(peers.PEERS))
-    install.add_argument("--peers", type=Path, default=peers.home(), help="where to")
-    install.set_defaults(do=lambda chosen: peers.install(chosen.names, chosen.peers))
+    _pipeline(_measuring(names, "pipeline", "CSV → log: the hub, references, peers", rows=MILLION))
+    _postgres(_measuring(names, "postgres", "a PostgreSQL table → log", rows=MILLION))
+    one = _measuring(names, "sqlite", "a block per row against a row per record", rows=MILLION // 2)
+    one.set_defaults(do=lambda chosen: sqlite(chosen.rows, chosen.rounds))
+    one = _measuring(names, "snapshot", "a snapshot's first run, and an unchanged one", rows=MILLION)
+    one.set_defaults(do=lambda chosen: snapshot(chosen.rows, chosen.rounds))
+    one = _measuring(names, "delivery", "log → what a grant allows, in every form", rows=MILLION)
+    one.set_defaults(do=lambda chosen: delivery(chosen.rows, chosen.rounds))
+    one = _measuring(names, "small-batch", "what one small batch costs, whatever its rows")
+    one.set_defaults(do=lambda chosen: small_batch(chosen.rounds))
+    _registry(names)
+    _profile(names)
+    _peers(names)
+    report = names.add_parser("report", help="write docs/benchmarks.md and its charts from docs/benchmarks/*.json")
+    report.add_argument("--json", action="store_true", help="one JSON document")
+    report.set_defaults(do=lambda _chosen: {"written": [str(path) for path in page.write()]})
     return parser
 
 
-def _registry(names: Any, both: argparse.ArgumentParser) -> None:
-    from benchmarks.registry import Options as RegistryOptions
-    from benchmarks.registry import registry
+def _measuring(names: Any, name: str, summary: str, *, rows: int | None = None) -> argparse.ArgumentParser:
+    """A benchmark's parser, with what all of them take."""
+    made: argparse.ArgumentParser = names.add_parser(name, help=summary)
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--keep", action="store_true", help="also write it to docs/benchmarks")
+    made.add_argument("--rounds", type=_positive, default=3)
+    if rows:
+        made.add_argument("--rows", type=_positive, default=rows)
+    return made
 
-    made = names.add_parser(
-        "registry", parents=[both], help="the schema registry: look-ups, registering, start, memory"
-    )
-    made.add_argument("--subjects", type=int, default=RegistryOptions.subjects, help="each with five versions")
-    made.add_argument("--requests", type=int, default=RegistryOptions.requests)
-    made.set_defaults(do=lambda chosen: registry(RegistryOptions(subjects=chosen.subjects, requests=chosen.requests)))
+
+def _with_broker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="a broker; default: one from its jars")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--peers", type=Path, default=peers.home(), help="folder of the peers' environments")
 
 
-def _pipeline(chosen: argparse.Namespace) -> dict[str, Any]:
-    return pipeline(
-        Options(
-            rows=chosen.rows,
-            sink=chosen.sink,
-            cores=chosen.cores,
-            rounds=chosen.rounds,
-            bootstrap=chosen.bootstrap,
-            peers=None if chosen.no_peers else chosen.peers,
-            tenfold=chosen.tenfold,
-        )
-    )
+def _pipeline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sink", choices=["kafka", "sqlite", "null"], default="sqlite")
+    parser.add_argument("--cores", type=int, choices=[1, 2], default=1, help="2: the hub on two cores as well")
+    parser.add_argument("--tenfold", action="store_true", help="the hub with ten times the rows as well")
+    _with_broker(parser)
+
+    def do(chosen: Chosen) -> dict[str, Any]:
+        names = ("rows", "sink", "cores", "rounds", "bootstrap", "tenfold")
+        given = {name: getattr(chosen, name) for name in names}
+        return pipeline(Options(**given, peers=None if chosen.no_peers else chosen.peers))
+
+    parser.set_defaults(do=do)
+
+
+def _postgres(parser: argparse.ArgumentParser) -> None:
+    _with_broker(parser)
+
+    def do(chosen: Chosen) -> dict[str, Any]:
+        given = {name: getattr(chosen, name) for name in ("rows", "rounds", "bootstrap")}
+        return postgres(PostgresOptions(**given, peers=None if chosen.no_peers else chosen.peers))
+
+    parser.set_defaults(do=do)
+
+
+def _registry(names: Any) -> None:
+    parser = names.add_parser("registry", help="the schema registry: look-ups, registering, start, memory")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--subjects", type=_positive, default=RegistryOptions.subjects, help="each with five versions")
+    parser.add_argument("--requests", type=_positive, default=RegistryOptions.requests)
+    parser.set_defaults(do=lambda chosen: registry(RegistryOptions(subjects=chosen.subjects, requests=chosen.requests)))
+
+
+def _profile(names: Any) -> None:
+    parser = names.add_parser("profile", help="where the pipeline's time goes, as a flame graph")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--keep", action="store_true", help="also write it to docs/benchmarks")
+    parser.add_argument("--rows", type=_positive, default=3 * MILLION)
+    parser.add_argument("--sink", choices=["kafka", "sqlite"], default="sqlite")
+    parser.add_argument("--peers", type=Path, default=peers.home(), help="folder with the sampler's environment")
+    parser.set_defaults(do=lambda chosen: profile(chosen.rows, chosen.sink, chosen.peers))
+
+
+def _peers(names: Any) -> None:
+    parser = names.add_parser("peers", help="install the peers' environments and jars")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("names", nargs="*", metavar="PEER", choices=[*peers.KNOWN, []], help=", ".join(peers.KNOWN))
+    parser.add_argument("--peers", type=Path, default=peers.home(), help="where to")
+    parser.set_defaults(do=lambda chosen: peers.install(chosen.names, chosen.peers))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def _lines(found: Any, prefix: str = "") -> list[str]:

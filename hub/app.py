@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from connectors import KINDS
 from hub import __version__, logs
-from hub.adapters import open_log, open_registry
+from hub.adapters import is_kafka, open_log, open_registry
 from hub.builder import ConnectorBuilder, open_source, schedule_of
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
@@ -29,9 +29,10 @@ from hub.pipeline.cases import QuarantineDesk
 from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.jobs import JobRunner
 from hub.pipeline.supervisor import Supervisor, SupervisorOptions
-from hub.secrets import Secrets
+from hub.pipeline.worker import Worker, WorkerOptions
 from hub.settings import Loaded, Settings
 from hub.store.nodes import Node
+from hub.stores import is_postgres, open_store
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
 
@@ -55,11 +56,14 @@ class Hub:
         self.loaded, self.role = loaded, role
         self._directory = directory
         path = directory.path
-        url = Secrets(self.settings.root).fill(self.settings.store.url)
-        self.store = Store.open(url or f"sqlite:///{path / 'store.db'}")
-        self.log = open_log(self.settings, path, now_ms)
+        self._operator_token = directory.operator_token()
+        self.store = open_store(self.settings, path)
+        try:
+            self.log = open_log(self.settings, path, now_ms)
+        except BaseException:
+            self.store.close()
+            raise
         self.registry = open_registry(self.settings, self.store)
-        self.catalogue = read_catalogue(loaded)
         self.history = RunHistory(self.log)
         index = OpenQuarantine(self.log, self.history)
         self.catalogue = read_catalogue(loaded)

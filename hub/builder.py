@@ -12,7 +12,8 @@ from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.catalogue.uses import refusal
-from hub.errors import ConfigurationInvalid, NotFound, SchemaIncompatible
+from hub.errors import ConfigurationInvalid, DatongError, NotFound, SchemaIncompatible
+from hub.mapping.codelists import CodeLists
 from hub.mapping.program import columns_used
 from hub.model import Finding, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version

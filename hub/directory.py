@@ -14,7 +14,7 @@ from hub.errors import ConfigurationInvalid, DirectoryInUse
 
 LOCK, NOTE, TOKEN = "hub.lock", "hub.json", "operator.token"
 SHORTEST_TOKEN = 32
-Role = Literal["all", "api", "worker"]  # what a process does of a hub's work
+Role = Literal["all", "api", "worker", "registry"]  # what a process does of a hub's work
 
 
 @dataclass(frozen=True, kw_only=True)

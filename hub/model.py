@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hub.findings import Finding as Finding  # beside them for those who have the values already
+from hub.findings import Report as Report
+
 Json = Any  # a JSON value: None, bool, int, float, str, or a list or dict of them
 Rows = npt.NDArray[np.int64]
 Mode = Literal["append", "upsert", "snapshot"]
@@ -82,27 +85,6 @@ class Stream:
     columns: pa.Schema
     key: Sequence[str] = ()
     rows: int | None = None  # estimate
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of a check: what was tried, whether it went well, and what to do if not."""
-
-    name: str
-    ok: bool
-    detail: str = ""
-    remedy: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """The outcome of a source's `check`."""
-
-    findings: Sequence[Finding]
-
-    @property
-    def ok(self) -> bool:
-        return all(f.ok for f in self.findings)
 
 
 @dataclass(frozen=True, kw_only=True)

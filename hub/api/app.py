@@ -13,7 +13,7 @@ from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Beside, Edge
-from hub.app import Hub, now_ms
+from hub.app import Hub
 from hub.catalogue.uses import SchemaUsers
 from hub.registry import Registry
 from hub.registry.access import Gate
@@ -49,14 +49,15 @@ def create_app(hub: Hub) -> FastAPI:
 
     settings = hub.settings
     app.add_middleware(Guard, hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
-    app.add_middleware(Beside, registry=registry_app(hub))
+    if hub.role != "worker":
+        app.add_middleware(Beside, registry=registry_app(hub))
     return app
 
 
 def registry_app(hub: Hub) -> Edge:
     """The hub's schema registry, for /registry and for a port of its own. Its errors are the registry's own."""
     settings = hub.settings
-    gate = Gate(hub.store.tokens, hub.operator_token(), now_ms)
+    gate = Gate(hub.store.tokens, hub.operator_token())
     limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
     desk = Desk(hub.registry, SchemaUsers(hub.store.groups, lambda: hub.catalogue).users())
     serving = service(Registry(hub.store), hub.store, gate, desk)

@@ -57,6 +57,27 @@ class _TooLarge(Exception):
     """The body passed the limit while it was read."""
 
 
+class _Body:
+    """Counts a body whose length was not said beforehand. What the application makes of its end is not sent."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send, self._left = receive, send, limit
+        self.too_large = self.answered = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = True
+            raise _TooLarge
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.too_large or self.answered:
+            self.answered = True
+            await self._send(message)
+
+
 def bearer(request: Request) -> str:
     """The bearer token of a request. Raises NotAuthenticated."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

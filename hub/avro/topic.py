@@ -6,15 +6,19 @@ from hub.avro.schema import MAX_DEPTH, parse
 from hub.avro.types import Array, Fixed, Map, Record, Ref, Type, Union, is_null
 from hub.errors import SchemaInvalid
 
+DELIVERED = ("_offset", "_partition", "_op")  # what every delivered record carries beside its fields (R27)
 MAX_FIELDS = 2_000  # counted where they stand: a type that is used twice counts twice
 
 
 def parse_topic_schema(text: str) -> Record:
     """A schema that a topic can hold: a record, not recursive, of at most 2,000 fields, 32 deep, without arrays of
-    zero-width items. Raises SchemaInvalid."""
+    zero-width items, and without a field of a name that deliveries need (S23, R27, R29). Raises SchemaInvalid."""
     schema = parse(text)
     if not isinstance(schema.type, Record):
         raise SchemaInvalid("a topic's schema is a record")
+    for name in DELIVERED:
+        if schema.type.field(name) is not None:
+            raise SchemaInvalid("deliveries have a field of this name", where=name, remedy="give it another name")
     _Check().type(schema.type, schema.type.name, 0)
     return schema.type
 

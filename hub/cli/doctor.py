@@ -16,7 +16,7 @@ from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.session import load_project
 from hub.errors import ConfigurationInvalid, DatongError
-from hub.model import Finding
+from hub.findings import Finding
 
 if TYPE_CHECKING:
     from hub.settings import Loaded

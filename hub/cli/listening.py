@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,8 +19,8 @@ from hub.errors import ConfigurationInvalid
 START_S = 10.0
 
 
-def wait_for_signal() -> None:
-    """Until SIGTERM or SIGINT. The next one ends the process without waiting for anything."""
+def wait_for_signal(over: Callable[[], bool] = lambda: False) -> None:
+    """Until SIGTERM, SIGINT, or `over`. The next signal ends the process without waiting for anything."""
     asked = threading.Event()
 
     def handle(_number: int, _frame: object) -> None:
@@ -30,7 +30,7 @@ def wait_for_signal() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-    while not asked.wait(1.0):  # a wait without end would not let the handler run on every system
+    while not asked.wait(0.5) and not over():  # a wait without end would not let the handler run on every system
         pass
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from hub import __version__
 from hub.cli.exits import INTERRUPTED, USAGE
 from hub.errors import DatongError
 
@@ -51,7 +52,7 @@ def common(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hub.cli import author, consume, operate, schemas, serving
+    from hub.cli import author, consume, doctor, operate, quarantine, runs, schemas, serving
 
     app.callback()(common)
     author.register(app)
@@ -59,6 +60,7 @@ def build() -> typer.Typer:
     runs.register(app)
     operate.register(app)
     schemas.register(app)
+    quarantine.register(app)
     consume.register(app)
     doctor.register(app)
     return app

@@ -1,4 +1,4 @@
-"""Commands of an operator: run connectors, look at topics and quarantine, hand out tokens."""
+"""Commands of an operator: topics, connectors, tokens."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
-from hub.cli.session import Api, open_api, project_of
-from hub.errors import ConfigurationInvalid, DatongError, NotFound
+from hub.cli.runs import run, run_connectors, show_runs, totals_table, worst
+from hub.cli.session import open_api
+from hub.errors import ConfigurationInvalid
 
 Name = Annotated[str, typer.Argument(help="The connector's name.")]
 
@@ -19,104 +20,10 @@ Name = Annotated[str, typer.Argument(help="The connector's name.")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(topics)
+    app.command()(reload)
+    app.command()(nodes)
     app.add_typer(_connector(), name="connector")
     app.add_typer(_token(), name="token")
-    app.command()(doctor)
-    app.command()(fsck)
-
-
-def run(
-    connectors: Annotated[list[str] | None, typer.Argument(help="Connector names or files; none means all.")] = None,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-    accept_deletions: Annotated[
-        bool,
-        typer.Option("--accept-deletions", help="Publish deletions even when more than a tenth of the keys is gone."),
-    ] = False,
-) -> int:
-    """Run connectors once, now, and wait for them. Example: datong run it-istat-divisions"""
-    out = Output(as_json=as_json)
-    with open_api(project) as api:
-        names = _names(api, out, connectors or [])
-        ended = run_connectors(api, out, names, accept_deletions=accept_deletions)
-    if as_json:
-        out.data({"runs": ended})
-    else:
-        print_runs(out, ended)
-    return max((int(r["exit_code"]) for r in ended), default=0)
-
-
-def _names(api: Api, out: Output, given: list[str]) -> list[str]:
-    """Connector names; a file stands for the connector it declares."""
-    if given:
-        for mistake in api.post("/reload")["mistakes"]:
-            out.note(f"left out: {mistake}")
-    known = [c["name"] for c in api.get("/connectors")["connectors"]]
-    if not given:
-        if not known:
-            raise NotFound("this project has no connectors", remedy="write one in connectors.d/, see docs/tutorial.md")
-        return known
-    return [Path(g).stem if g.endswith((".yaml", ".yml")) else g for g in given]
-
-
-def run_connectors(api: Api, out: Output, names: list[str], *, accept_deletions: bool = False) -> list[dict[str, Any]]:
-    """Start each, wait for it and show how far it is. A connector that cannot start counts as a failed run."""
-    ended = []
-    with out.progress() as bar:
-        for name in names:
-            line = bar.add_task(name, total=None, detail="")
-            try:
-                started = api.post(f"/connectors/{name}/runs", {"accept_deletions": accept_deletions})
-                record = _follow(api, name, started["run"], lambda text, t=line: bar.update(t, detail=text))
-            except DatongError as error:
-                record = _not_started(name, error)
-            ended.append(record)
-            bar.update(line, total=1, completed=1)
-    return ended
-
-
-def _follow(api: Api, name: str, run: str, show: Any) -> dict[str, Any]:
-    while True:
-        record: dict[str, Any] = api.get(f"/connectors/{name}/runs/{run}", wait_ms=int(POLL_S * 1000))
-        totals = record["totals"]
-        show(f"{totals['read']:,} read · {totals['published']:,} published · {totals['quarantined']:,} quarantined")
-        if record["state"] != "running":
-            return record
-        if not api.local:
-            time.sleep(POLL_S / 4)
-
-
-def _not_started(name: str, error: DatongError) -> dict[str, Any]:
-    return {
-        "connector": name,
-        "run": None,
-        "topic": None,
-        "state": "failed",
-        "totals": dict.fromkeys(TOTALS, 0),
-        "reasons": {},
-        "warnings": {},
-        "notes": [],
-        "error": f"{error.code}: {error}",
-        "exit_code": error.exit_code or 1,
-    }
-
-
-def print_runs(out: Output, ended: list[dict[str, Any]]) -> None:
-    """A table of runs, then what was wrong with any."""
-    rows = [[r["connector"], *[r["totals"][t] for t in TOTALS], r["state"]] for r in ended]
-    out.table(rows, ["connector", *[f"{t}>" for t in TOTALS], "state"])
-    for record in ended:
-        for reason, count in sorted(record["reasons"].items()):
-            out.line(
-                f"  {record['connector']}: {count:,} {'row' if count == 1 else 'rows'} quarantined, {reason}",
-                style="yellow",
-            )
-        for reason, count in sorted(record["warnings"].items()):
-            out.line(f"  {record['connector']}: {count:,} warnings, {reason}")
-        for note in record.get("notes", ()):
-            out.line(f"  {record['connector']}: {note}")
-        if record["error"]:
-            out.line(f"  {record['connector']}: {record['error']}", style="red")
 
 
 def topics(
@@ -158,64 +65,9 @@ def _text(value: object) -> object:
     return ", ".join(str(v) for v in value) if isinstance(value, list) else value
 
 
-def _connector() -> typer.Typer:
-    group = typer.Typer(help="List and steer connectors.", no_args_is_help=True)
-
-    @group.command("list")
-    def list_(project: ProjectOption = None, as_json: JsonOption = False) -> None:
-        """All connectors with their state and last run. Example: datong connector list"""
-        out = Output(as_json=as_json)
-        with open_api(project) as api:
-            listed = api.get("/connectors")
-        if as_json:
-            out.data(listed)
-        rows = [
-            [c["name"], c["topic"], c["state"], c["schedule"], c["last_run"] and c["last_run"]["state"], c["reason"]]
-            for c in listed["connectors"]
-        ]
-        out.table(rows, ["connector", "topic", "state", "schedule", "last run", "reason"])
-
-    @group.command()
-    def show(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:
-        """One connector: state, next run and the last runs. Example: datong connector show it-mim-schools"""
-        out = Output(as_json=as_json)
-        with open_api(project) as api:
-            connector, runs = api.get(f"/connectors/{name}"), api.get(f"/connectors/{name}/runs")["runs"]
-        if as_json:
-            out.data({**connector, "runs": runs})
-            return
-        facts = ("name", "agency", "topic", "kind", "mode", "schedule", "state", "reason", "next_run")
-        out.table([[f, connector[f]] for f in facts], ["fact", "value"])
-        print_runs(out, runs)
-
-    @group.command()
-    def pause(name: Name, project: ProjectOption = None) -> None:
-        """Let the run under way finish its batch and start no more. Example: datong connector pause it-mim-schools"""
-        _steer(project, name, "pause")
-
-    @group.command()
-    def stop(name: Name, project: ProjectOption = None) -> None:
-        """Like pause, for good: nothing resumes it but you. Example: datong connector stop it-mim-schools"""
-        _steer(project, name, "stop")
-
-    @group.command()
-    def resume(
-        name: Name,
-        project: ProjectOption = None,
-        accept_deletions: Annotated[
-            bool, typer.Option("--accept-deletions", help="Run at once and publish deletions, however many.")
-        ] = False,
-    ) -> None:
-        """Let a paused, stopped or failed connector run again. Example: datong connector resume it-mim-schools"""
-        _steer(project, name, "resume")
-        if accept_deletions:
-            run([name], project, accept_deletions=True)
-
-    _kind_commands(group)
-    return group
-
-
-def _steer(project: Path | None, name: str, verb: str) -> None:
+def nodes(project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """List the processes that share this hub's work, and what each runs now. Example: datong nodes"""
+    out = Output(as_json=as_json)
     with open_api(project) as api:
         listed = api.get("/nodes")
     if as_json:

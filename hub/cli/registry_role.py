@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from hub import __version__, logs
 from hub.api.registry import create_registry_app
@@ -14,9 +13,9 @@ from hub.cli.output import Output
 from hub.directory import Directory, Running
 from hub.registry import Registry
 from hub.registry.access import Gate
-from hub.secrets import Secrets
 from hub.settings import Loaded
 from hub.store import Store
+from hub.stores import open_store
 
 
 def serve_registry(loaded: Loaded, port: int | None, out: Output) -> None:
@@ -26,12 +25,11 @@ def serve_registry(loaded: Loaded, port: int | None, out: Output) -> None:
     directory = Directory(settings.data_path)
     directory.acquire()
     try:
-        url = Secrets(settings.root).fill(settings.store.url) or f"sqlite:///{directory.path / 'store.db'}"
-        with Store.open(url) as store:
+        with open_store(settings, directory.path) as store:
             where = port if port is not None else settings.registry.port
             with listening(_app(loaded, store, directory), settings.http.host, where, "registry.port"):
                 shown = f"http://{address(settings.http.host, where)}"
-                directory.announce(Running(url=shown, pid=os.getpid(), version=__version__))
+                directory.announce(Running(url=shown, pid=os.getpid(), version=__version__, role="registry"))
                 out.note(f"datong's schema registry serves {shown} (stop with Ctrl-C)")
                 wait_for_signal()
                 out.note("draining; a second signal quits at once")
@@ -41,10 +39,6 @@ def serve_registry(loaded: Loaded, port: int | None, out: Output) -> None:
 
 def _app(loaded: Loaded, store: Store, directory: Directory) -> Edge:
     settings = loaded.settings
-    gate = Gate(store.tokens, directory.operator_token(), _now_ms)
+    gate = Gate(store.tokens, directory.operator_token())
     limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
     return create_registry_app(service(Registry(store), store, gate), limits)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

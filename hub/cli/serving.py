@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,10 +46,15 @@ def serve(
         typer.Option(help="Port. Default: the setting http.port, 8080; with --role registry registry.port, 8081."),
     ] = None,
     role: Annotated[
-        Literal["all", "registry"], typer.Option(help="What to serve: everything, or the schema registry alone.")
+        Role,
+        typer.Option(
+            help="all: everything in this process. api: answers, runs nothing. worker: runs connectors, answers /livez, "
+            "/readyz and /metrics. api and worker share their work through PostgreSQL and Kafka. registry: the schema "
+            "registry alone."
+        ),
     ] = "all",
-) -> None:
-    """Run the hub: API, schedules and deliveries in one process. SIGTERM drains. Example: datong serve"""
+) -> int:
+    """Run the hub: API, schedules and deliveries. SIGTERM drains. Example: datong serve"""
     from hub.settings import load_settings
 
     flags: dict[str, Any] = {}
@@ -59,8 +64,8 @@ def serve(
         from hub.cli.registry_role import serve_registry
 
         serve_registry(load_settings(project_of(project), flags=flags), port, Output(as_json=False))
-        return
-    from hub.app import Hub
+        return 0
+    from hub.cli.waiting import open_when_ready
 
     if port is not None:
         flags["http.port"] = port
@@ -72,14 +77,15 @@ def serve(
 
 def _serve(hub: Hub, loaded: Loaded, out: Output) -> int:
     """Serve until a signal, or until another worker took over; then stop taking requests, drain, and return."""
-    for mistake in hub.catalogue.mistakes:
-        out.note(f"left out: {mistake}")
     from hub.cli.listening import wait_for_signal
 
+    for mistake in hub.catalogue.mistakes:
+        out.note(f"left out: {mistake}")
     server, thread = _background(hub, loaded)
-    out.note(f"datong serves http://{_shown(loaded)} (stop with Ctrl-C)")
+    what = "" if hub.role == "all" else f" as {hub.role}"
+    out.note(f"datong serves http://{_shown(loaded)}{what} (stop with Ctrl-C)")
     with registry_port(hub, loaded, out):
-        wait_for_signal()
+        wait_for_signal(lambda: hub.supervisor.fenced)
         out.note("draining; a second signal quits at once")
     server.should_exit = True
     hub.supervisor.drain(DRAIN_S)
@@ -107,7 +113,7 @@ def registry_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
     from hub.cli.listening import address, listening
 
     host, port = loaded.settings.http.host, loaded.settings.registry.port
-    if not port or loaded.settings.registry.url:  # another registry has its own port
+    if not port or loaded.settings.registry.url or hub.role == "worker":  # another one has its own port
         yield
         return
     with ExitStack() as stack:

@@ -73,13 +73,6 @@ def error_of(response: httpx.Response) -> errors.DatongError:
     return error
 
 
-def open_api(project: Path | None) -> AbstractContextManager[Api]:
-    """The hub of a project."""
-    from hub.settings import load_settings
-
-    return connect(load_settings(project_of(project)))
-
-
 @contextmanager
 def connect(loaded: Loaded) -> Iterator[Api]:
     """The hub of this project's data directory, as its operator."""

@@ -309,17 +309,43 @@ class Supervisor:
             silent_s=worker.options.lease_s,
             grace_s=worker.options.grace_s,
         )
-        if error is None:
-            task.failures = 0
-            if self._states.get(name).state == "FAILED":
-                self._states.put(name, "RUNNING", reason="", by="supervisor", now_ms=self._ms())
-        elif isinstance(error, Retry) and (error.patient or task.failures < self._options.retries):
-            task.failures += 1
-            wait = min(self._options.retry_first_s * 2 ** (task.failures - 1), self._options.retry_most_s)
-            wait *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter against herds, not a secret
-            task.retry_at = datetime.fromtimestamp(self._clock().timestamp() + wait, UTC)
-        else:
-            state: State = "PAUSED" if result.state == "paused" or isinstance(error, Reject) else "FAILED"
-            if isinstance(error, Fenced):
-                state = "FAILED"
-            self._states.put(name, state, reason=str(error), by="supervisor", now_ms=self._ms())
+        busy = worker.running()
+        with self._lock:
+            views = [self._seen(name, known, board) for name, known in self._known.items()]
+        ready = [seen for seen in views if seen.row.task not in busy and due.starts(seen, by)]
+        for seen in sorted(ready, key=lambda one: due.when(one) or 0):
+            if not worker.idle() or self._stop.is_set():
+                return
+            name = seen.row.task
+            job = Job.of(name, seen.row.job) if seen.row.job else Job(name=name)
+            with suppress(Conflict):  # a person was faster, here
+                if worker.begin(seen.row, job, stale=seen.row.held) and seen.row.held:
+                    log.warning("goes on with the run of a dead worker", connector=name, worker=seen.row.holder)
+
+    def _look(self, board: Board) -> None:
+        """Note since when each lease has looked the same."""
+        with self._lock:
+            for name, known in self._known.items():
+                row = board.task(name)
+                lease = (row.epoch, row.holder, row.expires_ms)
+                if lease != known.lease:
+                    known.lease, known.since = lease, time.monotonic()
+
+    def _seen(self, name: str, known: _Known, board: Board) -> due.Seen:
+        """A task as this node sees it."""
+        row = board.task(name)
+        return due.Seen(
+            row=row,
+            state=board.state(name).state,
+            schedule=known.schedule,
+            watched_ms=known.watched_ms,
+            started_ms=known.started_ms,
+            replay=row.job != NOTHING and Job.of(name, row.job).replay,
+            unchanged_s=time.monotonic() - known.since,
+        )
+
+    def _forget_seen(self) -> None:
+        """We could not look: a holder that lives is given time to show it."""
+        with self._lock:
+            for known in self._known.values():
+                known.since = time.monotonic()

@@ -243,7 +243,7 @@ class Worker:
             return Ending(job=job.to_text(), due_in_ms=0, failures=running.failures), None
         if error is None:
             return Ending(outcome=outcome), self._change(job.name, "RUNNING", "", only_from="FAILED")
-        if isinstance(error, Retry) and running.failures < self.options.retries:
+        if isinstance(error, Retry) and (error.patient or running.failures < self.options.retries):
             failures = running.failures + 1
             wait_s = min(self.options.retry_first_s * 2 ** (failures - 1), self.options.retry_most_s)
             wait_s *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter against herds, not a secret

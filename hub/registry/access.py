@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
@@ -45,8 +44,8 @@ class Principal:
 class Gate:
     """Turns an Authorization header into a caller: `Bearer TOKEN`, or `Basic` with the token as password."""
 
-    def __init__(self, tokens: Tokens, operator_token: str, now_ms: Callable[[], int]) -> None:
-        self._tokens, self._operator, self._now_ms = tokens, operator_token, now_ms
+    def __init__(self, tokens: Tokens, operator_token: str) -> None:
+        self._tokens, self._operator = tokens, operator_token
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
 
@@ -62,7 +61,7 @@ class Gate:
         if hmac.compare_digest(token.encode(errors="replace"), self._operator.encode()):
             principal = Principal(name="operator", operator=True)
         else:
-            found = self._tokens.verify(token, self._now_ms())
+            found = self._tokens.verify(token)
             if found is None:
                 raise _refused("the token is unknown, expired or revoked")
             principal = Principal(name=found.agency, operator=found.role == "operator")

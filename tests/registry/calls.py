@@ -94,7 +94,7 @@ class Served:
 
     @contextmanager
     def calling(self, store: Store, token: str = OPERATOR) -> Iterator[Calls]:
-        registry, gate = Registry(store), Gate(store.tokens, OPERATOR, lambda: 1_000)
+        registry, gate = Registry(store), Gate(store.tokens, OPERATOR)
         if self._edge is None:
             self._edge = create_registry_app(service(registry, store, gate), Limits())
         app = self._edge.app

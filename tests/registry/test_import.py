@@ -27,9 +27,9 @@ REFERENCE = {"name": "edu.Address", "subject": "z/address é", "version": 1}
 
 
 @pytest.fixture
-def other(new_file: Path, tmp_path: Path) -> Iterator[Calls]:
+def other(migrated_file: Path, tmp_path: Path) -> Iterator[Calls]:
     """Somebody else's registry."""
-    shutil.copy(new_file, tmp_path / "other.db")
+    shutil.copy(migrated_file, tmp_path / "other.db")
     with (
         Store.open(f"sqlite:///{tmp_path / 'other.db'}") as store,
         anyio.from_thread.start_blocking_portal() as portal,

@@ -1,19 +1,15 @@
-"""What a registry of revision 0001 held is there after the migration, under the same ids (G10, G20)."""
+"""What a registry of revision 0002 held is there after the migration, under the same ids (G10, G20)."""
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from hub.registry import Reference, Registered, Registry
 from hub.registry.identity import fingerprint
 from hub.store import Store
 from hub.store.engine import open_engine, writing
+from hub.store.migrate import upgrade
 
 ADDRESS = '{"type":"record","name":"Address","namespace":"edu","fields":[]}'
 PERSON = '{"type":"record","name":"Person","fields":[{"name":"home","type":"edu.Address"}]}'
@@ -21,20 +17,12 @@ REFS = '[["edu.Address","a",1]]'
 
 
 @pytest.fixture
-def old(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """A store as the first revision left it: ids 1, 2 and 4, of which 3 was used and is gone."""
-    if url.startswith("postgresql"):
-        with request.getfixturevalue("registry_postgres").connect("postgres") as connection:
-            connection.execute("CREATE DATABASE old")
-        url = url.replace("/shared", "/old")
-    else:
-        url = f"sqlite:///{tmp_path / 'old.db'}"
+def old(empty_url: str) -> str:
+    """A store as the second revision left it: ids 1, 2 and 4, of which 3 was used and is gone."""
+    url = empty_url
     engine = open_engine(url)
-    config = Config()
-    config.set_main_option("script_location", str(files("hub.store") / "migrations"))
     with writing(engine) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        upgrade(connection, "0002")
         for text, refs in ((ADDRESS, "[]"), (PERSON, REFS), ('"gone"', "[]"), ('"int"', "[]")):
             values = {"mark": fingerprint(text, refs), "text": text, "refs": refs}
             connection.execute(

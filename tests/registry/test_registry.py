@@ -194,8 +194,9 @@ def test_F20_processes_that_race_agree_on_every_id(registry: Registry, url: str)
     assert len(ids) == 20  # one each; a lost race may leave a gap, never a number used twice
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_G10_F19_known_schemas_go_on_without_the_store(registry: Registry, store: Store, tmp_path: Path) -> None:
+def test_G10_F19_known_schemas_go_on_without_the_store(
+    registry: Registry, store: Store, url: str, request: pytest.FixtureRequest
+) -> None:
     text = registry.by_id(registry.register("s", record(ID)).id)
     registry.parsed(1)
     registry.register("s", record(ID, OPTIONAL))

@@ -64,10 +64,10 @@ class World:
 
 
 @pytest.fixture
-def world(store: Store, new_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(store: Store, migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr("hub.registry.remote.FRESH_S", 0.0)  # as if more time than that passed between all steps
     monkeypatch.setattr("hub.registry.remote.REST_S", 0.0)
-    shutil.copy(new_file, tmp_path / "theirs.db")
+    shutil.copy(migrated_file, tmp_path / "theirs.db")
     with (
         Store.open(f"sqlite:///{tmp_path / 'theirs.db'}") as theirs,
         anyio.from_thread.start_blocking_portal() as portal,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from hub import blocks as sections
-from hub.log.kafka.connection import Connection
+from hub.log.kafka.cluster import connect
 from hub.log.kafka.options import KafkaOptions
-from hub.log.kafka.reader import BulkReader
+from hub.log.kafka.reader import KafkaReader
 
 FETCH_BYTES = 4 * 1024 * 1024
 Pair = tuple[bytes | None, bytes | None]
@@ -16,8 +16,8 @@ Pair = tuple[bytes | None, bytes | None]
 
 def whole_topic(options: KafkaOptions, topic: str) -> Iterator[Pair]:
     """From the earliest record to the end as it is now. Raises NotFound, LogUnavailable, ConfigurationInvalid."""
-    with closing(Connection(options)) as connection:
-        reader = BulkReader(connection)
+    with closing(connect(options)) as connection:
+        reader = KafkaReader(connection)
         for partition, span in reader.ends(topic).items():
             at = span.earliest
             while at < span.end:
