@@ -6,7 +6,10 @@ services are shared by all tests of a process.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support.kafka import kafka_cluster, kafka_secure, kafka_three, mortal_kafka
@@ -29,3 +32,10 @@ settings.load_profile("datong")
 if explore := os.environ.get("TEST_EXPLORE"):
     settings.register_profile("explore", deadline=None, print_blob=True, max_examples=int(explore))
     settings.load_profile("explore")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A hub opened by a test sets the level of all logs; the next test finds them as they were."""
+    yield
+    structlog.reset_defaults()

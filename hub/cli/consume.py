@@ -63,7 +63,8 @@ def subscribe(
     out = Output(as_json=as_json)
     options: Options = {"follow": follow, "from_beginning": from_beginning, "auto_commit": False}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
-    with open_subscription(_url(hub, project), topic, _token(token_file), group, **options) as subscription:
+    token = _token(token_file)
+    with open_subscription(_url(hub, project), topic, token, group, **options) as subscription:
         try:
             for answer in subscription.answers(file.media_type, limit):
                 _tell(out, answer)

@@ -12,10 +12,10 @@ from anyio.from_thread import start_blocking_portal
 from hub.client import Subscription, subscribe
 from hub.client.http import Retrying
 from tests.client.world import TOKEN, AppTransport, Server
-from tests.delivery.conftest import hub, make_hub
+from tests.delivery.conftest import hub, make_hub, store_url
 from tests.delivery.world import TOPIC, Hub, school
 
-__all__ = ["hub", "make_hub"]
+__all__ = ["hub", "make_hub", "store_url"]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.services import kafka as service
 from deploy.services.kafka import Cluster
 from hub import blocks
 from hub.failpoints import NAMES
@@ -24,12 +25,21 @@ from hub.model import Block
 from tests.contracts.log_contract import at
 from tests.log.test_kafka_faults import eventually
 from tests.support.foreign import foreign_messages
-from tests.support.kafka import fresh, options_of
+from tests.support.kafka import fresh, need_kafka, options_of
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES, ROWS = 4, 500  # of each file; one row of each is bad
 KAFKA_TIMES = "kafka: {append_timeout: 20}\n"
+
+
+@pytest.fixture(scope="module")
+def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One node for this module: the log's own tests write to internal topics what no hub would."""
+    need_kafka()
+    cluster = service.start(tmp_path_factory.mktemp("kafka") / "pipeline")
+    yield cluster
+    cluster.remove()
 
 
 class Project:

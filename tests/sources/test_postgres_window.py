@@ -105,7 +105,7 @@ def test_F10_nothing_is_lost_or_doubled_with_eight_writers(
     by_id: set[int] = set()
     last = 0
     while any(w.is_alive() for w in writers):
-        follower.run(share_stopped=0.02)
+        follower.run(share_stopped=0.06)
         polled = [row[0] for row in pg.run("SELECT id FROM t WHERE id > %s ORDER BY id", last)]
         by_id.update(polled)
         last = max([last, *polled])

@@ -120,8 +120,9 @@ def test_commands_at_a_node_that_only_answers(nodes: Nodes) -> None:
     done = nodes.datong("run", name, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["runs"][0]["totals"]["published"] == 5
-    shown = nodes.datong("connector", "show", name, node=nodes.second)
-    assert (shown.returncode, "completed" in shown.stdout) == (0, True)
+    shown = nodes.datong("connector", "show", name, "--json", node=nodes.second)
+    assert shown.returncode == 0, shown.stderr
+    assert [run["state"] for run in json.loads(shown.stdout)["runs"]] == ["completed"]
     listed = json.loads(nodes.datong("nodes", "--json").stdout)["nodes"]
     assert sorted((n["role"], n["alive"]) for n in listed) == [("api", True), ("api", True), ("worker", True)]
 
