@@ -80,7 +80,11 @@ def registry(options: Options) -> dict[str, Any]:
             empty(options.store)
         large = project(folder / "large", options.subjects, options.store)
         with serving(large) as server:
-            found["start"] = {"schemas": options.subjects * VERSIONS, "seconds": round(server.started_s, 2)}
+            found["start"] = {
+                "schemas": options.subjects * VERSIONS,
+                "seconds": round(server.started_s, 2),
+                "cpu_s": server.cpu_s,
+            }
             found["register_large"] = registering(server, options.subjects)
             found["by_id_cold"] = by_id(server, options, 1)
             found["by_id_warm"] = by_id(server, options, 2)

@@ -99,6 +99,18 @@ class Documents:
         """A stored schema, its references included."""
         return self._tree(connection, stored, {}).schema
 
+    def texts(self, connection: Connection, stored: StoredSchema) -> list[str]:
+        """Of all that a schema refers to, and of what they refer to: each once."""
+        found: dict[int, StoredSchema] = {}
+        ahead = [stored]
+        while ahead:
+            for reference in ahead.pop().references:
+                target = _version(connection, reference).schema
+                if target.id not in found:
+                    found[target.id] = target
+                    ahead.append(target)
+        return [schema.text for schema in found.values()]
+
     def cached(self, schema_id: int) -> Schema | None:
         """Without looking anywhere."""
         found = self._trees.get(schema_id)

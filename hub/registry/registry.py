@@ -6,6 +6,7 @@ Schemas that were seen once are kept in memory: an outage of the store does not 
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.engine import Connection
 
 from hub.avro import compat
+from hub.avro.inline import written_out
 from hub.avro.types import Schema
 from hub.errors import SchemaInvalid
 from hub.registry import rows
@@ -116,9 +118,22 @@ class Registry:
                 raise SchemaNotFound
             wanted = self._prepare(connection, subject, draft, check_defaults=False)
             found = rows.matching_version(connection, subject, wanted.fingerprint, deleted=deleted)
+            if found is None and not draft.references:
+                found = self._written_out(connection, subject, wanted, deleted)
         if found is None:
             raise SchemaNotFound
         return found
+
+    def _written_out(
+        self, connection: Connection, subject: str, wanted: Prepared, deleted: bool
+    ) -> SchemaVersion | None:
+        """The newest version that refers to others and is what was sent once they are written out (registry-api §4)."""
+        for version in reversed(rows.versions(connection, subject)):
+            if version.schema.references and (deleted or not version.deleted):
+                others = self._documents.texts(connection, version.schema)
+                if written_out(json.loads(version.schema.text), map(json.loads, others)) == wanted.text:
+                    return version
+        return None
 
     # -- by id
 

@@ -110,6 +110,23 @@ def deletions(api: Calls, **params: Any) -> tuple[Answer, Answer]:
     return api.delete("/subjects/address/versions/1", **params), api.delete("/subjects/address", **params)
 
 
+def test_section_4_a_schema_with_its_references_written_out_is_found(person: Calls) -> None:
+    family = rec(f("members", {"type": "array", "items": "Person"}), f("home", ["null", "edu.Address"]), name="Family")
+    person.registered("family", family, references=[ref("person", name="Person")])
+    whole = rec(
+        f("members", {"type": "array", "items": rec(f("home", ADDRESS), name="Person")}),
+        f("home", ["null", "edu.Address"]),
+        name="Family",
+    )
+    status, found = person.post("/subjects/family", {"schema": text(whole)})
+    assert (status, found["version"], len(found["references"])) == (200, 1, 1)
+    other = rec(f("members", {"type": "array", "items": rec(f("home", ADDRESS), name="Person")}), name="Family")
+    person.refused(person.post("/subjects/family", {"schema": text(other)}), 40403)
+    person.delete("/subjects/family")
+    person.refused(person.post("/subjects/family", {"schema": text(whole)}), 40401)
+    assert person.post("/subjects/family", {"schema": text(whole)}, deleted=True)[0] == 200
+
+
 def test_section_7_what_is_referred_to_stays(person: Calls) -> None:
     words = "One or more references exist to the schema {subject=address,version=1}."
     for found in deletions(person):
