@@ -133,7 +133,7 @@ def cuttable(parts: Iterator[bytes], encoding: str, marks: bytes, name: str) -> 
     and a line that does not decode keeps its bytes and one more, so that it costs its row. Encodings without ASCII's own
     bytes (UTF-16) are converted whole: strict, the whole stream or nothing."""
     if not _transparent(encoding):
-        return _whole_as_utf8(parts, encoding, name)
+        return as_utf8(parts, encoding, name)
     return _lines_as_utf8(parts, encoding) if _may_hide(encoding, marks) else parts
 
 
@@ -173,7 +173,8 @@ def _recoded(lines: bytes, encoding: str) -> bytes:
         return b"".join(_recoded(line, encoding) for line in lines.splitlines(keepends=True))
 
 
-def _whole_as_utf8(parts: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
+def as_utf8(parts: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
+    """Strict, the whole stream or nothing."""
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
         for part in parts:

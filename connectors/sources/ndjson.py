@@ -7,19 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from connectors.sources.delimited import MAX_QUOTED, MAX_ROW, Rows
+from connectors.sources.objects import BYTES_AT_ONCE, ROWS_AT_ONCE, Bad, Number, add_names, columns_of, flatten, kept
 from hub.model import ReadFailure
-
-ROWS_AT_ONCE = 10_000
-BYTES_AT_ONCE = 4 * 1024 * 1024
-MAX_DEPTH = 32
-MAX_MEMBERS = 2_000
-
-
-class Bad(ValueError):
-    """A line that is no row; the argument is the reason."""
 
 
 class JsonLines:
@@ -62,17 +53,14 @@ class JsonLines:
                 numbers.append(self._row)
             except Bad as bad:
                 failures.append(ReadFailure(row=self._row, reason=str(bad), raw=text[:MAX_QUOTED]))
-        for row in made:
-            self.names += [n for n in row if n not in self.names]
-        self.names = self.names[:MAX_MEMBERS]
-        kept = [n for n in self.names if self._wanted is None or n in self._wanted]
-        columns = [pa.array([row.get(n) for row in made], pa.string()) for n in kept]
+        add_names(self.names, made)
+        columns = columns_of(made, [self.names[i] for i in self.kept])
         return Rows(columns=columns, numbers=np.array(numbers, np.int64), failures=failures, consumed=self._consumed)
 
     @property
     def kept(self) -> list[int]:
         """Places of the columns that are wanted."""
-        return [i for i, n in enumerate(self.names) if self._wanted is None or n in self._wanted]
+        return kept(self.names, self._wanted)
 
     def _parse(self, line: bytes) -> dict[str, str | None]:
         if len(line) > MAX_ROW:
@@ -83,7 +71,7 @@ class JsonLines:
             raise Bad("BAD_ENCODING") from error
         try:
             data = json.loads(
-                text, object_pairs_hook=_unique, parse_float=_Number, parse_int=_Number, parse_constant=_no_constant
+                text, object_pairs_hook=_unique, parse_float=Number, parse_int=Number, parse_constant=_no_constant
             )
         except Bad:
             raise
@@ -91,13 +79,7 @@ class JsonLines:
             raise Bad("TOO_DEEP" if isinstance(error, RecursionError) else "BAD_JSON") from error
         if not isinstance(data, dict):
             raise Bad("BAD_JSON")
-        row: dict[str, str | None] = {}
-        _flatten(data, "", row, 0)
-        return row
-
-
-class _Number(str):
-    """A number as it is written: 17 digits, 1e400 or a trailing zero are the mapping's to judge."""
+        return flatten(data)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,28 +91,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_text: str) -> Any:
     raise Bad("NOT_A_NUMBER")
-
-
-def _flatten(data: dict[str, Any], prefix: str, row: dict[str, str | None], depth: int) -> None:
-    if depth > MAX_DEPTH or len(row) > MAX_MEMBERS:
-        raise Bad("TOO_DEEP" if depth > MAX_DEPTH else "TOO_LARGE")
-    for name, value in data.items():
-        path = prefix + name
-        if isinstance(value, dict):
-            _flatten(value, f"{path}.", row, depth + 1)
-        elif value is None or isinstance(value, str):
-            row[path] = _surrogate_free(value)
-        elif isinstance(value, bool):
-            row[path] = "true" if value else "false"
-        else:
-            row[path] = json.dumps(value, ensure_ascii=False)
-
-
-def _surrogate_free(value: str | None) -> str | None:
-    try:
-        return None if value is None else str(value.encode(), "utf-8")
-    except UnicodeEncodeError as error:
-        raise Bad("BAD_ENCODING") from error
 
 
 def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:

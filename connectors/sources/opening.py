@@ -14,18 +14,30 @@ from hub.errors import FileRefused
 DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 MAX_FILES = 10_000
+UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")  # endings of files that somebody still writes
 
 
 def matching(root: Path, pattern: str, refused: tuple[Path, ...]) -> list[str]:
-    """Relative paths of regular files that match, sorted. Hidden and refused ones, and links, never do."""
-    parts = pattern.split("/")
-    if pattern.startswith("/") or ".." in parts or "" in parts or "\0" in pattern:
-        raise FileRefused("a path is relative to the files root and has no `..`", where=pattern)
+    """Relative paths of regular files that match, sorted. Hidden, unfinished and refused ones, and links, never do."""
+    parts = parts_of(pattern)
     banned = [p.resolve() for p in refused]
     found = sorted(_walk(root, "", parts, banned))
     if len(found) > MAX_FILES:
         raise FileRefused(f"more than {MAX_FILES:,} files match", where=pattern)
     return found
+
+
+def parts_of(pattern: str) -> list[str]:
+    """The steps of a glob. Raises FileRefused for one that leads out of its root."""
+    parts = pattern.split("/")
+    if pattern.startswith("/") or ".." in parts or "" in parts or "\0" in pattern:
+        raise FileRefused("a path is relative to the files root and has no `..`", where=pattern)
+    return parts
+
+
+def is_passed_over(name: str) -> bool:
+    """Hidden, or still being written under a name of its own."""
+    return name.startswith(".") or name.lower().endswith(UNFINISHED)
 
 
 def _walk(root: Path, prefix: str, parts: list[str], banned: list[Path]) -> Iterator[str]:
@@ -38,7 +50,7 @@ def _walk(root: Path, prefix: str, parts: list[str], banned: list[Path]) -> Iter
     except OSError:
         return
     for entry in entries:
-        if entry.name.startswith(".") or entry.is_symlink():
+        if is_passed_over(entry.name) or entry.is_symlink():
             continue
         relative = f"{prefix}/{entry.name}" if prefix else entry.name
         if head == "**":

@@ -46,8 +46,32 @@ Mark = Annotated[str, AfterValidator(_mark), Field(min_length=1, max_length=1)]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
+FileFormat = Literal["csv", "tsv", "ndjson", "json", "geojson", "topojson", "xml", "workbook"]
+
+
+class SftpSpec(BaseModel):
+    """A directory of an SFTP server, in place of the files root."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(description="Host name or address of the server.", pattern=r"^[A-Za-z0-9.:-]{1,253}$")
+    port: int = Field(22, description="Its TCP port.", ge=1, le=65535)
+    user: str = Field(description="Who logs in.", min_length=1, max_length=200)
+    host_key: str = Field(
+        description="The server's public key, as a line of its `.pub` file or of known_hosts without the host: "
+        "`ssh-ed25519 AAAA…`. Any other key is refused.",
+        max_length=4000,
+    )
+    password: str = Field("", description="Log in by this password, as `${secret:NAME}`.", max_length=200, repr=False)
+    private_key: str = Field(
+        "", description="Log in by this private key (OpenSSH form), as `${secret:NAME}`.", max_length=200, repr=False
+    )
+    directory: str = Field(".", description="Directory on the server; `path` is below it.", max_length=1000)
+    connect_timeout_s: float = Field(15, description="Seconds until the server must have answered.", gt=0, le=300)
+
+
 class FilesSpec(BaseModel):
-    """Files under the project's directory (R15, R16)."""
+    """Files under the project's directory, or on an SFTP server (R15, R16)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,12 +79,49 @@ class FilesSpec(BaseModel):
     path: Annotated[str, AfterValidator(_below_root)] = Field(
         description="Glob below the files root, such as `data/schools-*.csv.gz`. No `..`.", max_length=1000
     )
-    format: Literal["csv", "tsv", "ndjson"] | None = Field(
-        None, description="By default from the file's ending; `.gz` is taken off first."
+    format: FileFormat | None = Field(
+        None,
+        description="By default from the file's ending; `.gz` is taken off first. `workbook` is XLSX, XLS and ODS.",
+    )
+    sftp: SftpSpec | None = Field(None, description="Read from an SFTP server in place of the files root.")
+    member: str | None = Field(
+        None,
+        description="`path` names zip files; the members that match this glob are read as files of their own.",
+        min_length=1,
+        max_length=1000,
+    )
+    items: str | None = Field(
+        None,
+        description="Where a document's rows stand. JSON: names with dots between them, `*` for any name, which becomes "
+        "the column `key` (`key1`, `key2` …); an array there gives its elements, an object is one row; by default the "
+        "document itself. GeoJSON: by default `features`. TopoJSON: the object's name, by default every object. XML: "
+        "element names from the root on, such as `register/school`; by default the children of the root.",
+        max_length=500,
+    )
+    sheet: int | str | None = Field(
+        None,
+        description="Workbooks: number (1 = first) or name of the sheet. A glob such as `*` reads all sheets that match, "
+        "as one table with the column `@sheet`. By default the first.",
+    )
+    header_rows: int = Field(
+        1,
+        description="Workbooks: lines that the header is high; their texts are joined, merged cells count for all columns "
+        "they cover.",
+        ge=1,
+        le=10,
+    )
+    group_column: str | None = Field(
+        None,
+        description="Workbooks: a row whose first cell alone is filled is a heading, and stands in this column of the rows "
+        "below it. Without it such rows are rows like others, which `where` may filter.",
+        min_length=1,
+        max_length=200,
     )
     delimiter: Mark = Field(",", description="One character between columns (CSV).")
     quote: Mark = Field('"', description="The character around fields that hold delimiters.")
-    header: int = Field(1, description="Line of the header, 1 = first; lines before it are skipped.", ge=0, le=100)
+    header: int = Field(
+        1, description="Line of the header, 1 = first; lines before it are skipped. 0: there is none.", ge=0, le=100
+    )
     columns: Annotated[tuple[str, ...] | None, AfterValidator(_distinct)] = Field(
         None,
         description="Names of the columns of a file without header; set `header: 0`.",
@@ -80,7 +141,16 @@ class FilesSpec(BaseModel):
     stable_after_s: float = Field(
         0.5, description="Seconds a file must have been left alone before it is read.", ge=0, le=3600
     )
-    max_expansion: int = Field(100, description="A gzip file that grows by more than this factor is refused.", ge=1)
+    max_expansion: int = Field(
+        100, description="A gzip file or zip member that grows by more than this factor is refused.", ge=1
+    )
+    watch_s: float | None = Field(
+        None,
+        description="A drop folder: look for new and changed files every so many seconds, within one run that goes on; "
+        "with `schedule: continuous`. Names of hidden and unfinished files (`.part`, `.tmp`, `.filepart`) never match.",
+        ge=0.1,
+        le=86_400,
+    )
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:

@@ -49,24 +49,26 @@ Duration = Annotated[
 class Timing:
     """When a connector runs; the arguments of a schedule."""
 
-    kind: Literal["cron", "interval", "once", "manual"]
+    kind: Literal["cron", "interval", "once", "continuous", "manual"]
     cron: str = ""  # five fields, in UTC
     every: timedelta = timedelta(0)
 
 
 def parse_timing(text: str | None) -> Timing:
-    """`0 3 * * *`, `every 15m`, `once`, or None for runs by hand only. Raises ValueError."""
+    """`0 3 * * *`, `every 15m`, `once`, `continuous`, or None for runs by hand only. Raises ValueError."""
     if text is None:
         return Timing(kind="manual")
     if text == "once":
         return Timing(kind="once")
+    if text == "continuous":
+        return Timing(kind="continuous")
     if text.startswith("every "):
         return Timing(kind="interval", every=parse_duration(text.removeprefix("every ").strip()))
     try:
         next(CronSim(text, ANY_DAY))
     except (CronSimError, StopIteration):
         raise ValueError(
-            "is no schedule that is ever due | five cron fields such as `0 3 * * *`, `every 15m`, or `once`"
+            "is no schedule that is ever due | five cron fields such as `0 3 * * *`, `every 15m`, `once` or `continuous`"
         ) from None
     return Timing(kind="cron", cron=text)
 
@@ -164,7 +166,9 @@ class ConnectorSpec(Spec):
     description: Words | None = Field(None, description="What it is for.")
     source: Any = Field(description="`kind` and the settings of that kind of source.")
     schedule: str | None = Field(
-        None, description="Cron in UTC (`0 3 * * *`), `every 15m`, `once`; without it runs are started by hand."
+        None,
+        description="Cron in UTC (`0 3 * * *`), `every 15m`, `once`, or `continuous` for a source that waits for more by "
+        "itself; without it runs are started by hand.",
     )
     publish: PublishSpec = Field(description="Topic, schema and mapping.")
 

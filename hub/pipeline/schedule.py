@@ -11,9 +11,9 @@ from cronsim import CronSim, CronSimError
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Cron (five fields, in UTC), an interval, once, or only by hand."""
+    """Cron (five fields, in UTC), an interval, once, always (for sources that wait by themselves), or only by hand."""
 
-    kind: Literal["cron", "interval", "once", "manual"]
+    kind: Literal["cron", "interval", "once", "continuous", "manual"]
     cron: str = ""
     every: timedelta = timedelta(0)
 
@@ -29,7 +29,7 @@ class Schedule:
         A cron task that never ran counts from `watched_since`, when this hub began to watch it."""
         if self.kind == "manual" or (self.kind == "once" and last_start is not None):
             return None
-        if self.kind == "once":
+        if self.kind in ("once", "continuous"):
             return watched_since
         if self.kind == "interval":
             return watched_since if last_start is None else last_start + self.every

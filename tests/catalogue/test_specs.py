@@ -36,6 +36,7 @@ def test_what_is_no_duration(text: object) -> None:
 def test_schedules() -> None:
     assert parse_timing(None).kind == "manual"
     assert parse_timing("once").kind == "once"
+    assert parse_timing("continuous").kind == "continuous"
     assert parse_timing("every 15m").every == timedelta(minutes=15)
     assert parse_timing("0 3 * * *").cron == "0 3 * * *"
     for text in ("daily", "0 3 * *", "61 * * * *", "0 0 30 2 *", "every", "every day", ""):

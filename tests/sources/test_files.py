@@ -13,30 +13,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.context import SourceContext
-from connectors.sources.files import FilesSource
 from connectors.sources.specs import FilesSpec
 from hub.errors import FileRefused, SourceUnavailable
-from hub.model import Batch, Mode, SourceCheckpoint
+from tests.sources.reading import failures, read, rows, source
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-
-
-def source(root: Path, mode: Mode = "append", wanted: frozenset[str] | None = None, **spec: Any) -> FilesSource:
-    made = FilesSpec(kind="files", path=spec.pop("path", "*.csv"), stable_after_s=0, **spec)
-    return FilesSource(made, SourceContext(task="t", root=root, mode=mode, refused=(root / "var",), columns=wanted))
-
-
-def read(root: Path, after: SourceCheckpoint | None = None, **options: Any) -> list[Batch]:
-    return list(source(root, **options).batches(after, Event()))
-
-
-def rows(batches: list[Batch]) -> list[dict[str, Any]]:
-    return [r for b in batches for r in b.records.to_pylist()]
-
-
-def failures(batches: list[Batch]) -> list[tuple[int, str]]:
-    return [(f.row, f.reason) for b in batches for f in b.failures]
 
 
 def test_R15_a_bad_row_costs_exactly_itself(tmp_path: Path) -> None:
@@ -328,7 +309,7 @@ def test_S24_ndjson_rows_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "f.ndjson").write_text("\n".join(lines))
     found = read(tmp_path, path="*.ndjson")
     assert [r["a"] for r in rows(found)] == ["1", "1e400", "123456789012345678901234567890"]
-    assert rows(found)[0] == {"a": "1", "b.c": "x", "b.d": '["1", "2"]', "e": "true", "f": None}
+    assert rows(found)[0] == {"a": "1", "b.c": "x", "b.d": "[1, 2]", "e": "true", "f": None}
     reasons = ["DUPLICATE_MEMBER", "NOT_A_NUMBER", "BAD_JSON", "BAD_JSON", "BAD_ENCODING", "TOO_DEEP"]
     assert [reason for _, reason in failures(found)] == reasons
 
@@ -350,3 +331,28 @@ def test_real_files_have_the_rows_they_say(path: str, spec: dict[str, Any], coun
     if not SHARED.is_dir():
         pytest.skip("the agencies' files are not beside this checkout")
     assert sum(b.read for b in read(SHARED, path=path, **spec)) == count
+
+
+def test_R16_a_drop_folder_is_watched_within_one_run(tmp_path: Path) -> None:
+    stop = Event()
+    seen: list[str] = []
+    steps = iter(["a.csv", "b.csv", "a.csv"])
+    for turn, batch in enumerate(source(tmp_path, path="*.csv", watch_s=0.1).batches(None, stop)):
+        assert turn < 200
+        seen += [r["a"] for r in batch.records.to_pylist()]
+        if batch.read:
+            continue
+        name = next(steps, None)
+        if name is None and len(seen) == 3:
+            stop.set()
+        elif name:
+            (tmp_path / f"{name}.part").write_text("a\n9\n")
+            with (tmp_path / name).open("a") as file:
+                file.write(f"{len(seen)}\n" if (tmp_path / name).stat().st_size else f"a\n{len(seen)}\n")
+    assert len(seen) == 3
+
+
+def test_R16_names_of_unfinished_files_never_match(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv.part", "c.csv.tmp", "d.csv.filepart", ".e.csv"):
+        (tmp_path / name).write_text(f"a\n{name}\n")
+    assert [r["a"] for r in rows(read(tmp_path, path="*"))] == ["a.csv"]
