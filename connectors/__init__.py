@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from connectors.context import SourceContext
+from connectors.sources.rest_specs import RestSpec
 from connectors.sources.specs import FilesSpec, PostgresSpec, SqlSpec
 from hub.ports import Source
 
@@ -35,6 +36,12 @@ def _postgres(spec: Any, context: SourceContext) -> Source:
     return PostgresSource(spec, context)
 
 
+def _rest(spec: Any, context: SourceContext) -> Source:
+    from connectors.sources.rest import RestSource
+
+    return RestSource(spec, context)
+
+
 def _sql(spec: Any, context: SourceContext) -> Source:
     from connectors.sources.sql import SqlSource
 
@@ -46,7 +53,8 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         Kind(
             name="files",
-            summary="CSV, TSV and NDJSON files under one directory, gzipped or not.",
+            summary="Files under one directory, on an SFTP server or in zip files: CSV, TSV, NDJSON, JSON, GeoJSON, TopoJSON, "
+            "XML, and workbooks (XLSX, XLS, ODS).",
             spec=FilesSpec,
             build=_files,
         ),
@@ -55,6 +63,12 @@ KINDS: Mapping[str, Kind] = {
             summary="A table of PostgreSQL at speed, whole or by transaction: what commits late is not lost.",
             spec=PostgresSpec,
             build=_postgres,
+        ),
+        Kind(
+            name="rest",
+            summary="A web service that answers with JSON, page by page, whole or what changed since.",
+            spec=RestSpec,
+            build=_rest,
         ),
         Kind(
             name="sql",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from connectors.outbound import Outbound
 from hub.model import Mode
 
 
@@ -18,4 +19,5 @@ class SourceContext:
     mode: Mode
     refused: tuple[Path, ...] = ()  # directories below it that are never read, such as the hub's own
     columns: frozenset[str] | None = None  # columns the mapping reads; None = all
+    outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text

@@ -6,8 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+from sqlalchemy.engine import make_url
+
 from connectors import KINDS
 from connectors.context import SourceContext
+from connectors.outbound import Outbound
 from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
@@ -109,6 +112,7 @@ def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[s
         mode=spec.publish.mode,
         refused=(settings.data_path.resolve(), (settings.root / "secrets.d").resolve()),
         columns=columns,
+        outbound=outbound_of(settings),
         secret=Secrets(settings.root).fill,
     )
     return kind.build(spec.source, context)
@@ -122,6 +126,18 @@ def check_source(spec: ConnectorSpec, settings: Settings) -> Report:
     except DatongError as error:
         finding = Finding(name=spec.connector, ok=False, detail=error.statement, remedy=error.remedy)
         return Report(findings=[finding])
+
+
+def outbound_of(settings: Settings) -> Outbound:
+    """Where sources may connect: never to this hub, its Kafka or its database (R17)."""
+    own = {(settings.http.host.lower(), settings.http.port)}
+    brokers = settings.log.url.removeprefix("kafka://").split(",") if settings.log.url else []
+    own |= {(host.lower(), int(port)) for host, _, port in (b.rpartition(":") for b in brokers)}
+    if settings.store.url.startswith("postgresql"):
+        store = make_url(settings.store.url)
+        own.add(((store.host or "localhost").lower(), store.port or 5432))
+    ports = frozenset(port for _, port in own)
+    return Outbound(allowed=frozenset(a.lower() for a in settings.outbound.allow), own=frozenset(own), own_ports=ports)
 
 
 def schedule_of(spec: ConnectorSpec) -> Schedule:

@@ -13,6 +13,7 @@
     │   ├── MalformedBlock
     │   ├── FileRefused
     │   └── NotAcceptable
+    │   └── AnswerRefused
     ├── Denied                  the caller may not
     │   ├── NotAuthenticated
     │   └── NotGranted
@@ -133,6 +134,13 @@ class NotAcceptable(Reject):
     def __init__(self, message: str, *, remedy: str = "", available: tuple[str, ...] = ()) -> None:
         super().__init__(message, remedy=remedy)
         self.available = available
+
+
+class AnswerRefused(Reject):
+    """A service's answer cannot be used, and asking again would not help: log-in refused, not JSON, certificate not
+    trusted, redirects in a circle, a target where no connection may go. The task pauses."""
+
+    exit_code = 5
 
 
 class Denied(DatongError):

@@ -137,6 +137,16 @@ class Files(_Section):
     root: str = Field(".", description="Directory, relative to the project; nothing outside it is ever read.")
 
 
+class OutboundSettings(_Section):
+    """Where sources may connect (R17)."""
+
+    allow: tuple[str, ...] = Field(
+        (),
+        description="`host:port` of private and loopback addresses that sources may reach, exactly as connectors name "
+        "them. Public addresses need no entry; the hub's own ports and metadata services are never reached.",
+    )
+
+
 class Limits(_Section):
     """Bounds on inputs (G17)."""
 
@@ -190,6 +200,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     registry: RegistrySettings = RegistrySettings()
     files: Files = Files()
+    outbound: OutboundSettings = OutboundSettings()
     limits: Limits = Limits()
     breaker: BreakerSettings = BreakerSettings()
     deletions: Deletions = Deletions()
