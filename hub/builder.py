@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy.engine import make_url
 
@@ -18,7 +19,7 @@ from hub.catalogue.uses import refusal
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, SchemaIncompatible
 from hub.mapping.codelists import CodeLists
 from hub.mapping.program import columns_used
-from hub.model import Finding, Report
+from hub.model import Finding, Mode, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
 from hub.ports import LogWriter, Source
@@ -105,17 +106,23 @@ def latest_day() -> date:
 
 def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[str] | None = None) -> Source:
     """A connector's source. `columns` None: all."""
-    kind = KINDS[spec.kind]
+    return open_kind(spec.kind, spec.source, settings, task=spec.connector, mode=spec.publish.mode, columns=columns)
+
+
+def open_kind(
+    kind: str, source: Any, settings: Settings, *, task: str, mode: Mode, columns: frozenset[str] | None = None
+) -> Source:
+    """A source by its kind and that kind's own settings."""
     context = SourceContext(
-        task=spec.connector,
+        task=task,
         root=settings.files_path.resolve(),
-        mode=spec.publish.mode,
+        mode=mode,
         refused=(settings.data_path.resolve(), (settings.root / "secrets.d").resolve()),
         columns=columns,
         outbound=outbound_of(settings),
         secret=Secrets(settings.root).fill,
     )
-    return kind.build(spec.source, context)
+    return KINDS[kind].build(source, context)
 
 
 def check_source(spec: ConnectorSpec, settings: Settings) -> Report:

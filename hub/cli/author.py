@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(validate)
     app.command()(preview)
+    app.command("test")(check_examples)
     app.command()(config)
 
 
@@ -155,6 +156,49 @@ def _flat(result: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 def _text(value: Any) -> str:
     return "NULL" if value is None else safe(value)
+
+
+def check_examples(
+    connector: Annotated[str, typer.Argument(help="A connector's name. Default: all.", show_default=False)] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Check the examples that are kept beside connectors (examples.d). Example: datong test it-mim-schools"""
+    from hub.builder import draft
+    from hub.catalogue.examples import read_examples
+    from hub.errors import ConfigurationInvalid
+    from hub.pipeline.examples import Wanted, differences
+
+    out = Output(as_json=as_json)
+    root = project_of(project)
+    examples, mistakes = read_examples(root)
+    if mistakes:
+        raise ConfigurationInvalid("the examples are not valid", mistakes=tuple(str(m) for m in mistakes))
+    if connector and connector not in examples:
+        raise NotFound(f"there are no examples of {connector}", remedy=f"write examples.d/{connector}.yaml")
+    results = []
+    for name in [connector] if connector else sorted(examples):
+        spec, catalogue, settings = _spec(name, project)
+        plan = draft(spec, catalogue, settings)
+        for number, one in enumerate(examples[name].examples, 1):
+            found = differences(plan, Wanted(**one.model_dump(exclude={"name"})))
+            results.append({"connector": name, "example": number, "name": one.name, "differences": found})
+    if as_json:
+        out.data({"examples": results})
+    _show_tests(out, results)
+    return 1 if any(r["differences"] for r in results) else 0
+
+
+def _show_tests(out: Output, results: list[dict[str, Any]]) -> None:
+    for one in results:
+        title = f"{one['connector']}, example {one['example']}" + (f" ({one['name']})" if one["name"] else "")
+        for difference in one["differences"]:
+            out.line(f"{title}: {difference}", style="red")
+    failed = sum(bool(r["differences"]) for r in results)
+    out.line(
+        f"{len(results)} examples: {len(results) - failed} as they say, {failed} not",
+        style="red" if failed else "green",
+    )
 
 
 def config(

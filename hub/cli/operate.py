@@ -95,7 +95,7 @@ def reload(project: ProjectOption = None, as_json: JsonOption = False) -> int:
 
 
 def _connector() -> typer.Typer:
-    from hub.cli import author
+    from hub.cli import author, drafting
 
     group = typer.Typer(help="List and steer connectors.", no_args_is_help=True)
     group.command("list")(list_connectors)
@@ -103,6 +103,7 @@ def _connector() -> typer.Typer:
     group.command()(pause)
     group.command()(stop)
     group.command()(resume)
+    group.command()(drafting.new)
     group.command()(author.spec)
     group.command()(author.check)
     group.command()(author.discover)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -16,15 +13,15 @@ import pytest
 from connectors import KINDS
 from connectors.context import SourceContext
 from connectors.outbound import Outbound
-from hub.errors import Retry
-from hub.model import Batch, Mode
+from hub.model import Mode
 from hub.ports import Source
+from hub.testing import SourceContract
+from hub.testing.source_contract import Make
 from tests.sources.conftest import filled
 from tests.support.fault_server import Answer, FaultServer, Pages, Request, answer
 
 ROWS = 25_000
 CANARY = "canary-cell-5150"
-Make = Callable[..., Source]
 
 
 @pytest.fixture
@@ -75,82 +72,13 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     return build
 
 
-def test_check_and_discover_change_nothing_and_name_columns(make: Make) -> None:
-    source = make()
-    assert source.check().ok
-    (stream,) = source.discover()
-    assert stream.columns.names == ["id", "name", "n"]
-    assert isinstance(source.replayable, bool)
-    source.close()
+class TestKinds(SourceContract):
+    """All of the contract, on each kind."""
 
+    rows = ROWS
 
-def test_all_rows_once_in_batches_of_a_bounded_size(make: Make) -> None:
-    batches = list(make().batches(None, Event()))
-    assert sum(b.records.num_rows for b in batches) == ROWS
-    assert max(b.records.num_rows for b in batches) <= 30_000
-    assert max(b.records.nbytes for b in batches) <= 8 * 1024 * 1024
-    ids = [str(i) for b in batches for i in b.records.column("id").to_pylist()]
-    assert len(set(ids)) == ROWS
-
-
-def test_going_on_from_any_checkpoint_loses_nothing(make: Make) -> None:
-    """A source that can be read again exactly gives the rest; another one may give rows again, never too few."""
-    source = make()
-    seen: set[str] = set()
-    count = 0
-    for batch in source.batches(None, Event()):
-        count += batch.records.num_rows
-        seen.update(str(i) for i in batch.records.column("id").to_pylist())
-        rest = [str(i) for b in make().batches(batch.position, Event()) for i in _ids(b)]
-        assert len(seen.union(rest)) == ROWS
-        assert count + len(rest) == ROWS or not source.replayable
-
-
-def _ids(batch: Batch) -> list[Any]:
-    return batch.records.column("id").to_pylist() if batch.records.num_rows else []
-
-
-def test_only_the_wanted_columns_are_delivered(make: Make) -> None:
-    batch = next(iter(make(columns=frozenset({"id"})).batches(None, Event())))
-    assert batch.records.schema.names == ["id"]
-
-
-def test_acknowledge_and_close_may_be_repeated(make: Make) -> None:
-    source = make()
-    batch = next(iter(source.batches(None, Event())))
-    source.acknowledge(batch.position)
-    source.acknowledge(batch.position)
-    source.close()
-    source.close()
-
-
-def test_stop_ends_soon_and_without_completeness(make: Make) -> None:
-    stop = Event()
-    found = []
-    for batch in make("snapshot").batches(None, stop):
-        found.append(batch)
-        stop.set()
-    assert len(found) <= 2
-    assert not any(b.complete for b in found)
-
-
-def test_close_from_another_thread(make: Make) -> None:
-    source = make()
-    iterator = iter(source.batches(None, Event()))
-    next(iterator)
-    closer = threading.Thread(target=source.close)
-    closer.start()
-    closer.join(10)
-    assert not closer.is_alive()
-    deadline = time.monotonic() + 30
-    with suppress(Retry):  # it ends, or says that it could not go on
-        for _batch in iterator:
-            assert time.monotonic() < deadline
-
-
-def test_a_snapshot_says_when_it_is_complete(make: Make) -> None:
-    batches = list(make("snapshot").batches(None, Event()))
-    assert [b.complete for b in batches] == [False] * (len(batches) - 1) + [True]
+    def test_discover_gives_all_columns_in_order(self, make: Make) -> None:
+        assert make().discover()[0].columns.names == ["id", "name", "n"]
 
 
 def test_the_settings_say_what_they_are() -> None:

@@ -1,0 +1,1 @@
+"""Worked kinds of source, for docs/how-to/write-a-source.md."""
