@@ -21,3 +21,12 @@ class SourceContext:
     columns: frozenset[str] | None = None  # columns the mapping reads; None = all
     outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkContext:
+    """What the hub gives a sink when it opens one."""
+
+    subscription: str  # its name
+    root: Path  # the one directory files may go to
+    secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text

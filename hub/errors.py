@@ -5,6 +5,7 @@
     │   ├── SourceUnavailable
     │   ├── LogUnavailable
     │   ├── RegistryUnavailable
+    │   ├── SinkUnavailable
     │   ├── StorageFull
     │   ├── NoWorker
     │   └── OutcomeUnknown
@@ -13,6 +14,7 @@
     │   ├── MalformedBlock
     │   ├── FileRefused
     │   └── NotAcceptable
+    │   ├── SinkRefused
     │   └── AnswerRefused
     ├── Denied                  the caller may not
     │   ├── NotAuthenticated
@@ -95,6 +97,10 @@ class RegistryUnavailable(Retry):
     patient = True
 
 
+class SinkUnavailable(Retry):
+    """A subscriber's own system did not answer. Nothing was written there."""
+
+
 class StorageFull(Retry):
     """The disk or its quota is full. Nothing was written; free space and the task goes on."""
 
@@ -134,6 +140,11 @@ class NotAcceptable(Reject):
     def __init__(self, message: str, *, remedy: str = "", available: tuple[str, ...] = ()) -> None:
         super().__init__(message, remedy=remedy)
         self.available = available
+
+
+class SinkRefused(Reject):
+    """A subscriber's own system cannot take the records: a table without a column, a value that does not fit. The
+    subscription pauses."""
 
 
 class AnswerRefused(Reject):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -153,6 +153,20 @@ class Appended:
     """The base offset each block got, in the order they were given."""
 
     offsets: Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkBatch:
+    """A delivery on its way to a subscriber's own system. Partitions one after the other, each in offset order."""
+
+    records: pa.RecordBatch  # the grant's fields
+    key: Sequence[str]  # key fields of a keyed topic; empty for the others
+    offsets: npt.NDArray[np.int64]  # of each record
+    partitions: npt.NDArray[np.int32]
+    deleted: npt.NDArray[np.bool_] | None  # keyed topics: True = delete, key fields only
+    positions: Mapping[int, int]  # per partition, where to go on behind this batch
+    reset: bool  # what was written before is void: reading began again
+    form: Callable[[str], bytes]  # all of it as ndjson, csv, avro or parquet
 
 
 @dataclass(frozen=True, kw_only=True)

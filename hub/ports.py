@@ -10,7 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import Event
 from typing import Protocol
 
-from hub.model import Appended, Batch, Block, Checkpoint, Fetch, Finding, Range, Report, SourceCheckpoint, Stream, Topic
+from hub.model import (
+    Appended,
+    Batch,
+    Block,
+    Checkpoint,
+    Fetch,
+    Finding,
+    Range,
+    Report,
+    SinkBatch,
+    SourceCheckpoint,
+    Stream,
+    Topic,
+)
 
 
 class Source(Protocol):
@@ -44,6 +57,25 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back what is held. From any thread, any number of times; `batches` then ends or raises Retry."""
+
+
+class Sink(Protocol):
+    """A subscriber's own system. One thread uses it.
+
+    Call order: `positions` first, then `write` for batch after batch, `close` last. The sink's own positions are the truth
+    of what it has: after a crash the hub goes on from them, so `write` must keep records and positions together.
+    """
+
+    def positions(self) -> Mapping[int, int]:
+        """Per partition, the next offset it wants; empty when it has nothing. Raises SinkUnavailable."""
+
+    def write(self, batch: SinkBatch) -> None:
+        """All of the batch, durable on return, or nothing. With `reset`, what was there before goes first.
+
+        Raises SinkUnavailable or StorageFull (tried again), SinkRefused (the subscription pauses)."""
+
+    def close(self) -> None:
+        """Give back what is held. Idempotent."""
 
 
 class Writer(Protocol):

@@ -1,0 +1,1 @@
+"""A subscriber's own systems: where pushed records go. One module a kind; specs.py has the settings of all."""
