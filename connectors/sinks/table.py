@@ -234,11 +234,6 @@ def _tuples(batch: SinkBatch, last: Sequence[int], names: Sequence[str]) -> Iter
     return zip(*[columns[n] for n in names], gone, strict=True)
 
 
-def _places(batch: SinkBatch, last: Sequence[int]) -> dict[str, list[Any]]:
-    rows = np.array(last, np.int64)
-    return dict(zip(PLACE, (batch.partitions[rows].tolist(), batch.offsets[rows].tolist()), strict=True))
-
-
 def _odd(kind: pa.DataType) -> bool:
     """Needs a look at each value on its way into a column."""
     return bool(pa.types.is_nested(kind) or pa.types.is_dictionary(kind) or pa.types.is_duration(kind))
