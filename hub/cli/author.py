@@ -170,7 +170,7 @@ def check_examples(
     from hub.pipeline.examples import Wanted, differences
 
     out = Output(as_json=as_json)
-    root = project_of(project)
+    root = load_project(project).settings.root
     examples, mistakes = read_examples(root)
     if mistakes:
         raise ConfigurationInvalid("the examples are not valid", mistakes=tuple(str(m) for m in mistakes))

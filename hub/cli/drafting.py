@@ -14,7 +14,7 @@ import yaml
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
-from hub.cli.session import project_of
+from hub.cli.session import load_project
 from hub.errors import ConfigurationInvalid, Conflict
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def new(
     """Look at a source and write a connector for it. Example: datong connector new city-trees --agency city-parks
     --topic city-parks.nature.tree.v1 --kind files --set path=data/trees.xlsx --set header=2"""
     from hub.catalogue.propose import likely_key, look
-    from hub.settings import load_settings
 
     out = Output(as_json=as_json)
-    root = project_of(project)
+    loaded = load_project(project)
+    root = loaded.settings.root
     target = root / "connectors.d" / f"{name}.yaml"
     if target.exists():
         raise Conflict(f"{target.relative_to(root)} is there already", remedy="choose another name, or edit that file")
@@ -62,7 +62,6 @@ def new(
     topic = topic or answers.ask(f"Topic, {agency}.domain.entity.v1", "--topic", default=f"{agency}.data.{name}.v1")
     kind = kind or answers.ask("Kind of source", "--kind", default="files")
     source = _source(kind, settings or [], answers)
-    loaded = load_settings(root)
     sample = _sample(kind, source, loaded.settings, name)
     columns = look(sample)
     keys = [k.strip() for k in key.split(",") if k.strip()] or likely_key(columns)
@@ -232,9 +231,11 @@ class _Draft:
 
 
 def _report(out: Output, root: Path, name: str, written: list[str], mapping: Sequence[Field], rows: int) -> int:
-    from hub.cli.author import load_catalogue
+    from hub.app import read_catalogue
 
-    mistakes = [m for m in load_catalogue(root).mistakes if m.file in written or name in m.file]
+    mistakes = [
+        m for m in read_catalogue(load_project(root), look=True).mistakes if m.file in written or name in m.file
+    ]
     if out.as_json:
         out.data(
             {

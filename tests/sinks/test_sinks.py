@@ -25,7 +25,6 @@ from hub.model import SinkBatch
 from hub.ports import Sink
 from tests.sources.conftest import Database, filled
 
-pytest_plugins = ["tests.sources.conftest"]
 Row = tuple[int, str, int | None]  # partition, key, value; None = deleted
 SCHEMA = pa.schema(
     [

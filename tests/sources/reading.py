@@ -12,7 +12,7 @@ from connectors.sources.specs import FilesSpec
 from hub.model import Batch, Mode, SourceCheckpoint
 
 
-def source(root: Path, mode: Mode = "append", *, wanted: frozenset[str] | None = None, **spec: Any) -> FilesSource:
+def source(root: Path, mode: Mode = "append", wanted: frozenset[str] | None = None, **spec: Any) -> FilesSource:
     made = FilesSpec(kind="files", **{"path": "*", "stable_after_s": 0, **spec})
     context = SourceContext(task="t", root=root, mode=mode, refused=(root / "var",), columns=wanted)
     return FilesSource(made, context)

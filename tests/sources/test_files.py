@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from connectors.context import SourceContext
+from connectors.sources.files import FilesSource
 from connectors.sources.specs import FilesSpec
 from hub.errors import FileRefused, SourceUnavailable
+from hub.model import Batch
 from tests.sources.reading import failures, read, rows, source
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
