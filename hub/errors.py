@@ -13,9 +13,9 @@
     │   ├── MalformedAvro
     │   ├── MalformedBlock
     │   ├── FileRefused
-    │   └── NotAcceptable
+    │   ├── AnswerRefused
     │   ├── SinkRefused
-    │   └── AnswerRefused
+    │   └── NotAcceptable
     ├── Denied                  the caller may not
     │   ├── NotAuthenticated
     │   └── NotGranted
