@@ -32,7 +32,7 @@ class DroppingLog(SqliteLog):
         super().append_for(task, epoch, kept, checkpoint)
         for block in blocks if TALLY else ():
             if block.topic not in INTERNAL_TOPICS:
-                records = sections.decode(block.records, 0)
+                records = sections.decode(bytes(block.records), 0)
                 for key, value in zip(records.keys.to_pylist(), records.values.to_pylist(), strict=True):
                     TALLY[0].add(key, value)
         return Appended(offsets=[0] * len(blocks))

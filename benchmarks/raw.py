@@ -62,7 +62,7 @@ def build(records: Sequence[Stored], partitions: int, now_ms: int) -> Iterator[R
         named = Headers(per_record=[(records[0][2][0][0], ids.take(chosen))], constant=records[0][2][1:])
         cut = blocks.split(keys.take(chosen), values.take(chosen), named, max_records=RECORDS, max_bytes=SECTION_BYTES)
         for _start, count, section in cut:
-            yield ReadyBatch(partition, count, record_batch(section, count, now_ms))
+            yield ReadyBatch(partition, count, record_batch(bytes(section), count, now_ms))
 
 
 class Connection:

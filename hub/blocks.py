@@ -6,6 +6,7 @@ key, value, headers; lengths are zigzag varints, null is -1. Both logs store exa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -14,18 +15,17 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from hub import buffers, ragged
 from hub.errors import MalformedBlock
 from hub.lockstep import Lockstep, TooLong
 from hub.model import MAX_BLOCK_BYTES, MAX_RECORDS
+from hub.ragged import Cells, Piece, Same, Slices, Stretches
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 MAX_HEADERS = 1_000  # per record, when reading
 MAX_READ_RECORDS = 1_000_000  # per section, when reading other producers'
-_EMPTY = pa.scalar(b"", pa.binary())
-_TABLE = 1 << 17
 _STEPS = tuple(2 + ((first & 0x7F) >> 1) for first in range(256))  # of a length whose first byte this is
 
 
@@ -48,109 +48,43 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _make_table() -> tuple[pa.BinaryArray, Ints]:
-    """Zigzag varints of 0 … 131071 and their lengths: every length and delta of a block is in it."""
-    z = np.arange(_TABLE, dtype=np.uint32) << 1
-    size = 1 + (z >= 1 << 7).astype(np.int32) + (z >= 1 << 14).astype(np.int32)
-    raw = np.stack([z & 0x7F, (z >> 7) & 0x7F, (z >> 14) & 0x7F], axis=1).astype(np.uint8)
-    raw[:, 0] |= (size > 1).astype(np.uint8) << 7
-    raw[:, 1] |= (size > 2).astype(np.uint8) << 7
-    data = raw[np.arange(3) < size[:, None]]
-    offsets = np.zeros(_TABLE + 1, np.int32)
-    np.cumsum(size, out=offsets[1:])
-    table = pa.Array.from_buffers(pa.binary(), _TABLE, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-    return table, size.astype(np.int64)
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Records that go to one place, by their index in the columns (None: all), and the headers that all of them share."""
+
+    rows: Ints | None = None
+    constant: Sequence[tuple[str, bytes]] = ()
 
 
-_VARINTS, _VARINT_SIZES = _make_table()
+def cut(
+    keys: pa.BinaryArray | None,
+    values: pa.BinaryArray,
+    per_record: Sequence[tuple[str, pa.BinaryArray]],
+    runs: Sequence[Run],
+    *,
+    max_records: int = MAX_RECORDS,
+    max_bytes: int = MAX_BLOCK_BYTES,
+) -> Iterator[tuple[int, int, int, memoryview]]:
+    """Cut the records of each run into sections within the bounds of R5: (number of the run, index in it of the first
+    record, count, section), in order. All sections are parts of one buffer.
 
-
-def _varints(numbers: Ints) -> pa.BinaryArray:
-    if not len(numbers) or int(numbers.max()) < _TABLE:
-        return _VARINTS.take(pa.array(numbers))
-    return pa.array([varint(int(n)) for n in numbers], pa.binary())
-
-
-def _varint_sizes(numbers: Ints) -> Ints:
-    if not len(numbers) or int(numbers.max()) < _TABLE:
-        return _VARINT_SIZES[numbers]
-    return np.array([len(varint(int(n))) for n in numbers], np.int64)
-
-
-def _lengths(column: pa.BinaryArray) -> Ints:
-    return np.asarray(pc.fill_null(pc.binary_length(column), 0), np.int64)
-
-
-@dataclass
-class _Parts:
-    """What follows the offset delta of each record, and the length of all but it and the record's own length."""
-
-    columns: list[pa.Array | pa.Scalar]
-    sizes: Ints
-
-
-def _bytes_field(column: pa.BinaryArray | None, parts: _Parts) -> None:
-    """Length (-1 for null) and bytes of a key or value."""
-    if column is None:
-        parts.columns.append(pa.scalar(b"\x01", pa.binary()))
-        parts.sizes[:] += 1
-        return
-    lengths = _lengths(column)
-    prefix = _varints(lengths)
-    sizes = lengths + _varint_sizes(lengths)
-    if column.null_count:
-        missing = column.is_null()
-        prefix = pc.if_else(missing, pa.scalar(b"\x01", pa.binary()), prefix)
-        column = column.fill_null(b"")
-        sizes = np.where(missing.to_numpy(zero_copy_only=False), 1, sizes)
-    parts.columns += [prefix, column]
-    parts.sizes[:] += sizes
-
-
-def _headers_field(headers: Headers, n: int, parts: _Parts) -> None:
-    """Number of headers, then name and value of each."""
-    counts = np.full(n, len(headers.constant), np.int64)
-    columns: list[pa.Array | pa.Scalar] = []
-    for name, values in headers.per_record:
-        present = values.is_valid().to_numpy(zero_copy_only=False)
-        counts += present
-        lead = varint(len(name.encode())) + name.encode()
-        lengths = _lengths(values)
-        body = pc.binary_join_element_wise(
-            pa.scalar(lead, pa.binary()), _varints(lengths), values.fill_null(b""), _EMPTY
-        )
-        sizes = len(lead) + lengths + _varint_sizes(lengths)
-        if not present.all():
-            body = pc.if_else(pa.array(present), body, _EMPTY)
-            sizes = np.where(present, sizes, 0)
-        columns.append(body)
-        parts.sizes[:] += sizes
-    fixed = b"".join(varint(len(k.encode())) + k.encode() + varint(len(v)) + v for k, v in headers.constant)
-    parts.sizes[:] += _varint_sizes(counts) + len(fixed)
-    parts.columns.append(_varints(counts))
-    parts.columns += columns
-    if fixed:
-        parts.columns.append(pa.scalar(fixed, pa.binary()))
-
-
-def _parts(keys: pa.BinaryArray | None, values: pa.BinaryArray, headers: Headers) -> _Parts:
-    n = len(values)
-    parts = _Parts([], np.full(n, 2, np.int64))  # attributes and timestamp delta
-    _bytes_field(keys, parts)
-    _bytes_field(values, parts)
-    _headers_field(headers, n, parts)
-    return parts
-
-
-def _section(parts: _Parts, start: int, count: int) -> bytes:
-    deltas = np.arange(count, dtype=np.int64)
-    body = parts.sizes[start : start + count] + _VARINT_SIZES[deltas]
-    columns = [c if isinstance(c, pa.Scalar) else c.slice(start, count) for c in parts.columns]
-    joined = pc.binary_join_element_wise(
-        _varints(body), pa.scalar(b"\0\0", pa.binary()), _VARINTS.slice(0, count), *columns, _EMPTY
-    )
-    offsets, data = _raw(joined)
-    return data[offsets[0] : offsets[-1]].tobytes()
+    A record larger than `max_bytes` gets a section of its own; the caller rejects those beforehand (TOO_LARGE)."""
+    pieces, counts = _pieces(keys, values, per_record, runs)
+    n = sum(counts)
+    sizes = ragged.sizes_of(pieces, n) + 2
+    ends = np.cumsum(sizes + 6)  # at most 3 bytes of length and 3 of offset delta below the bound
+    cuts, firsts = [0], [0]  # of sections, and of the run that each is in
+    for first, last in itertools.pairwise(np.cumsum([0, *counts]).tolist()):
+        while cuts[-1] < last:
+            start = cuts[-1]
+            before = int(ends[start - 1]) if start else 0
+            stop = int(np.searchsorted(ends, before + max_bytes, side="right"))
+            cuts.append(min(max(stop, start + 1), start + max_records, last))
+            firsts.append(first)
+    made = _join(pieces, sizes, np.repeat(cuts[:-1], np.diff(cuts)))
+    whole, numbers = made.data.data, {first: i for i, first in enumerate(np.cumsum([0, *counts[:-1]]).tolist())}
+    for (start, stop), first in zip(itertools.pairwise(cuts), firsts[1:], strict=True):
+        yield numbers[first], start - first, stop - start, whole[int(made.offsets[start]) : int(made.offsets[stop])]
 
 
 def split(
@@ -160,27 +94,85 @@ def split(
     *,
     max_records: int = MAX_RECORDS,
     max_bytes: int = MAX_BLOCK_BYTES,
-) -> Iterator[tuple[int, int, bytes]]:
-    """Cut records into sections within the bounds of R5: (index of the first, count, section), in order.
-
-    A record larger than `max_bytes` gets a section of its own; the caller rejects those beforehand (TOO_LARGE)."""
-    n = len(values)
-    if not n:
-        return
-    parts = _parts(keys, values, headers)
-    ends = np.cumsum(parts.sizes + 6)  # at most 3 bytes of length and 3 of offset delta below the bound
-    start = 0
-    while start < n:
-        before = int(ends[start - 1]) if start else 0
-        stop = int(np.searchsorted(ends, before + max_bytes, side="right"))
-        stop = min(max(stop, start + 1), start + max_records, n)
-        yield start, stop - start, _section(parts, start, stop - start)
-        start = stop
+) -> Iterator[tuple[int, int, memoryview]]:
+    """`cut` of one run: (index of the first, count, section)."""
+    run = Run(constant=headers.constant)
+    for _run, start, count, section in cut(
+        keys, values, headers.per_record, [run], max_records=max_records, max_bytes=max_bytes
+    ):
+        yield start, count, section
 
 
 def encode(keys: pa.BinaryArray | None, values: pa.BinaryArray, headers: Headers) -> bytes:
     """All records as one section, however large. Offset deltas 0 … n-1, timestamp deltas 0, null value = tombstone."""
-    return _section(_parts(keys, values, headers), 0, len(values))
+    pieces, (n,) = _pieces(keys, values, headers.per_record, [Run(constant=headers.constant)])
+    return _join(pieces, ragged.sizes_of(pieces, n) + 2, np.zeros(n, np.int64)).data.tobytes()
+
+
+def _pieces(
+    keys: pa.BinaryArray | None,
+    values: pa.BinaryArray,
+    per_record: Sequence[tuple[str, pa.BinaryArray]],
+    runs: Sequence[Run],
+) -> tuple[list[Piece], list[int]]:
+    """What follows the offset delta of each record, in the order of the runs; and how many records each run has."""
+    rows = np.concatenate([r.rows for r in runs if r.rows is not None]) if runs[0].rows is not None else None
+    counts = [len(values) if r.rows is None else len(r.rows) for r in runs]
+    headers = np.repeat([len(r.constant) for r in runs], counts)
+    pieces = [*_nullable(keys, rows), *_nullable(values, rows)]
+    lead = len(pieces)
+    for name, column in per_record:
+        body, there = _of(column, rows)
+        headers += there
+        pieces += [_only_where(p, there) for p in (Same(_text(name)), ragged.lengths(body.sizes))]
+        pieces.append(body)
+    same = bool(len(headers)) and int(headers.min()) == int(headers.max())
+    pieces.insert(lead, Same(varint(int(headers[0]))) if same else ragged.lengths(headers))
+    constants = [b"".join(_text(k) + varint(len(v)) + v for k, v in r.constant) for r in runs]
+    return [*pieces, Stretches(list(zip(counts, constants, strict=True)))], counts
+
+
+def _of(column: pa.BinaryArray, rows: Ints | None) -> tuple[Slices, npt.NDArray[np.bool_]]:
+    """The values, and which of them are not null."""
+    body, there = ragged.slices(column), buffers.valid(column)
+    return (body, there) if rows is None else (body.of(rows), there[rows])
+
+
+def _nullable(column: pa.BinaryArray | None, rows: Ints | None) -> list[Piece]:
+    """Length (-1 for null) and bytes of a key or value."""
+    if column is None:
+        return [Same(varint(-1))]
+    body, there = _of(column, rows)
+    sizes = ragged.varints(np.where(there, body.sizes, -1)) if column.null_count else ragged.lengths(body.sizes)
+    return [sizes, body]
+
+
+def _text(name: str) -> bytes:
+    return varint(len(name.encode())) + name.encode()
+
+
+def _only_where(piece: Same | Cells, there: npt.NDArray[np.bool_]) -> Piece:
+    """Nothing in the other rows."""
+    if there.all():
+        return piece
+    matrix = piece.matrix if isinstance(piece, Cells) else np.tile(np.frombuffer(piece.data, np.uint8), (len(there), 1))
+    return Cells(matrix, piece.size * there)
+
+
+def _join(pieces: list[Piece], sizes: Ints, starts: Ints) -> ragged.Rows:
+    """Whole records; `starts` gives the first of each one's section, `sizes` what follows the offset delta and what stands
+    before it: attributes and timestamp delta, a byte each."""
+    deltas = np.arange(len(sizes)) - starts
+    if max(sizes.max(initial=0) + 3, deltas.max(initial=0)) >= ragged.TABLE:
+        delta = ragged.varints(deltas)
+        return ragged.join([ragged.varints(sizes + delta.size), Same(b"\0\0"), delta, *pieces], len(sizes))
+    delta_sizes = ragged.WORD_SIZES[deltas]
+    body = sizes + delta_sizes
+    ahead = ragged.WORD_SIZES[body] + np.uint8(2)  # of the offset delta
+    words = ragged.WORDS[deltas].astype(np.uint64) << (ahead.astype(np.uint64) << np.uint64(3))
+    words |= ragged.WORDS[body]
+    lead = Cells(words.view(np.uint8).reshape(-1, 8), (ahead + delta_sizes).astype(np.int64))
+    return ragged.join([lead, *pieces], len(sizes))
 
 
 def partition_of(keys: pa.BinaryArray, partitions: int) -> npt.NDArray[np.int32]:
@@ -190,13 +182,11 @@ def partition_of(keys: pa.BinaryArray, partitions: int) -> npt.NDArray[np.int32]
 
 def murmur2(keys: pa.BinaryArray) -> npt.NDArray[np.uint32]:
     """Kafka's 32-bit murmur2 (seed 0x9747b28c) of each key, computed for all keys of one length together."""
-    offsets, data = _raw(keys)
-    lengths = np.diff(offsets)
+    whole = ragged.slices(keys)
     result = np.empty(len(keys), np.uint32)
-    for length in np.unique(lengths).tolist():
-        rows = np.flatnonzero(lengths == length)
-        matrix = data[offsets[rows][:, None] + np.arange(length)] if length else np.empty((len(rows), 0), np.uint8)
-        result[rows] = _murmur2(matrix)
+    for length in np.flatnonzero(np.bincount(whole.sizes)).tolist():
+        rows = np.flatnonzero(whole.sizes == length)
+        result[rows] = _murmur2(ragged.windows(whole.data, whole.starts[rows], length))
     return result
 
 
@@ -218,18 +208,12 @@ def _murmur2(keys: Bytes) -> npt.NDArray[np.uint32]:
         return np.asarray(h ^ (h >> np.uint32(15)), np.uint32)
 
 
-def _raw(column: pa.BinaryArray) -> tuple[Ints, Bytes]:
-    _valid, offsets, data = column.buffers()
-    span = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1] if offsets else np.zeros(1)
-    return span.astype(np.int64), np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-
-
 @dataclass(frozen=True)
 class Records:
     """Records of one section, or of several one behind the other, as places in their bytes; columns are made when asked
     for. A length of -1 is null."""
 
-    sections: tuple[bytes, ...]
+    sections: tuple[bytes | memoryview, ...]
     offsets: Ints
     key_starts: Ints
     key_lengths: Ints
@@ -307,7 +291,7 @@ def join(parts: Sequence[Records], first: int = 0) -> Records:
     )
 
 
-def decode(section: bytes, base_offset: int) -> Records:
+def decode(section: bytes | memoryview, base_offset: int) -> Records:
     """The records of any producer's section. Raises MalformedBlock; allocates no more than the section's own size."""
     data = Lockstep(section)
     with _malformed():
@@ -336,7 +320,7 @@ def _starts(ends: Ints) -> Ints:
     return np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1]])
 
 
-def _ends(section: bytes) -> Ints:
+def _ends(section: bytes | memoryview) -> Ints:
     """Where each record ends, as far as lengths of one or two bytes say: the caller looks whether that is right. One step
     a record, because only its length says where the next one begins; this is the only such step on the way out."""
     at = 0
@@ -351,7 +335,7 @@ def _ends(section: bytes) -> Ints:
         return np.array(ends, np.int64)
 
 
-def _ends_of_any(section: bytes) -> Ints:
+def _ends_of_any(section: bytes | memoryview) -> Ints:
     """The same for lengths of any size. Raises MalformedBlock."""
     ends: list[int] = []
     size, at = len(section), 0
@@ -419,7 +403,7 @@ def first_headers(section: bytes) -> dict[str, bytes | None]:
     return _read_headers(section, at, end)
 
 
-def _read(data: bytes, at: int, end: int) -> tuple[int, int]:
+def _read(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
     """A zigzag varint at `at`, and where it ends."""
     value = shift = 0
     while at < end and shift < 70:

@@ -111,7 +111,7 @@ class Block:
     topic: str
     partition: int
     count: int
-    records: bytes
+    records: bytes | memoryview
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= MAX_RECORDS or len(self.records) > 2 * MAX_BLOCK_BYTES:

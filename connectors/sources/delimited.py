@@ -1,13 +1,11 @@
 """Delimited text → columns of bytes, one chunk at a time. A bad row costs itself, with its number (R15).
 
-Chunks without quotes, which is nearly all of most files, go through pyarrow.csv after every line's delimiters were counted
-at once; chunks with quotes are read record by record. Bytes are decoded last, by column, and by value only where a column
-does not decode.
+Chunks without quotes, which is nearly all of most files, are cut at all their delimiters and line ends at once; chunks with
+quotes are read record by record. Bytes are decoded last, by column, and by value only where a column does not decode.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,11 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from connectors.sources.specs import MAX_COLUMNS
+from hub import buffers, ragged
 from hub.errors import FileRefused
 from hub.model import ReadFailure
+from hub.ragged import Slices
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 CHUNK_BYTES = 4 * 1024 * 1024
 MAX_QUOTED = 64 * 1024  # bytes of one quoted field
@@ -157,21 +160,18 @@ class Delimited:
         return rows, buffer[cut:]
 
     def _fast(self, data: bytes) -> Rows:
-        """Lines without quotes: count delimiters per line, take bad lines out, let Arrow split the rest."""
+        """Lines without quotes: all delimiters and line ends at once, then column by column what lies between them."""
         if not data:
             return Rows(columns=self._empty(), numbers=np.empty(0, np.int64))
         raw = np.frombuffer(data, np.uint8)
-        ends = np.flatnonzero(raw == NEWLINE)
-        if not len(ends) or ends[-1] != len(raw) - 1:
-            ends = np.append(ends, len(raw))
+        marks, last = _marks(raw, self._d.delimiter[0], len(self.names))
+        ends = marks[last]
         starts = np.concatenate([[0], ends[:-1] + 1])
-        marks = np.flatnonzero(raw == self._d.delimiter[0])
-        counts = np.searchsorted(marks, ends) - np.searchsorted(marks, starts)
-        lengths = ends - starts
-        last = np.minimum(np.maximum(ends - 1, 0), len(raw) - 1)
-        lengths = lengths - ((lengths > 0) & (raw[last] == RETURN))
+        returns = (ends > starts) & (raw[np.maximum(ends - 1, 0)] == RETURN)
+        lengths = ends - starts - returns
+        fields = np.diff(last, prepend=-1)
         blank = lengths == 0
-        wrong = ~blank & ((counts != len(self.names) - 1) | (lengths > MAX_ROW))
+        wrong = ~blank & ((fields != len(self.names)) | (lengths > MAX_ROW))
         numbers = self._row + np.cumsum(~blank)
         self._row += int((~blank).sum())
         failures = [
@@ -180,36 +180,25 @@ class Delimited:
         ]
         good = ~blank & ~wrong
         if not good.all():
-            pieces = [data[s:e] for s, e in zip(starts[good].tolist(), (ends[good] + 1).tolist(), strict=True)]
-            data = b"".join(p if p.endswith(b"\n") else p + b"\n" for p in pieces)
-        columns = self._split(data) if good.any() else self._empty()
-        return self._decode(Rows(columns=columns, numbers=numbers[good].astype(np.int64), failures=failures), None)
+            numbers, last, starts, returns = numbers[good], last[good], starts[good], returns[good]
+        columns = self._between(raw, starts, _ends(marks, last, len(self.names)), returns)
+        return self._decode(Rows(columns=columns, numbers=numbers.astype(np.int64), failures=failures), None)
+
+    def _between(self, raw: Bytes, starts: Ints, ends: Ints, returns: Mask) -> list[pa.Array]:
+        """The wanted columns of lines that have all fields: `ends` has a row for each column. A carriage return that ends a
+        line is not part of its last value."""
+        columns = []
+        for place in self.kept:
+            begins = starts if place == 0 else ends[place - 1] + 1
+            sizes = ends[place] - begins
+            if place == len(ends) - 1:
+                sizes -= returns
+            columns.append(ragged.gather(Slices(raw, begins, sizes)).column())
+        return columns
 
     def _bad_line(self, number: int, line: bytes) -> ReadFailure:
         reason = "TOO_LARGE" if len(line) > MAX_ROW else "COLUMN_COUNT"
         return ReadFailure(row=number, reason=reason, raw=line[:MAX_QUOTED])
-
-    def _split(self, data: bytes) -> list[pa.Array]:
-        table = pacsv.read_csv(
-            io.BytesIO(data),
-            read_options=pacsv.ReadOptions(
-                use_threads=False, column_names=self._labels(), block_size=max(len(data) + 1, 1024)
-            ),
-            parse_options=pacsv.ParseOptions(
-                delimiter=self._d.delimiter.decode(), quote_char=False, double_quote=False, escape_char=False
-            ),
-            convert_options=pacsv.ConvertOptions(
-                check_utf8=False,
-                column_types=dict.fromkeys(self._labels(), pa.binary()),
-                strings_can_be_null=False,
-                quoted_strings_can_be_null=False,
-                include_columns=[str(i) for i in self.kept],
-            ),
-        )
-        return [c.combine_chunks() if c.num_chunks != 1 else c.chunk(0) for c in table.columns]
-
-    def _labels(self) -> list[str]:
-        return [str(i) for i in range(len(self.names))]
 
     def _empty(self) -> list[pa.Array]:
         return [pa.array([], pa.string()) for _ in self.kept]
@@ -339,6 +328,28 @@ class Delimited:
         return pc.if_else(hit, pa.scalar(None, pa.string()), column) if pc.any(hit).as_py() else column
 
 
+def _marks(raw: Bytes, delimiter: int, columns: int) -> tuple[Ints, Ints]:
+    """Where delimiters and line ends stand, one behind the last line if it has none; and which of them end a line."""
+    breaks = raw == NEWLINE
+    lines = int(np.count_nonzero(breaks))
+    marks = np.flatnonzero(breaks | (raw == delimiter))
+    if len(marks) == lines * columns and lines and marks[-1] == len(raw) - 1:
+        last = np.arange(columns - 1, len(marks), columns)
+        if breaks[marks[last]].all():  # every line has all its fields, as they nearly always do
+            return marks, last
+    last = np.flatnonzero(breaks[marks])
+    if not breaks[-1]:
+        marks, last = np.append(marks, len(raw)), np.append(last, len(marks))
+    return marks, last
+
+
+def _ends(marks: Ints, last: Ints, columns: int) -> Ints:
+    """Where each column's values end, a row a column, in lines that have them all."""
+    if len(marks) == len(last) * columns:
+        return np.ascontiguousarray(marks.reshape(-1, columns).T)
+    return np.stack([marks[last - (columns - 1 - place)] for place in range(columns)])
+
+
 def _lone_returns(buffer: bytes) -> bool:
     """A carriage return that is not part of a line end: pyarrow would take it for one."""
     returns = buffer.count(b"\r")
@@ -348,11 +359,9 @@ def _lone_returns(buffer: bytes) -> bool:
 def _to_text(column: pa.Array, encoding: str) -> tuple[pa.Array, list[int]]:
     if pa.types.is_string(column.type):
         return column, []
-    if encoding == "utf-8" or _is_ascii(column):
-        try:
-            return column.cast(pa.string()), []
-        except pa.ArrowInvalid:
-            pass
+    text = column.view(pa.string())
+    if buffers.is_utf8(text) if encoding == "utf-8" else buffers.is_ascii(text):
+        return text, []
     values: list[str | None] = []
     wrong = []
     for i, value in enumerate(column.to_pylist()):
@@ -362,8 +371,3 @@ def _to_text(column: pa.Array, encoding: str) -> tuple[pa.Array, list[int]]:
             values.append(None)
             wrong.append(i)
     return pa.array(values, pa.string()), wrong
-
-
-def _is_ascii(column: pa.Array) -> bool:
-    buffer = column.buffers()[2]
-    return buffer is None or not len(buffer) or bool((np.frombuffer(buffer, np.uint8) < 0x80).all())

@@ -209,8 +209,9 @@ class FilesSource:
         if known is None or not known.consumed:
             return self._first_version(opened, name, None)
         version = replace(known, name=name)
-        limit = known.consumed if self._is_text(name) else None
-        if streams.digest(self._stream(opened, version), limit) == known.prefix:
+        stream = self._stream(opened, version)
+        text = self._is_text(name)
+        if streams.has_prefix(stream, known.consumed, known.prefix) if text else streams.digest(stream) == known.prefix:
             return version
         return self._first_version(opened, name, known)
 

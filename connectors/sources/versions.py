@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.sources import bytes as streams
 from hub.model import SourceCheckpoint
 
 
@@ -33,7 +34,7 @@ class Prefix:
 
     def __init__(self, parts: Iterator[bytes], version: FileVersion, before: Iterator[bytes]) -> None:
         self._parts = parts
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.sha256()
         left = version.consumed
         for part in before:
             self._hash.update(part[:left])
@@ -58,7 +59,7 @@ class Prefix:
             self._pending[0] = part[take:]
             if not self._pending[0]:
                 self._pending.pop(0)
-        return self._hash.copy().hexdigest()
+        return streams.prefix_of(self._hash.copy())
 
 
 def after(parts: Iterator[bytes], skip: int) -> Iterator[bytes]:

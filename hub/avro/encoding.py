@@ -1,28 +1,27 @@
 """Arrow columns → Avro records, without touching a row (R30).
 
-Each column becomes a column of its Avro bytes; one join over all columns makes the records. A row that the schema does
-not allow is taken out with its path and reason; the rest is encoded.
+Each field becomes pieces (hub/ragged.py) whose concatenation is its Avro bytes; all pieces of all fields are joined at once.
+A row that the schema does not allow is noted with its path and reason, encoded as something, and left out in the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hub import blocks
-from hub.avro import varint
+from hub import blocks, buffers, ragged
 from hub.avro.arrow import BOUNDS, arrow_type, union_rows
 from hub.avro.types import Array, Enum, Fixed, Map, Primitive, Record, Type, Union
+from hub.ragged import Cells, Piece, Same, Slices
 
 Mask = npt.NDArray[np.bool_]
-Part: TypeAlias = Any  # an Arrow array, or a scalar that stands for every row
-EMPTY = pa.scalar(b"", pa.binary())
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,105 +30,125 @@ class Encoded:
 
     values: pa.BinaryArray  # header and Avro body of each accepted row
     rejected: Sequence[tuple[int, str, str]]  # row, path, reason
-    accepted: npt.NDArray[np.int64] | None  # rows, or None for all
+    accepted: Rows | None  # rows, or None for all
 
 
-def encode(batch: pa.RecordBatch, schema: Record, *, header: bytes = b"") -> Encoded:
-    """Encode every row of a batch that has the record's columns, by name. Types that fit exactly are cast."""
-    checker = _Checker(batch.num_rows)
-    columns = [checker.prepare(f.type, batch.column(f.name), f.name) for f in schema.fields]
-    bad = checker.bad
-    accepted = None
-    if bad.any():
-        accepted = np.flatnonzero(~bad)
-        chosen = pa.array(accepted)
-        columns = [c.take(chosen) for c in columns]
-    n = batch.num_rows if accepted is None else len(accepted)
-    parts: list[Part] = [pa.scalar(header, pa.binary())] if header else []
-    for field, column in zip(schema.fields, columns, strict=True):
-        _encode(field.type, column, parts)
-    return Encoded(values=_join(parts, n), rejected=checker.rejected(), accepted=accepted)
+def encode(batch: pa.RecordBatch, schema: Record, *, header: bytes = b"", skip: Mask | None = None) -> Encoded:
+    """Encode every row of a batch that has the record's columns, by name. Types that fit exactly are cast.
+
+    Rows of `skip` are left out without being looked at."""
+    rows = batch.num_rows
+    encoder = _Encoder(rows, skip)
+    pieces: list[Piece] = [Same(header)]
+    for field in schema.fields:
+        pieces += encoder.field(field.type, batch.column(field.name), field.name, None)
+    values = ragged.join(pieces, rows).column()
+    if not encoder.out.any():
+        return Encoded(values=values, rejected=[], accepted=None)
+    keep = ~encoder.out
+    return Encoded(values=values.filter(pa.array(keep)), rejected=encoder.rejected(), accepted=np.flatnonzero(keep))
 
 
 def encode_valid(columns: Mapping[str, pa.Array], schema: Record, *, header: bytes = b"") -> pa.BinaryArray:
     """At least one column by its field's name, each exactly of its Arrow type and with nothing that the schema does not
     allow, such as decoded ones: nothing is looked at again."""
-    parts: list[Part] = [pa.scalar(header, pa.binary())] if header else []
+    rows = len(next(iter(columns.values())))
+    encoder = _Encoder(rows, None, trusting=True)
+    pieces: list[Piece] = [Same(header)]
     for field in schema.fields:
-        _encode(field.type, columns[field.name], parts)
-    return _join(parts, len(next(iter(columns.values()))))
+        pieces += encoder.field(field.type, columns[field.name], field.name, None)
+    return ragged.join(pieces, rows).column()
 
 
-def _join(parts: Sequence[Part], n: int) -> pa.BinaryArray:
-    if not any(isinstance(p, pa.Array) for p in parts):
-        whole = b"".join(p.as_py() for p in parts)
-        return pa.array([whole] * n, pa.binary())
-    return pc.binary_join_element_wise(*parts, EMPTY)
+class _Encoder:
+    """Makes pieces of columns and notes the rows that have no encoding. `owner` gives the row of each item of a list."""
 
-
-class _Checker:
-    """Brings columns into the exact Arrow types and finds rows that have no encoding."""
-
-    def __init__(self, rows: int) -> None:
-        self.bad: Mask = np.zeros(rows, np.bool_)
+    def __init__(self, rows: int, skip: Mask | None, *, trusting: bool = False) -> None:
+        self.out: Mask = np.zeros(rows, np.bool_) if skip is None else skip.copy()  # rows that are left out
+        self._skip, self._trusting = skip, trusting
         self._why: dict[int, tuple[str, str]] = {}
 
     def rejected(self) -> list[tuple[int, str, str]]:
+        """In the order of the rows; a row's first reason counts."""
         return [(row, path, reason) for row, (path, reason) in sorted(self._why.items())]
 
-    def fail(self, mask: Mask, owner: npt.NDArray[np.int64] | None, path: str, reason: str) -> None:
-        """Rows of this column (or the rows that own its items) cannot be encoded."""
-        rows = np.flatnonzero(mask)
-        for row in (rows if owner is None else owner[rows]).tolist():
-            self.bad[row] = True
-            self._why.setdefault(row, (path, reason))
-
-    def prepare(self, of: Type, column: pa.Array, path: str, owner: npt.NDArray[np.int64] | None = None) -> pa.Array:
-        """The column in its exact type; bad rows keep their place and are dropped later."""
+    def field(self, of: Type, column: pa.Array, path: str, owner: Rows | None) -> list[Piece]:
+        """The pieces of one value in every row."""
         if isinstance(column, pa.DictionaryArray):
             column = column.dictionary_decode()
         if isinstance(of, Union):
             inner = of.nullable
-            if inner is None:
-                raise TypeError("a mapping never makes unions wider than nullable")  # checked when compiled
-            return self._prepare(inner, column, path, owner)
+            return self._wide(of, column, path) if inner is None else self._nullable(of, inner, column, path, owner)
         if column.null_count and not (isinstance(of, Primitive) and of.name == "null"):
-            self.fail(_np(column.is_null()), owner, path, "NULL_REQUIRED")
-        return self._prepare(of, column, path, owner)
+            self._fail(~buffers.valid(column), owner, path, "NULL_REQUIRED")
+        return self._value(of, column, path, owner)
 
-    def _prepare(self, of: Type, column: pa.Array, path: str, owner: npt.NDArray[np.int64] | None) -> pa.Array:
-        if isinstance(of, Record):
-            return self._record(of, column, path, owner)
-        if isinstance(of, Array):
-            return self._list(of, column, path, owner)
-        if isinstance(of, Map):
-            return self._map(of, column, path, owner)
-        target = arrow_type(of)
+    def _fail(self, bad: Mask, owner: Rows | None, path: str, reason: str) -> None:
+        """These rows of the column cannot be encoded."""
+        rows = np.flatnonzero(bad)
+        rows = rows if owner is None else owner[rows]
+        if self._skip is not None:
+            rows = rows[~self._skip[rows]]
+        self.out[rows] = True
+        for row in rows.tolist():
+            self._why.setdefault(row, (path, reason))
+
+    def _nullable(self, of: Union, inner: Type, column: pa.Array, path: str, owner: Rows | None) -> list[Piece]:
+        """The number of the branch, then the value where there is one."""
+        null, present = 2 * of.null_index, 2 * (1 - of.null_index)
+        pieces = self._value(inner, column, path, owner)
+        if not column.null_count:
+            return [Same(bytes([present])), *pieces]
+        there = buffers.valid(column)
+        first, *rest = pieces
+        lead = np.where(there, present, null).astype(np.uint8)
+        if isinstance(first, Cells):
+            return [_led(first, lead, there), *rest]
+        return [Cells(lead[:, None]), *pieces]
+
+    def _wide(self, of: Union, column: pa.UnionArray, path: str) -> list[Piece]:
+        """Each branch's rows at once, then back in their places. The last branches of the schema may be missing. A mapping
+        never makes these, so nobody asks whose item a row is."""
+        codes, offsets = union_rows(column)
+        starts, sizes, parts, end = np.zeros(len(column), np.int64), np.zeros(len(column), np.int64), [], 0
+        for code in range(column.type.num_fields):
+            mine = np.flatnonzero(codes == code)
+            branch = column.field(code).take(pa.array(offsets[mine]))
+            pieces = [Same(blocks.varint(code)), *self.field(of.branches[code], branch, path, mine)]
+            made = ragged.join(pieces, len(mine)).slices()
+            starts[mine], sizes[mine] = made.starts + end, made.sizes
+            parts.append(made.data)
+            end += len(made.data)
+        return [Slices(np.concatenate(parts), starts, sizes)]
+
+    def _value(self, of: Type, column: pa.Array, path: str, owner: Rows | None) -> list[Piece]:
+        """Of any type but a union. Where the column is NULL, only the first piece has bytes, and only in Cells."""
+        if isinstance(of, Record | Array | Map):
+            return self._nested(of, column, path, owner)
         if isinstance(of, Enum):
-            known = pc.is_in(column, pa.array(of.symbols, pa.string()))
-            self.fail(_np(pc.and_(column.is_valid(), pc.invert(known))), owner, path, "UNKNOWN_SYMBOL")
-            return column
-        if column.type == target:
-            if pa.types.is_string(target):
-                return self._utf8(column, path, owner)
-        else:
+            place = pc.index_in(column, _symbols(of.symbols))
+            if place.null_count > column.null_count:
+                self._fail(buffers.valid(column) & ~buffers.valid(place), owner, path, "UNKNOWN_SYMBOL")
+            return [ragged.lengths(np.where(buffers.valid(place), buffers.numbers(place, np.int32), 0))]
+        target = arrow_type(of)
+        if column.type != target:
             column = self._cast(column, target, path, owner)
-        if isinstance(of, Primitive) and of.logical in BOUNDS:
-            low, high = BOUNDS[of.logical]
-            number = _integers(column)
-            self.fail((number < low) | (number > high), owner, path, "OUT_OF_RANGE")
-        return column
+        elif pa.types.is_string(target) and not self._trusting and not buffers.is_utf8(column):
+            self._fail(~_each_is_utf8(column), owner, path, "BAD_UTF8")
+        if isinstance(of, Fixed):
+            return _fixed(of, column)
+        assert isinstance(of, Primitive)
+        if of.logical in BOUNDS and not self._trusting:
+            self._bounds(of.logical, column, path, owner)
+        return _primitive(of, column)
 
-    def _utf8(self, column: pa.Array, path: str, owner: npt.NDArray[np.int64] | None) -> pa.Array:
-        """Arrow does not check UTF-8 when a column is made from buffers; a schema string must be valid (R30)."""
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid:
-            binary = column.cast(pa.binary())
-            self.fail(np.array([not _is_utf8(v) for v in binary.to_pylist()]), owner, path, "BAD_UTF8")
-        return column
+    def _bounds(self, logical: str, column: pa.Array, path: str, owner: Rows | None) -> None:
+        low, high = BOUNDS[logical]
+        number = _integers(column)
+        if len(number) and (number.min() < low or number.max() > high):
+            self._fail(((number < low) | (number > high)) & buffers.valid(column), owner, path, "OUT_OF_RANGE")
 
-    def _cast(self, column: pa.Array, target: pa.DataType, path: str, owner: npt.NDArray[np.int64] | None) -> pa.Array:
+    def _cast(self, column: pa.Array, target: pa.DataType, path: str, owner: Rows | None) -> pa.Array:
         try:
             return column.cast(target)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -137,229 +156,127 @@ class _Checker:
             reason = "DECIMAL_OVERFLOW" if pa.types.is_decimal(target) else "OUT_OF_RANGE"
             if pa.types.is_string(target):
                 reason = "BAD_UTF8"
-            self.fail(~fits, owner, path, reason)
+            self._fail(~fits, owner, path, reason)
             return pc.if_else(pa.array(fits), column, pa.scalar(None, column.type)).cast(target)
 
-    def _record(self, of: Record, column: pa.Array, path: str, owner: npt.NDArray[np.int64] | None) -> pa.Array:
-        """A null record stands for its union's null branch: its fields are not looked at."""
-        valid = _np(column.is_valid())
-        rows = np.flatnonzero(valid)
-        dense = column if valid.all() else column.take(pa.array(rows))
-        inner = rows if owner is None else owner[rows]
-        children = []
-        for f in of.fields:
-            child = pc.struct_field(dense, [f.name])
-            children.append(self.prepare(f.type, child, f"{path}.{f.name}", inner))
-        made = pa.StructArray.from_arrays(children, names=[f.name for f in of.fields])
-        return made if valid.all() else _scatter(made, valid)
+    def _nested(self, of: Record | Array | Map, column: pa.Array, path: str, owner: Rows | None) -> list[Piece]:
+        """Only rows that have a value are looked at; where it is NULL, the row gets nothing."""
+        if not column.null_count:
+            return self._whole(of, column, path, owner)
+        there = buffers.valid(column)
+        rows = np.flatnonzero(there)
+        pieces = self._whole(of, column.take(pa.array(rows)), path, rows if owner is None else owner[rows])
+        made = ragged.join(pieces, len(rows)).slices()
+        starts, sizes = np.zeros(len(column), np.int64), np.zeros(len(column), np.int64)
+        starts[rows], sizes[rows] = made.starts, made.sizes
+        return [Slices(made.data, starts, sizes)]
 
-    def _list(self, of: Array, column: pa.Array, path: str, owner: npt.NDArray[np.int64] | None) -> pa.Array:
-        column = column.cast(pa.list_(column.type.value_type))
-        counts = _counts(column)
+    def _whole(self, of: Record | Array | Map, column: pa.Array, path: str, owner: Rows | None) -> list[Piece]:
+        """A column without NULL."""
+        if isinstance(of, Record):
+            return [p for f in of.fields for p in self.field(f.type, column.field(f.name), f"{path}.{f.name}", owner)]
+        if isinstance(of, Array) and not pa.types.is_list(column.type):
+            column = column.cast(pa.list_(column.type.value_type))
+        places = buffers.offsets(column).astype(np.int64)
+        counts = np.diff(places)
         rows = np.repeat(np.arange(len(column)), counts)
-        items = self.prepare(of.items, column.flatten(), f"{path}[]", rows if owner is None else owner[rows])
-        return _nulls(pa.ListArray.from_arrays(_offsets(counts), items), column)
-
-    def _map(self, of: Map, column: pa.Array, path: str, owner: npt.NDArray[np.int64] | None) -> pa.Array:
-        counts = _counts(column)
-        start, stop = _span(column)
-        rows = np.repeat(np.arange(len(column)), counts)
-        values = column.items.slice(start, stop - start)
-        made = self.prepare(of.values, values, f"{path}{{}}", rows if owner is None else owner[rows])
-        keys = column.keys.slice(start, stop - start).cast(pa.string())
-        entries = pa.StructArray.from_arrays([keys, made], names=["key", "value"])
-        return _nulls(pa.ListArray.from_arrays(_offsets(counts), entries), column)
+        rows = rows if owner is None else owner[rows]
+        first, last = int(places[0]), int(places[-1])
+        if isinstance(of, Array):
+            pieces = self.field(of.items, column.values.slice(first, last - first), f"{path}[]", rows)
+        else:
+            keys = column.keys.slice(first, last - first)
+            pieces = _text(keys)
+            pieces += self.field(of.values, column.items.slice(first, last - first), f"{path}{{}}", rows)
+        return _blocks(ragged.join(pieces, last - first), places - first, counts)
 
 
-def _encode(of: Type, column: pa.Array, out: list[Part]) -> None:
-    """Append the parts whose concatenation is each row's bytes. Every row has an encoding by now."""
-    if isinstance(of, Union) and of.nullable is None:
-        out.append(_wide_union(of, column))
-    elif isinstance(of, Union):
-        _encode_nullable(of, column, out)
-    elif isinstance(of, Record):
-        for i, field in enumerate(of.fields):
-            _encode(field.type, column.field(i), out)
-    elif isinstance(of, Array):
-        _encode_list(column, lambda items, parts: _encode(of.items, items, parts), out)
-    elif isinstance(of, Map):
-        entries = _entries(column) if pa.types.is_map(column.type) else column
-        _encode_list(entries, lambda items, parts: _entry(of, items, parts), out)
-    elif isinstance(of, Enum):
-        out.append(varint.lengths(_np(pc.fill_null(pc.index_in(column, pa.array(of.symbols)), 0))))
-    elif isinstance(of, Fixed):
-        out.append(_decimal_fixed(column, of.size) if of.logical == "decimal" else column.cast(pa.binary()))
-    else:
-        _encode_primitive(of, column, out)
-
-
-def _encode_primitive(of: Type, column: pa.Array, out: list[Part]) -> None:
-    assert isinstance(of, Primitive)
-    if of.name == "null":
-        return
-    if of.logical == "decimal":
-        body = _decimal_bytes(column)
-        out += [varint.lengths(_lengths(body)), body]
-    elif of.name in ("int", "long"):
-        out.append(varint.encode(varint.zigzag(_integers(column))))
-    elif of.name in ("string", "bytes"):
-        body = column.cast(pa.binary())
-        out += [varint.lengths(_lengths(body)), body]
-    elif of.name == "boolean":
-        flags = _np(pc.fill_null(column, False)).astype(np.uint8)
-        out.append(varint.binary(np.ones(len(column), np.int32), flags))
-    else:
-        width, kind = (4, "<f4") if of.name == "float" else (8, "<f8")
-        numbers = _np(pc.fill_null(column, 0.0)).astype(kind)
-        out.append(varint.binary(np.full(len(column), width, np.int32), numbers.view(np.uint8)))
-
-
-def _encode_nullable(of: Union, column: pa.Array, out: list[Part]) -> None:
-    inner = of.nullable
-    assert inner is not None
-    null = bytes([2 * of.null_index])
-    present = bytes([2 * (1 - of.null_index)])
-    if column.null_count == 0:
-        out.append(pa.scalar(present, pa.binary()))
-        _encode(inner, column, out)
-        return
-    valid = _np(column.is_valid())
-    parts: list[Part] = [pa.scalar(present, pa.binary())]
-    if isinstance(inner, (Record, Array, Map)):
-        _encode(inner, column.take(pa.array(np.flatnonzero(valid))), parts)
-        body = _scatter(_join(parts, int(valid.sum())), valid)
-    else:
-        _encode(inner, column, parts)
-        filled = [p if isinstance(p, pa.Scalar) else p.fill_null(b"") for p in parts]
-        body = _join(filled, len(column))
-    out.append(pc.if_else(pa.array(valid), body, pa.scalar(null, pa.binary())))
-
-
-def _wide_union(of: Union, column: pa.UnionArray) -> pa.BinaryArray:
-    """Each branch's rows at once, then back into their order. The last branches of the schema may be missing."""
-    codes, offsets = union_rows(column)
-    rows, bodies = [], []
-    for code in range(column.type.num_fields):
-        mine = np.flatnonzero(codes == code)
-        parts: list[Part] = [pa.scalar(blocks.varint(code), pa.binary())]
-        _encode(of.branches[code], column.field(code).take(pa.array(offsets[mine])), parts)
-        rows.append(mine)
-        bodies.append(_join(parts, len(mine)))
-    return pa.concat_arrays(bodies).take(pa.array(np.argsort(np.concatenate(rows), kind="stable")))
-
-
-def _entries(column: pa.MapArray) -> pa.ListArray:
-    fields = [pa.field("key", column.type.key_type), pa.field("value", column.type.item_type)]
-    return column.cast(pa.list_(pa.struct(fields)))
-
-
-def _entry(of: Map, entries: pa.StructArray, out: list[Part]) -> None:
-    key = entries.field(0).cast(pa.binary())
-    out += [varint.lengths(_lengths(key)), key]
-    _encode(of.values, entries.field(1), out)
-
-
-def _encode_list(column: pa.Array, encode_items: Callable[[pa.Array, list[Part]], None], out: list[Part]) -> None:
+def _blocks(items: ragged.Rows, places: Rows, counts: Rows) -> list[Piece]:
     """One block of all items, then an empty block: `count items 0`, or `0` alone."""
-    counts = _counts(column)
-    items: list[Part] = []
-    flat = column.flatten()
-    encode_items(flat, items)
-    joined = _join(items, len(flat)) if items else pa.array([b""] * len(flat), pa.binary())
-    starts = _raw_offsets(joined)[_offsets(counts).to_numpy()]
-    body = pa.Array.from_buffers(
-        pa.binary(), len(counts), [None, pa.py_buffer(starts.astype(np.int32)), joined.buffers()[2]]
-    )
-    some = pa.array(counts > 0)
-    out += [pc.if_else(some, varint.lengths(counts), EMPTY), body, pa.scalar(b"\0", pa.binary())]
+    starts = items.offsets[places]
+    count = ragged.lengths(counts)
+    some = (counts > 0).astype(np.int64)
+    sizes = some if count.sizes is None else some * count.sizes
+    return [Cells(count.matrix, sizes), Slices(items.data, starts[:-1], np.diff(starts)), Same(b"\0")]
+
+
+def _led(cells: Cells, lead: npt.NDArray[np.uint8], there: Mask) -> Cells:
+    """With the branch before each; alone where there is no value."""
+    matrix = np.empty((len(lead), cells.matrix.shape[1] + 1), np.uint8)
+    matrix[:, 0], matrix[:, 1:] = lead, cells.matrix
+    sizes = cells.sizes if cells.sizes is not None else cells.matrix.shape[1]
+    return Cells(matrix, 1 + sizes * there)
+
+
+def _primitive(of: Primitive, column: pa.Array) -> list[Piece]:
+    if of.name == "null":
+        return []
+    if of.logical == "decimal":
+        return _sized(_decimal(column))
+    if of.name in ("int", "long"):
+        return [ragged.varints(_integers(column))]
+    if of.name in ("string", "bytes"):
+        return _text(column)
+    if of.name == "boolean":
+        return [Cells(buffers.truth(column).view(np.uint8)[:, None])]
+    return [Cells(buffers.cells(column, 4 if of.name == "float" else 8))]
+
+
+def _fixed(of: Fixed, column: pa.Array) -> list[Piece]:
+    if of.logical != "decimal":
+        return [Cells(buffers.cells(column, of.size))]
+    raw = _unscaled(column)
+    width = raw.shape[1]
+    if of.size <= width:
+        return [Cells(np.ascontiguousarray(raw[:, width - of.size :]))]
+    return [Cells(np.concatenate([np.repeat(_signs(raw)[:, None], of.size - width, axis=1), raw], axis=1))]
+
+
+def _text(column: pa.Array) -> list[Piece]:
+    return _sized(ragged.slices(column))
+
+
+def _sized(body: Slices) -> list[Piece]:
+    """Length and bytes."""
+    return [ragged.lengths(body.sizes), body]
 
 
 def _integers(column: pa.Array) -> npt.NDArray[np.int64]:
-    kind = column.type
-    if pa.types.is_date32(kind) or pa.types.is_time32(kind):
-        column = column.cast(pa.int32())
-    column = column.cast(pa.int64())
-    return np.asarray(_np(column.fill_null(0) if column.null_count else column), np.int64)
+    kind = np.int32 if column.type.bit_width == 32 else np.int64
+    return buffers.numbers(column, kind).astype(np.int64, copy=False)
 
 
-def _decimal_bytes(column: pa.Array) -> pa.BinaryArray:
+def _decimal(column: pa.Array) -> Slices:
     """Two's complement, big-endian, as short as possible."""
     raw = _unscaled(column)
-    width = raw.shape[1]
-    lead = raw[:, :1] == raw  # placeholder of the right shape
-    sign = np.where(raw[:, 0] >= 0x80, 0xFF, 0x00).astype(np.uint8)
-    lead = np.logical_and.accumulate(raw == sign[:, None], axis=1)
-    drop = lead.sum(axis=1)
-    drop = np.minimum(drop, width - 1)
-    first = raw[np.arange(len(raw)), np.minimum(drop, width - 1)]
-    drop = drop - ((first >= 0x80) != (sign == 0xFF))
-    drop = np.maximum(drop, 0)
-    keep = np.arange(width) >= drop[:, None]
-    return varint.binary((width - drop).astype(np.int32), raw[keep])
-
-
-def _decimal_fixed(column: pa.Array, size: int) -> pa.BinaryArray:
-    raw = _unscaled(column)
-    width = raw.shape[1]
-    if size <= width:
-        cut = raw[:, width - size :]
-    else:
-        sign = np.where(raw[:, :1] >= 0x80, 0xFF, 0x00).astype(np.uint8)
-        cut = np.concatenate([np.repeat(sign, size - width, axis=1), raw], axis=1)
-    return varint.binary(np.full(len(raw), size, np.int32), cut.reshape(-1))
+    rows, width = raw.shape
+    signs = _signs(raw)
+    lead = np.logical_and.accumulate(raw == signs[:, None], axis=1)
+    drop = np.minimum(lead.sum(axis=1), width - 1)
+    first = raw[np.arange(rows), drop]
+    drop = np.maximum(drop - ((first >= 0x80) != (signs == 0xFF)), 0)
+    return Slices(raw.reshape(-1), np.arange(rows) * width + drop, (width - drop) * buffers.valid(column))
 
 
 def _unscaled(column: pa.Array) -> npt.NDArray[np.uint8]:
-    """Big-endian bytes of each decimal's integer, a row each; zero where null."""
-    width = column.type.byte_width
-    data = np.frombuffer(column.buffers()[1], np.uint8)[column.offset * width : (column.offset + len(column)) * width]
-    matrix = data.reshape(-1, width)[:, ::-1]
-    return np.where(_np(column.is_valid())[:, None], matrix, 0).astype(np.uint8)
+    """Big-endian bytes of each decimal's integer, a row each; zero where NULL."""
+    matrix = buffers.cells(column, column.type.byte_width)[:, ::-1]
+    if column.null_count:
+        matrix = matrix * buffers.valid(column)[:, None]
+    return np.ascontiguousarray(matrix)
 
 
-def _scatter(dense: pa.Array, valid: Mask) -> pa.Array:
-    """Rows of `dense` at the places where `valid`, null elsewhere."""
-    index = np.cumsum(valid) - 1
-    return dense.take(pa.array(np.where(valid, index, 0), mask=~valid))
+def _signs(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.where(raw[:, 0] >= 0x80, 0xFF, 0x00).astype(np.uint8)
 
 
-def _nulls(made: pa.ListArray, like: pa.Array) -> pa.ListArray:
-    if not like.null_count:
-        return made
-    return pa.ListArray.from_arrays(made.offsets, made.values, mask=like.is_null())
+@lru_cache(maxsize=1024)
+def _symbols(symbols: tuple[str, ...]) -> pa.Array:
+    return pa.array(symbols, pa.string())
 
 
-def _counts(column: pa.Array) -> npt.NDArray[np.int64]:
-    if pa.types.is_map(column.type):
-        counts = np.diff(_raw_offsets(column)).astype(np.int64)
-        return np.where(_np(column.is_valid()), counts, 0)
-    return np.asarray(_np(pc.fill_null(pc.list_value_length(column), 0)), np.int64)
-
-
-def _span(column: pa.Array) -> tuple[int, int]:
-    offsets = _raw_offsets(column)
-    return int(offsets[0]), int(offsets[-1])
-
-
-def _offsets(counts: npt.NDArray[np.int64]) -> pa.Array:
-    offsets = np.zeros(len(counts) + 1, np.int32)
-    np.cumsum(counts, out=offsets[1:])
-    return pa.array(offsets)
-
-
-def _raw_offsets(column: pa.Array) -> npt.NDArray[np.int32]:
-    buffer = column.buffers()[1]
-    if buffer is None:
-        return np.zeros(len(column) + 1, np.int32)
-    return np.frombuffer(buffer, np.int32)[column.offset : column.offset + len(column) + 1]
-
-
-def _lengths(column: pa.Array) -> npt.NDArray[np.int32]:
-    return np.asarray(_np(pc.fill_null(pc.binary_length(column), 0)), np.int32)
-
-
-def _np(column: pa.Array) -> np.ndarray:
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+def _each_is_utf8(column: pa.Array) -> Mask:
+    return np.array([_is_utf8(value) for value in column.cast(pa.binary()).to_pylist()], np.bool_)
 
 
 def _is_utf8(value: bytes | None) -> bool:

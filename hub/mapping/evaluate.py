@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import ClassVar
 
 import pyarrow as pa
@@ -75,7 +76,10 @@ class Evaluation:
             return Value(pa.nulls(self._rows, self._typed.check(node)))
         if node.op not in COMPARE:
             return self._arithmetic(node)
-        left, right = self._as(node.left, kind), self._as(node.right, kind)
+        left = self._as(node.left, kind)
+        if isinstance(node.right, Literal) and (constant := _constant(node.right, kind)) is not None:
+            return Value(COMPARISONS[node.op](left.column, constant), left.failed)
+        right = self._as(node.right, kind)
         return Value(COMPARISONS[node.op](left.column, right.column), merge(left.failed, right.failed))
 
     def _logic(self, node: Binary) -> Value:
@@ -108,10 +112,14 @@ class Evaluation:
         kind = self._typed.check(node)
         result = self._as(node.otherwise, kind)
         for condition, branch in reversed(node.whens):
-            test, value = self._as(condition, pa.bool_()), self._as(branch, kind)
+            test = self._as(condition, pa.bool_())
             taken = as_mask(test.column)
-            column = pc.if_else(pa.array(taken), value.column, result.column)
-            chosen = merge(only_where(value.failed, taken), only_where(result.failed, ~taken))
+            if isinstance(branch, Literal) and branch.value is None:
+                column, chosen = blank(result.column, taken), only_where(result.failed, ~taken)
+            else:
+                value = self._as(branch, kind)
+                column = pc.if_else(pa.array(taken), value.column, result.column)
+                chosen = merge(only_where(value.failed, taken), only_where(result.failed, ~taken))
             failed = merge(test.failed, chosen)
             result = Value(column if failed is None else blank(column, failed != 0), failed)
         return result
@@ -169,6 +177,13 @@ class Evaluation:
         Try: _try,
         Part: _part,
     }
+
+
+@lru_cache(maxsize=1024)
+def _constant(node: Literal, kind: pa.DataType) -> pa.Scalar | None:
+    """A literal in a wider type, as a value that stands for a whole column; None when it is not exact there."""
+    column, failed = widen(pa.array([node.value], node.type), kind)
+    return column[0] if failed is None else None
 
 
 def _text_null(column: pa.Array) -> pa.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal as OneOf
 
 import numpy as np
@@ -19,7 +20,7 @@ from hub.mapping.language import parse_expression, suggest
 from hub.mapping.total import widen
 from hub.mapping.tree import Node, Part, columns_of
 from hub.mapping.typing import Typed, assignable, hint
-from hub.mapping.values import REASONS, Codes, as_mask, fail, merge, valid
+from hub.mapping.values import REASONS, Codes, Mask, as_mask, fail, merge, valid
 
 Rows = npt.NDArray[np.int64]
 
@@ -61,12 +62,23 @@ class Failure:
 class Mapped:
     """A batch after the mapping."""
 
-    records: pa.RecordBatch  # rows that passed, in the target's shape
-    rows: Rows  # index in the batch of each record
+    made: pa.RecordBatch  # rows that `where` let through, in the target's shape; anything in those that failed
+    passed: Mask | None  # which of them did not fail; None: all
+    places: Rows  # index in the batch of each of them
     failures: Sequence[Failure]
     filtered: Rows
     kept: pa.RecordBatch | None  # target fields asked for, of the failed rows; NULL where they failed
     warnings: Mapping[str, int]
+
+    @cached_property
+    def records(self) -> pa.RecordBatch:
+        """Rows that passed."""
+        return self.made if self.passed is None else self.made.filter(pa.array(self.passed))
+
+    @property
+    def rows(self) -> Rows:
+        """Index in the batch of each record."""
+        return self.places if self.passed is None else self.places[self.passed]
 
 
 def columns_used(spec: MappingSpec) -> set[str]:
@@ -304,19 +316,20 @@ class Program:
         warnings: Mapping[str, int],
     ) -> Mapped:
         bad = outcome.bad
-        if bad is None:
-            records, failures, kept = _assemble(self._c.target, made, ""), [], None
-        else:
-            good, lost = pa.array(np.flatnonzero(~bad)), np.flatnonzero(bad)
-            kept = (
-                pa.RecordBatch.from_arrays([made[k].take(pa.array(lost)) for k in keep], list(keep)) if keep else None
-            )
+        kept, failures = None, []
+        if bad is not None:
+            lost = np.flatnonzero(bad)
+            chosen = pa.array(lost)
+            kept = pa.RecordBatch.from_arrays([made[k].take(chosen) for k in keep], list(keep)) if keep else None
             failures = [outcome.failure(int(i), int(rows[i])) for i in lost]
-            records = _assemble(self._c.target, {p: col.take(good) for p, col in made.items()}, "")
-            rows = rows[~bad]
-        batch = pa.RecordBatch.from_arrays(records, schema=self._c.target)
         return Mapped(
-            records=batch, rows=rows, failures=failures, filtered=filtered, kept=kept, warnings=dict(warnings)
+            made=pa.RecordBatch.from_arrays(_assemble(self._c.target, made, ""), schema=self._c.target),
+            passed=None if bad is None else ~bad,
+            places=rows,
+            failures=failures,
+            filtered=filtered,
+            kept=kept,
+            warnings=dict(warnings),
         )
 
 
@@ -330,7 +343,7 @@ class _Outcome:
         self._places: list[tuple[OneOf["map", "where", "check"], str]] = []
 
     @property
-    def bad(self) -> npt.NDArray[np.bool_] | None:
+    def bad(self) -> Mask | None:
         return None if self._codes is None else self._codes != 0
 
     def add(self, failed: Codes | None, stage: OneOf["map", "where", "check"], path: str) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-Mask = npt.NDArray[np.bool_]
+from hub import buffers
+from hub.buffers import Mask, blank, valid
+
 Codes = npt.NDArray[np.int16]  # 0 = fine, else the number of a reason
 
 REASONS = (
@@ -39,6 +40,7 @@ REASONS = (
     "UNKNOWN_TYPE",
     "NO_SUCCESSOR",
 )
+__all__ = ["CODE", "REASONS", "Codes", "Mask", "Value", "as_mask", "blank", "fail", "merge", "only_where", "valid"]
 CODE = {reason: np.int16(i) for i, reason in enumerate(REASONS)}
 
 
@@ -67,26 +69,14 @@ def only_where(failed: Codes | None, mask: Mask) -> Codes | None:
     if failed is None:
         return None
     kept = np.where(mask, failed, 0).astype(np.int16)
-    return kept if kept.any() else None
+    return kept if np.count_nonzero(kept) else None
 
 
 def fail(mask: Mask, reason: str) -> Codes | None:
     """Codes for the rows of a mask."""
-    return np.where(mask, CODE[reason], 0).astype(np.int16) if mask.any() else None
+    return np.where(mask, CODE[reason], 0).astype(np.int16) if np.count_nonzero(mask) else None
 
 
 def as_mask(column: pa.Array, *, null: bool = False) -> Mask:
     """A boolean column as numpy, NULL as given."""
-    if column.null_count:
-        column = pc.fill_null(column, null)
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)
-
-
-def valid(column: pa.Array) -> Mask:
-    """Rows that are not NULL."""
-    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), np.bool_)
-
-
-def blank(column: pa.Array, bad: Mask) -> pa.Array:
-    """The column with NULL in the rows of a mask."""
-    return pc.if_else(pa.array(bad), pa.scalar(None, column.type), column) if bad.any() else column
+    return buffers.truth(column, null=null)

@@ -11,9 +11,10 @@ import pyarrow as pa
 from hub import blocks
 from hub.model import STATE, Block, Rows
 from hub.pipeline import publish
+from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing
-from hub.pipeline.snapshot import KeyState, Slots, content_hashes
+from hub.pipeline.snapshot import Hashes, KeyState, Slots, content_hashes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,20 @@ class Compared:
     unchanged: int
     state_blocks: Sequence[Block]
     duplicates: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What each record of a keyed topic is compared by: made before its turn comes."""
+
+    hashes: Hashes
+    scopes: Sequence[bytes]
+
+    @classmethod
+    def of(cls, good: Normalised, plan: TaskPlan) -> Content:
+        """Of all good rows of a batch."""
+        scopes = publish.scopes_of({name: good.column(name) for name in plan.scope}, len(good.values))
+        return cls(hashes=content_hashes(good.values), scopes=scopes)
 
 
 class Changes:
@@ -46,12 +61,11 @@ class Changes:
         """Published keys that this pass has not met."""
         return self.state.unseen()
 
-    def compare(self, out: Outgoing, records: pa.RecordBatch, at_ms: int) -> Compared:
+    def compare(self, out: Outgoing, content: Content, at_ms: int) -> Compared:
         """Split off unchanged rows; a key met twice is a duplicate in a snapshot and a later change in an upsert."""
         assert out.keys is not None
         groups, duplicates = self._groups(out.keys)
-        hashes = content_hashes(out.values)
-        scopes = publish.scopes_of(records, self._plan.scope)
+        hashes, scopes = content.hashes, content.scopes
         parts: list[Outgoing] = []
         state: list[Block] = []
         published = unchanged = 0
@@ -79,7 +93,7 @@ class Changes:
         again = self.state.seen(self.state.find(keys)) | (occurrence > 0)
         return [np.flatnonzero(~again)], np.flatnonzero(again)
 
-    def _changed(self, keys: pa.BinaryArray, hashes: np.ndarray, rows: Rows) -> Rows:
+    def _changed(self, keys: pa.BinaryArray, hashes: Hashes, rows: Rows) -> Rows:
         slots = self.state.find(keys.take(pa.array(rows)))
         same = self.state.unchanged(slots, hashes[rows])
         self.state.mark_seen(slots)
@@ -100,7 +114,7 @@ class Changes:
         return [self._tombstones(records.keys.take(pa.array(moved)), left, records.ids.take(pa.array(moved))), records]
 
     def _remember(
-        self, keys: pa.BinaryArray, hashes: np.ndarray, scopes: Sequence[bytes], changed: Rows, at_ms: int
+        self, keys: pa.BinaryArray, hashes: Hashes, scopes: Sequence[bytes], changed: Rows, at_ms: int
     ) -> list[Block]:
         mine = keys.take(pa.array(changed))
         own = [scopes[i] for i in changed.tolist()]

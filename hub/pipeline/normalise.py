@@ -25,10 +25,11 @@ HEADER_ROOM = 4 * 1024  # bytes kept free in a block for one record's headers
 
 @dataclass(frozen=True, kw_only=True)
 class Normalised:
-    """A batch, sorted: `records`, `values` and `keys` are the good rows, `rows` their index in the batch."""
+    """A batch, sorted: `values` and `keys` are those of the good rows, `rows` their index in the batch."""
 
     rows: Rows
-    records: pa.RecordBatch
+    made: pa.RecordBatch  # the mapping's result, bad rows included
+    places: Rows | None  # of the good rows in it; None: all are good
     values: pa.BinaryArray
     keys: pa.BinaryArray | None
     rejections: Sequence[Rejection]
@@ -36,6 +37,16 @@ class Normalised:
     warnings: Mapping[str, int]
     failed_keys: pa.BinaryArray  # keys that could be read of rows that failed
     hidden_keys: int  # failed rows whose key could not be read (R18)
+
+    def column(self, name: str) -> pa.Array:
+        """One field of the good rows."""
+        column = self.made.column(name)
+        return column if self.places is None else column.take(pa.array(self.places))
+
+    @property
+    def records(self) -> pa.RecordBatch:
+        """All fields of the good rows."""
+        return self.made if self.places is None else self.made.take(pa.array(self.places))
 
     def without(self, which: Rows, stage: Stage, reason: str, path: str = "") -> Normalised:
         """The same with some good rows (by their place here) turned into rejections."""
@@ -47,7 +58,8 @@ class Normalised:
         hidden = int(self.keys.take(pa.array(which)).null_count) if self.keys is not None else 0
         return Normalised(
             rows=self.rows[keep],
-            records=self.records.take(chosen),
+            made=self.made,
+            places=keep if self.places is None else self.places[keep],
             values=self.values.take(chosen),
             keys=self.keys.take(chosen) if self.keys is not None else None,
             rejections=[*self.rejections, *more],
@@ -68,7 +80,14 @@ class Normaliser:
 
     def apply(self, batch: Batch) -> Normalised:
         """Never raises for a row. Raises ColumnsChanged when the batch lacks columns (R13)."""
-        mapped = self.program(batch.records.schema, batch.origin).apply(batch.records, keep=self._plan.key)
+        return self.encode(batch, self.map(batch))
+
+    def map(self, batch: Batch) -> Mapped:
+        """The first half: expressions and checks. Raises ColumnsChanged (R13)."""
+        return self.program(batch.records.schema, batch.origin).apply(batch.records, keep=self._plan.key)
+
+    def encode(self, batch: Batch, mapped: Mapped) -> Normalised:
+        """The second half: Avro, keys and sizes. Another thread may map the next batch meanwhile."""
         rejections = [Rejection(index=f.row, stage=f.stage, reason=f.reason, path=f.path) for f in mapped.failures]
         rejections += [
             Rejection(index=i, stage="read", reason=f.reason, path=f.path, in_failures=True)
@@ -98,28 +117,30 @@ class Normaliser:
     def _encode(
         self, mapped: Mapped, rejections: list[Rejection], failed_keys: pa.BinaryArray, unread: int
     ) -> Normalised:
-        encoded = encode(mapped.records, self._plan.record, header=self._header)
-        records, rows = mapped.records, mapped.rows
+        made, key = mapped.made, self._plan.key
+        skip = None if mapped.passed is None else ~mapped.passed
+        encoded = encode(made, self._plan.record, header=self._header, skip=skip)
         rejections += [
-            Rejection(index=int(rows[i]), stage="encode", reason=reason, path=path)
+            Rejection(index=int(mapped.places[i]), stage="encode", reason=reason, path=path)
             for i, path, reason in encoded.rejected
         ]
-        if encoded.accepted is not None:
-            lost = np.setdiff1d(np.arange(len(rows)), encoded.accepted)
-            if self._plan.key:
-                more = publish.keys_of(records.take(pa.array(lost)), self._plan.key).drop_null()
-                failed_keys = pa.concat_arrays([failed_keys, more])
-            records, rows = records.take(pa.array(encoded.accepted)), rows[encoded.accepted]
+        if encoded.rejected and key:
+            lost = pa.array([row for row, _path, _reason in encoded.rejected])
+            failed_keys = pa.concat_arrays([failed_keys, publish.keys_of(made.take(lost), key).drop_null()])
+        keys = publish.keys_of(made, key) if key else None
+        if keys is not None and encoded.accepted is not None:
+            keys = keys.take(pa.array(encoded.accepted))
         return Normalised(
-            rows=rows,
-            records=records,
+            rows=mapped.places if encoded.accepted is None else mapped.places[encoded.accepted],
+            made=made,
+            places=encoded.accepted,
             values=encoded.values,
-            keys=publish.keys_of(records, self._plan.key) if self._plan.key else None,
+            keys=keys,
             rejections=rejections,
             filtered=mapped.filtered,
             warnings=mapped.warnings,
             failed_keys=failed_keys,
-            hidden_keys=len(rejections) - len(failed_keys) if self._plan.key else unread,
+            hidden_keys=len(rejections) - len(failed_keys) if key else unread,
         )
 
     def _check_keys(self, result: Normalised) -> Normalised:

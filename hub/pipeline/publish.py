@@ -49,14 +49,14 @@ def keys_of(records: pa.RecordBatch, key: tuple[str, ...]) -> pa.BinaryArray:
     return pa.array(texts, pa.string()).cast(pa.binary())
 
 
-def scopes_of(records: pa.RecordBatch, scope: tuple[str, ...]) -> list[bytes]:
+def scopes_of(columns: Mapping[str, pa.Array], rows: int) -> list[bytes]:
     """The scope fields of each record as a compact JSON object; `{}` where a topic declares none."""
-    if not scope:
-        return [b"{}"] * records.num_rows
-    columns = [records.column(name).cast(pa.string()).to_pylist() for name in scope]
+    if not columns:
+        return [b"{}"] * rows
+    texts = [column.cast(pa.string()).to_pylist() for column in columns.values()]
     return [
-        json.dumps(dict(zip(scope, row, strict=True)), separators=(",", ":"), ensure_ascii=False).encode()
-        for row in zip(*columns, strict=True)
+        json.dumps(dict(zip(columns, row, strict=True)), separators=(",", ":"), ensure_ascii=False).encode()
+        for row in zip(*texts, strict=True)
     ]
 
 
@@ -109,55 +109,43 @@ class Publisher:
         """All records of one batch as blocks, each partition's in order."""
         if not len(out):
             return []
-        made: list[Block] = []
-        for partition, part in self._partitions(out):
-            place = f"{self._plan.topic.name}/{partition}"
+        topic = self._plan.topic.name
+        partitions, runs = [], []
+        for partition, rows in self._partitions(out):
+            place = f"{topic}/{partition}"
             base = self.sequences.get(place, -1) + 1
-            headers = self._headers(part, batch_id.encode(), len(out), base)
-            for _start, count, section in sections.split(part.keys, part.values, headers):
-                made.append(Block(topic=self._plan.topic.name, partition=partition, count=count, records=section))
-            self.sequences[place] = base + len(part) - 1
-        return made
+            partitions.append(partition)
+            runs.append(sections.Run(rows=rows, constant=self._shared(batch_id.encode(), len(out), base)))
+            self.sequences[place] = base + (len(out) if rows is None else len(rows)) - 1
+        return [
+            Block(topic=topic, partition=partitions[run], count=count, records=section)
+            for run, _start, count, section in sections.cut(out.keys, out.values, _per_record(out), runs)
+        ]
 
-    def _headers(self, out: Outgoing, batch_id: bytes, batch_n: int, base: int) -> sections.Headers:
-        per_record = [("ce_id", out.ids)]
-        if out.times is not None:
-            per_record.append(("ce_time", out.times))
-        if out.scopes is not None:
-            per_record.append((SCOPE, out.scopes))
+    def _shared(self, batch_id: bytes, batch_n: int, base: int) -> list[tuple[str, bytes]]:
         numbers = [("batch_n", batch_n), ("seq_base", base), ("epoch", self._epoch)]
-        constant = [*self._constant, ("batch_id", batch_id), *[(k, str(v).encode()) for k, v in numbers]]
-        return sections.Headers(per_record=per_record, constant=constant)
+        return [*self._constant, ("batch_id", batch_id), *[(k, str(v).encode()) for k, v in numbers]]
 
-    def _partitions(self, out: Outgoing) -> Iterator[tuple[int, Outgoing]]:
+    def _partitions(self, out: Outgoing) -> Iterator[tuple[int, Rows | None]]:
+        """Each partition and the places of its records; None: all of them."""
         partitions = self._plan.topic.partitions
         if partitions == 1:
-            yield 0, out
+            yield 0, None
         elif out.keys is None:  # whole blocks, round robin
             for start in range(0, len(out), 1000):
-                yield self._next % partitions, _take(out, slice(start, start + 1000))
+                yield self._next % partitions, np.arange(start, min(start + 1000, len(out)))
                 self._next += 1
         else:
             where = sections.partition_of(out.keys, partitions)
             for partition in range(partitions):
                 rows = np.flatnonzero(where == partition)
                 if len(rows):
-                    yield partition, _take(out, pa.array(rows))
+                    yield partition, rows
 
 
-def _take(out: Outgoing, rows: pa.Array | slice) -> Outgoing:
-    def pick(column: pa.Array | None) -> pa.Array | None:
-        if column is None:
-            return None
-        return column[rows] if isinstance(rows, slice) else column.take(rows)
-
-    return Outgoing(
-        keys=pick(out.keys),
-        values=pick(out.values),
-        ids=pick(out.ids),
-        times=pick(out.times),
-        scopes=pick(out.scopes),
-    )
+def _per_record(out: Outgoing) -> list[tuple[str, pa.BinaryArray]]:
+    named = (("ce_id", out.ids), ("ce_time", out.times), (SCOPE, out.scopes))
+    return [(name, column) for name, column in named if column is not None]
 
 
 def concat(parts: list[Outgoing]) -> Outgoing:

@@ -12,8 +12,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from hub import blocks
@@ -22,6 +24,9 @@ from hub.pipeline.plan import TaskPlan
 from hub.ports import LogReader
 
 FETCH_BYTES = 8 * 1024 * 1024
+JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+SORTED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+CONNECTOR = "__connect.errors.connector.name"  # header: a block is of one task
 MAX_RAW = 64 * 1024  # bytes of a row kept; a longer one is cut and says so
 Stage = Literal["read", "map", "where", "check", "key", "encode", "snapshot"]
 Outcome = Literal["replayed", "superseded", "gone", "discarded"]
@@ -61,7 +66,7 @@ class Entry:
     def to_json(self) -> bytes:
         """The record's value in `__quarantine`."""
         data = {**self.__dict__, "kind": "entry", "raw": base64.b64encode(self.raw).decode() if self.raw else None}
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+        return JSON.encode(data).encode()
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Entry:
@@ -82,7 +87,7 @@ class Closing:
 
     def to_json(self) -> bytes:
         """The record's value in `__quarantine`."""
-        return json.dumps({**self.__dict__, "kind": "closing"}, separators=(",", ":")).encode()
+        return JSON.encode({**self.__dict__, "kind": "closing"}).encode()
 
 
 @dataclass
@@ -110,6 +115,8 @@ def history(reader: LogReader, task: str | None = None, *, after: int = 0) -> It
     while True:
         fetch = reader.read(QUARANTINE, 0, offset, FETCH_BYTES)
         for block in fetch.blocks:
+            if task is not None and blocks.first_headers(block.records).get(CONNECTOR) not in (None, task.encode()):
+                continue  # of another task
             for value in blocks.decode(block.records, block.base_offset).values.to_pylist():
                 item = parse(value)
                 if task is None or item.task == task:
@@ -140,7 +147,7 @@ def entries(
         failure = batch.failures[rejection.index] if rejection.in_failures else None
         columns = None if failure else by_index[rejection.index]
         raw = failure.raw[:MAX_RAW] if failure else None
-        content = raw if raw is not None else _dumps(columns).encode()
+        content = raw if raw is not None else SORTED.encode(columns).encode()
         row = failure.row if failure else int(batch.rows[rejection.index])
         made.append(
             Entry(
@@ -166,8 +173,12 @@ def entries(
 
 def entry_id(task: str, content: bytes, mapping: str) -> str:
     """32 hex characters; the same row under the same mapping is the same entry (R22)."""
-    salt = hashlib.blake2b(f"{task}\0{mapping}".encode(), digest_size=16).digest()
-    return hashlib.blake2b(content, digest_size=16, key=salt).hexdigest()
+    return hashlib.blake2b(content, digest_size=16, key=_salt(task, mapping)).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _salt(task: str, mapping: str) -> bytes:
+    return hashlib.blake2b(f"{task}\0{mapping}".encode(), digest_size=16).digest()
 
 
 def rows_as_json(records: pa.RecordBatch, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -231,10 +242,6 @@ def _arrow_type(text: str) -> pa.DataType:
     return simple.get(text) or pa.type_for_alias(name)
 
 
-def _dumps(columns: Mapping[str, Any] | None) -> str:
-    return json.dumps(columns, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
 def to_blocks(items: Sequence[Entry | Closing], task: str) -> list[Block]:
     """Entries and closings as blocks of `__quarantine`, with Kafka Connect's dead-letter headers."""
     if not items:
@@ -248,7 +255,7 @@ def to_blocks(items: Sequence[Entry | Closing], task: str) -> list[Block]:
             ("__connect.errors.exception.class.name", pa.array(reasons, pa.binary())),
             ("__connect.errors.stage", pa.array(stages, pa.binary())),
         ],
-        constant=[("__connect.errors.connector.name", task.encode())],
+        constant=[(CONNECTOR, task.encode())],
     )
     return [
         Block(topic=QUARANTINE, partition=0, count=count, records=section)
@@ -258,8 +265,6 @@ def to_blocks(items: Sequence[Entry | Closing], task: str) -> list[Block]:
 
 def in_order(batch: Batch, bad_records: Rows) -> Any:
     """For the breaker: one flag per row read, in the order of the rows' numbers."""
-    import numpy as np
-
     bad = np.zeros(batch.records.num_rows, np.bool_)
     bad[bad_records] = True
     if not batch.failures:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hub.model import Batch, Block, Checkpoint, RunTotals, SourceCheckpoint
 from hub.pipeline import publish, quarantine
-from hub.pipeline.changes import Changes
+from hub.pipeline.changes import Changes, Content
 from hub.pipeline.manifest import RunState
 from hub.pipeline.normalise import Normalised, Normaliser
 from hub.pipeline.plan import TaskPlan
@@ -119,7 +119,7 @@ class Replay:
 
     def _publishable(self, good: Normalised, chunk: Sequence[Entry]) -> tuple[Outgoing, int, int, Sequence[Block]]:
         ids = [chunk[i].record_id or chunk[i].id for i in good.rows.tolist()]
-        times = publish.iso_times(good.records.column(self._plan.event_time)) if self._plan.event_time else None
+        times = publish.iso_times(good.column(self._plan.event_time)) if self._plan.event_time else None
         out = Outgoing(
             keys=good.keys,
             values=good.values,
@@ -129,7 +129,7 @@ class Replay:
         if not self._changes:
             return out, len(out), 0, ()
         self._changes.start_pass()
-        compared = self._changes.compare(out, good.records, self._around.clock_ms())
+        compared = self._changes.compare(out, Content.of(good, self._plan), self._around.clock_ms())
         return compared.out, compared.published, compared.unchanged, compared.state_blocks
 
     def _close(self, chunk: Sequence[Entry], rows: np.ndarray, outcome: Outcome) -> Iterator[Closing]:

@@ -27,9 +27,10 @@ _VALUE = struct.Struct(f">{HASH_BYTES}sq")  # content hash, published at (ms); t
 _FIELDS = np.dtype([("hash", f"V{HASH_BYTES}"), ("at", ">i8")])  # the same for numpy
 
 Slots = npt.NDArray[np.int32]
+Hashes = npt.NDArray[np.void]
 
 
-def content_hashes(values: pa.BinaryArray) -> npt.NDArray[np.void]:
+def content_hashes(values: pa.BinaryArray) -> Hashes:
     """BLAKE2b-128 of each framed record, so that a changed schema id counts as a change (R18)."""
     digests = b"".join([hashlib.blake2b(v, digest_size=HASH_BYTES).digest() for v in values.to_pylist()])
     return np.frombuffer(digests, dtype=f"V{HASH_BYTES}")
@@ -130,7 +131,7 @@ class KeyState:
             at += 1
         return -1
 
-    def unchanged(self, slots: Slots, hashes: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    def unchanged(self, slots: Slots, hashes: Hashes) -> npt.NDArray[np.bool_]:
         """Which of these keys are published with exactly this content."""
         known = slots >= 0
         where = np.where(known, slots, 0)
@@ -161,9 +162,7 @@ class KeyState:
         """The scope (compact JSON object) under which each slot was last published."""
         return [self._scope_list[code] for code in self._scope_code[slots].tolist()]
 
-    def put(
-        self, keys: pa.BinaryArray, hashes: npt.NDArray[np.void], scopes: Sequence[bytes], at_ms: npt.NDArray[np.int64]
-    ) -> None:
+    def put(self, keys: pa.BinaryArray, hashes: Hashes, scopes: Sequence[bytes], at_ms: npt.NDArray[np.int64]) -> None:
         """Remember distinct keys as published. New ones get a slot; all count as seen."""
         slots = self.find(keys)
         new = np.flatnonzero(slots < 0)
@@ -189,7 +188,7 @@ class KeyState:
         return self._all_keys().take(pa.array(slots))
 
     def records(
-        self, keys: pa.BinaryArray, hashes: npt.NDArray[np.void] | None, scopes: Sequence[bytes], at_ms: int
+        self, keys: pa.BinaryArray, hashes: Hashes | None, scopes: Sequence[bytes], at_ms: int
     ) -> tuple[pa.BinaryArray, pa.BinaryArray]:
         """Keys and values for `__state`; without hashes, deletions."""
         prefixed = pc.binary_join_element_wise(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from threading import Event
 
@@ -18,10 +19,11 @@ from hub.pipeline import publish, quarantine
 from hub.pipeline.breaker import Breaker
 from hub.pipeline.changes import Changes, Compared
 from hub.pipeline.manifest import Manifest, RunState
-from hub.pipeline.normalise import Normalised, Normaliser
+from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing, Publisher
 from hub.pipeline.quarantine import Closing, OpenEntries, Rejection
+from hub.pipeline.ready import Preparation, Ready, Work
 from hub.pipeline.snapshot import KeyState
 from hub.ports import LogReader, Source, Writer
 
@@ -35,6 +37,7 @@ class Surroundings:
     epoch: int
     progress: Callable[[RunTotals], None] = lambda _totals: None
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    overlap: bool = True  # read, map and encode in threads of their own, ahead of the append
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,20 +116,24 @@ class Account:
 
 
 class Run:
-    """One run. `execute` returns when the source has nothing more, `stop` is set, or the task must pause or fail."""
+    """One run. `execute` returns when the source has nothing more, `stop` is set, or the task must pause or fail.
+
+    Reading, mapping and encoding run ahead (ready.py). All that has an order or a memory is here, in the caller's thread:
+    comparing, numbering, quarantine, the breaker, the append. What was read ahead and not appended is read again."""
 
     def __init__(self, plan: TaskPlan, source: Source, writer: Writer, around: Surroundings) -> None:
         self._plan, self._source, self._writer, self._around = plan, source, writer, around
         stored = writer.checkpoint() or Checkpoint(source=None)
         self._position = stored.source
         self._account = Account(plan, around, stored)
-        self._normaliser = Normaliser(plan)
+        self._preparation = Preparation(plan, source)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences)
         self._open = OpenEntries.load(around.reader, plan.connector)
         self._changes = Changes(plan, KeyState.load(around.reader, plan.connector)) if plan.keyed else None
         self._breaker = Breaker(plan.limits)
         self._notes: list[str] = []
         self._keys_at_start = len(self._changes.state) if self._changes else 0
+        self._complete = False  # the last batch ended a complete pass
         self._blind = False  # a quarantined row had no usable key: no deletions this pass (R18)
 
     def execute(self, stop: Event) -> RunResult:
@@ -134,28 +141,37 @@ class Run:
         after = None if self._plan.mode == "snapshot" else self._position
         if self._changes:
             self._changes.start_pass()
-        complete = False
-        for batch in self._source.batches(after, stop):
-            failpoints.hit("fetched")
-            complete = batch.complete
-            error = self._append(batch)
-            if error:
-                return self._finish("paused", error)
-            if stop.is_set() and not complete:
-                return self._finish("stopped")
-        error = self._end_of_pass() if complete and self._plan.mode == "snapshot" else None
-        if error:
-            return self._finish("paused", error)
-        return self._finish("stopped" if stop.is_set() and not complete else "completed")
+        ahead = self._ahead(after, stop)
+        with ahead as works:
+            state, error = self._consume(works, stop)
+        if state == "completed" and self._complete and self._plan.mode == "snapshot":
+            error = self._end_of_pass()
+            state = "paused" if error else "completed"
+        return self._finish(state, error)
 
-    def _append(self, batch: Batch) -> DatongError | None:
+    def _ahead(self, after: SourceCheckpoint | None, stop: Event) -> AbstractContextManager[Iterator[Work]]:
+        if self._around.overlap:
+            return self._preparation.ahead(after, stop)
+        return closing(self._preparation.in_turn(after, stop))
+
+    def _consume(self, works: Iterator[Work], stop: Event) -> tuple[RunState, DatongError | None]:
+        for work in works:
+            self._complete = work.batch.complete
+            error = self._append(work)
+            if error:
+                return "paused", error
+            if stop.is_set() and not self._complete:
+                return "stopped", None
+        return "stopped" if stop.is_set() and not self._complete else "completed", None
+
+    def _append(self, work: Work) -> DatongError | None:
         """One batch, all or nothing. A breaker that trips is returned after the append (R21)."""
-        if not batch.read:
+        batch = work.batch
+        if work.ready is None:
             self._position = batch.position  # a file ended, a window passed: kept with the next append
             return None
-        good = self._normaliser.apply(batch)
-        failpoints.hit("mapped")
-        compared = self._compare(batch, good)
+        good = work.ready.good
+        compared = self._compare(work.ready)
         rejections = [*good.rejections, *self._duplicates(good, compared)]
         totals = RunTotals(
             read=batch.read,
@@ -174,28 +190,18 @@ class Run:
         bad = np.array([r.index for r in rejections if not r.in_failures], np.int64)
         return self._breaker.observe(quarantine.in_order(batch, bad))
 
-    def _compare(self, batch: Batch, good: Normalised) -> Compared:
-        out = self._outgoing(batch, good)
-        if not self._changes:
-            return Compared(out=out, published=len(out), unchanged=0, state_blocks=())
-        self._changes.exists(good.failed_keys)
-        self._blind = self._blind or good.hidden_keys > 0
-        return self._changes.compare(out, good.records, self._around.clock_ms())
+    def _compare(self, ready: Ready) -> Compared:
+        if self._changes is None or ready.content is None:
+            return Compared(out=ready.out, published=len(ready.out), unchanged=0, state_blocks=())
+        self._changes.exists(ready.good.failed_keys)
+        self._blind = self._blind or ready.good.hidden_keys > 0
+        return self._changes.compare(ready.out, ready.content, self._around.clock_ms())
 
     def _duplicates(self, good: Normalised, compared: Compared) -> list[Rejection]:
         return [
             Rejection(index=int(good.rows[i]), stage="snapshot", reason="DUPLICATE_KEY", path=self._plan.key[0])
             for i in compared.duplicates.tolist()
         ]
-
-    def _outgoing(self, batch: Batch, good: Normalised) -> Outgoing:
-        plan = self._plan
-        if self._source.replayable:
-            ids = publish.positional_ids(plan.connector, batch.origin, batch.rows[good.rows])
-        else:
-            ids = publish.content_ids(plan.connector, good.keys, good.values)
-        times = publish.iso_times(good.records.column(plan.event_time)) if plan.event_time else None
-        return Outgoing(keys=good.keys, values=good.values, ids=ids, times=times)
 
     def _quarantine(self, batch: Batch, rejections: Sequence[Rejection]) -> list[Block]:
         """Blocks for the entries that are not open yet (R22)."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 from kafka import KafkaProducer, TopicPartition
 from kafka import errors as kafka
+from kafka.codec import lz4_encode, zstd_encode
 from kafka.producer.producer_batch import FinalState, ProducerBatch
 from kafka.producer.transaction_manager import EndTxnHandler, FindCoordinatorHandler, TransactionManager
 from kafka.record import MemoryRecords
+from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.version import __version__ as version
 
@@ -29,6 +31,10 @@ from hub.model import Block
 
 CLOSE_S = 2.0
 LOOK_S = 0.2
+PACKERS: dict[int, Callable[[bytes | memoryview], bytes]] = {  # codecs that take any buffer, by their number in a batch
+    DefaultRecordBatchBuilder.CODEC_LZ4: lz4_encode,
+    DefaultRecordBatchBuilder.CODEC_ZSTD: zstd_encode,
+}
 ASK_EVERY = 10  # looks without a verdict until metadata is asked for again
 SLOW_COMMIT_S = 5.0  # a transaction that took longer is followed by a new producer (G3)
 
@@ -90,22 +96,23 @@ class BulkProducer:
     def send(self, blocks: list[Block]) -> list[SentBatch]:
         """See `Producer.send`."""
         deadline = time.monotonic() + self._options.append_timeout_s
-        sent: list[SentBatch] = []
+        sent: dict[int, SentBatch] = {}
         waiting: deque[SentBatch] = deque()
         flying = 0
         with translated(self._where):
             for topic in {b.topic for b in blocks}:
                 self._producer.partitions_for(topic)  # without its leader nothing is ever sent
-            for block in blocks:
-                while flying + len(block.records) > self._options.in_flight_bytes and waiting:
+            for i in in_turns(blocks):
+                while flying + len(blocks[i].records) > self._options.in_flight_bytes and waiting:
+                    self._producer._sender.wakeup()
                     flying -= self._settle(waiting.popleft(), deadline)
-                one = SentBatch(hand_over(self._producer, block), len(block.records), block.topic)
-                sent.append(one)
-                waiting.append(one)
-                flying += one.size
+                sent[i] = SentBatch(hand_over(self._producer, blocks[i]), len(blocks[i].records), blocks[i].topic)
+                waiting.append(sent[i])
+                flying += sent[i].size
+            self._producer._sender.wakeup()
             while waiting:
                 self._settle(waiting.popleft(), deadline)
-        return sent
+        return [sent[i] for i in range(len(blocks))]
 
     def _settle(self, one: SentBatch, deadline: float) -> int:
         """Wait for a verdict; the bytes that are in flight no more."""
@@ -150,23 +157,52 @@ class BulkProducer:
 
 
 def hand_over(producer: KafkaProducer, block: Block) -> ProducerBatch:
-    """Put a ready section into the accumulator as one batch of its partition."""
+    """Put a ready section into the accumulator as one batch of its partition. The sender has to be woken afterwards."""
     accumulator, manager = producer._accumulator, producer._transaction_manager
-    builder = MemoryRecordsBuilder(2, accumulator.config["compression_attrs"], len(block.records))
-    raw = builder._builder
-    raw._buffer += block.records
-    raw._first_timestamp = raw._max_timestamp = int(time.time() * 1000)
-    raw._last_offset = block.count - 1
-    raw._num_records = block.count
-    builder._next_offset = block.count
+    builder = made_of(block, accumulator.config["compression_attrs"], int(time.time() * 1000))
     place = TopicPartition(block.topic, block.partition)
     manager.maybe_add_partition_to_transaction(place)
     batch = ProducerBatch(place, builder)
     with accumulator._tp_lock(place):
         accumulator._batches[place].append(batch)
         accumulator._incomplete.add(batch)
-    producer._sender.wakeup()
     return batch
+
+
+class Packed(DefaultRecordBatchBuilder):  # type: ignore[misc] # kafka-python has no types
+    """A batch whose records are compressed already: the sender's thread, which all requests go through, does not have to."""
+
+    __slots__ = ()
+
+    def _maybe_compress(self) -> bool:
+        return True
+
+
+def made_of(block: Block, compression: int, timestamp_ms: int) -> MemoryRecordsBuilder:
+    """A batch of kafka-python's that only wants its producer, sequence and checksum."""
+    builder = MemoryRecordsBuilder(2, compression, len(block.records))
+    raw = builder._builder
+    packed = PACKERS[compression](block.records) if compression in PACKERS else block.records
+    if len(packed) < len(block.records):
+        raw.__class__ = Packed
+    raw._buffer += packed if len(packed) < len(block.records) else block.records
+    raw._first_timestamp = raw._max_timestamp = timestamp_ms
+    raw._last_offset = block.count - 1
+    raw._num_records = block.count
+    builder._next_offset = block.count
+    return builder
+
+
+def in_turns(blocks: Sequence[Block]) -> list[int]:
+    """An order in which the partitions take turns, each one's blocks in their own order. A request holds one batch of each
+    partition: so there are as few of them as can be."""
+    turns: Counter[tuple[str, int]] = Counter()
+    placed: list[tuple[int, int]] = []
+    for i, block in enumerate(blocks):
+        place = (block.topic, block.partition)
+        placed.append((turns[place], i))
+        turns[place] += 1
+    return [i for _turn, i in sorted(placed)]
 
 
 def watch(manager: TransactionManager, tell: Callable[[str], None]) -> None:
@@ -213,16 +249,17 @@ def self_test(producer: KafkaProducer) -> bool:
 
 
 def _builds(compression: int) -> bool:
-    """Does kafka-python's own reader get back what was put in ready?"""
-    column = pa.array([b"one", b"two"], pa.binary())
-    builder = MemoryRecordsBuilder(2, compression, 1024)
-    raw = builder._builder
-    raw._buffer += sections.encode(column, column, sections.Headers())
-    raw._first_timestamp = raw._max_timestamp = 1
-    raw._last_offset, raw._num_records, builder._next_offset = 1, 2, 2
+    """Does kafka-python's own reader get back what was put in ready, too short to be compressed or not?"""
+    return all(_reads_back(value, compression) for value in (b"x", b"x" * 200))
+
+
+def _reads_back(value: bytes, compression: int) -> bool:
+    column = pa.array([value, b"two"], pa.binary())
+    block = Block(topic="a.b", partition=0, count=2, records=sections.encode(column, column, sections.Headers()))
+    builder = made_of(block, compression, 1)
     builder.close()
     (batch,) = list(MemoryRecords(bytes(builder.buffer())))
-    return bool(batch.validate_crc() and [(r.key, r.value) for r in batch] == [(b"one", b"one"), (b"two", b"two")])
+    return bool(batch.validate_crc()) and [(r.key, r.value) for r in batch] == [(value, value), (b"two", b"two")]
 
 
 def _tells() -> bool:

@@ -50,7 +50,7 @@ class Repair:
         for i, block in enumerate(blocks):
             place = (block.topic, block.partition)
             shown = None if place in caught_up else self.ahead.get(place)
-            base = None if shown is None else _number(sections.first_headers(block.records), "seq_base")
+            base = None if shown is None else _number(sections.first_headers(bytes(block.records)), "seq_base")
             if shown is None or base is None:
                 kept.append(i)
                 continue

@@ -13,7 +13,7 @@ MAX_UNPACKED = 64 * 1024 * 1024  # bytes; far above any block, far below what co
 _PLACE = struct.Struct(">iqqi")
 
 
-def pack(section: bytes) -> bytes:
+def pack(section: bytes | memoryview) -> bytes:
     """The section as stored."""
     return bytes(lz4.block.compress(section, store_size=True))
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hub import buffers, ragged
 from hub.mapping.codelists import CodeLists
-from hub.mapping.functions.matrix import Bytes, Days, Ints, cells_of
+from hub.mapping.functions.matrix import Bytes, Days, Ints
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, text
-from hub.mapping.values import CODE, Codes, Mask, blank, fail, merge, valid
+from hub.mapping.values import CODE, Codes, Mask, fail, merge, valid
 from hub.mapping.zones import Zone
 
 WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "f": 6}
@@ -57,18 +58,29 @@ def parse_format(pattern: str, needed: str) -> Format:
     return Format(place, tuple(parts), tuple(fixed))
 
 
-def _read(form: Format, cells: Bytes) -> tuple[dict[str, Days], Mask]:
-    """The number of each part, and the rows that fit the format."""
-    good = np.ones(cells.shape[1], np.bool_)
+def _fitting(form: Format, column: pa.Array, wanted: Mask) -> tuple[Ints, Bytes]:
+    """Wanted rows whose value is as long as the format and has its fixed bytes, and their bytes by place."""
+    offsets, data = buffers.text(column)
+    rows = np.flatnonzero(((offsets[1:] - offsets[:-1]) == form.width) & wanted)
+    starts = offsets[rows].astype(np.int64)
     for place, byte in form.fixed:
-        good &= cells[place] == byte
+        fits = data[starts + place] == byte
+        if np.count_nonzero(fits) < len(rows):
+            rows, starts = rows[fits], starts[fits]
+    return rows, np.ascontiguousarray(ragged.windows(data, starts, form.width).T)
+
+
+def _read(form: Format, cells: Bytes) -> tuple[dict[str, Days], Mask]:
+    """The number of each part, and the rows that have digits there."""
+    good = np.ones(cells.shape[1], np.bool_)
     numbers = {}
     for letter, place in form.parts:
         digits = cells[place : place + WIDTHS[letter]] - np.uint8(48)  # wraps for what is no digit
-        good &= digits.max(axis=0) < 10
-        value = digits[0].astype(np.int32)
-        for digit in digits[1:]:
-            value = value * np.int32(10) + digit
+        good &= np.maximum.reduce(digits) < 10
+        pairs = digits[::2] * np.uint8(10) + digits[1::2]
+        value = pairs[0].astype(np.int32)
+        for pair in pairs[1:]:
+            value = value * np.int32(100) + pair
         numbers[letter] = value
     return numbers, good
 
@@ -100,14 +112,16 @@ def _bind_date(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
         there = valid(column)
         days, wanted = np.zeros(len(column), np.int32), there.copy()
         for form in formats:
-            rows, cells = cells_of(column, form.width, wanted)
+            rows, cells = _fitting(form, column, wanted)
             if not len(rows):
                 continue
             numbers, good = _read(form, cells)
             value, exists = days_of(numbers["Y"], numbers["m"], numbers["d"])
             good &= exists
-            days[rows[good]], wanted[rows[good]] = value[good], False
-        return pa.array(days, mask=~there | wanted).cast(pa.date32()), fail(wanted, "BAD_DATE"), {}
+            if np.count_nonzero(good) < len(rows):
+                rows, value = rows[good], value[good]
+            days[rows], wanted[rows] = value, False
+        return buffers.column(pa.date32(), days, there & ~wanted), fail(wanted, "BAD_DATE"), {}
 
     return kernel
 
@@ -129,23 +143,24 @@ def _bind_timestamp(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
         micros, wanted = np.zeros(len(column), np.int64), there.copy()
         failed: Codes | None = None
         for form in formats:
-            rows, cells = cells_of(column, form.width, wanted)
+            rows, cells = _fitting(form, column, wanted)
             if not len(rows):
                 continue
             value, good = _instant(form, cells)
-            value, rows = value[good], rows[good]
+            if np.count_nonzero(good) < len(rows):
+                value, rows = value[good], rows[good]
             if zone is not None and not form.has_zulu:
                 value, codes = zone.to_utc(value)
                 spread = np.zeros(len(column), np.int16)
                 spread[rows] = codes
                 failed = merge(failed, spread if codes.any() else None)
             held = (value >= FIRST) & (value < PAST)
-            micros[rows[held]], wanted[rows[held]] = value[held], False
+            if np.count_nonzero(held) < len(rows):
+                value, rows = value[held], rows[held]
+            micros[rows], wanted[rows] = value, False
         failed = merge(failed, fail(wanted, "BAD_TIMESTAMP"))
-        made = pa.array(micros, pa.int64(), mask=~there | wanted)
-        made = made.cast(pa.timestamp("us")).cast(pa.timestamp(kind.unit), safe=False)
-        made = made.cast(pa.int64()).cast(kind)
-        return (made if failed is None else blank(made, failed != 0)), failed, {}
+        made = micros if kind == MICROS else micros // 1000
+        return buffers.column(kind, made, there if failed is None else there & (failed == 0)), failed, {}
 
     return kernel
 
@@ -154,12 +169,14 @@ def _instant(form: Format, cells: Bytes) -> tuple[Ints, Mask]:
     """Microseconds of the wall clock, as if it were UTC."""
     numbers, good = _read(form, cells)
     days, exists = days_of(numbers["Y"], numbers["m"], numbers["d"])
-    none = np.zeros(cells.shape[1], np.int64)
-    hour, minute, second = numbers["H"], numbers["M"], numbers.get("S", none)
-    good &= exists & (hour < 24) & (minute < 60) & (second < 60)
-    return ((days.astype(np.int64) * 86400 + hour * 3600 + minute * 60 + second) * 1_000_000) + numbers.get(
-        "f", none
-    ), good
+    hour, minute = numbers["H"], numbers["M"]
+    good &= exists & (hour < 24) & (minute < 60)
+    seconds = hour * np.int32(3600) + minute * np.int32(60)
+    if "S" in numbers:
+        good &= numbers["S"] < 60
+        seconds += numbers["S"]
+    micros = days.astype(np.int64) * DAY + seconds.astype(np.int64) * 1_000_000
+    return micros + numbers["f"] if "f" in numbers else micros, good
 
 
 def _timestamp_type(literals: Sequence[Any]) -> pa.DataType:

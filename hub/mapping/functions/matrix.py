@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hub import buffers, ragged
 from hub.mapping.functions.distinct import over_distinct
 from hub.mapping.functions.table import Kernel
 from hub.mapping.values import Codes, Mask
@@ -27,22 +28,15 @@ Core = Callable[[pa.Array], Made]  # a kernel over one text column, strict about
 
 def cells_of(column: pa.Array, width: int, wanted: Mask) -> tuple[Ints, Bytes]:
     """Wanted rows whose value is that many bytes long, and their bytes by place."""
-    offsets, data = _buffers(column)
-    rows = np.flatnonzero((np.diff(offsets) == width) & wanted)
-    if len(rows) == len(column):
-        return rows, np.ascontiguousarray(data[offsets[0] : offsets[-1]].reshape(-1, width).T)
-    return rows, data[offsets[rows] + np.arange(width, dtype=np.int32)[:, None]]
+    offsets, data = buffers.text(column)
+    rows = np.flatnonzero(((offsets[1:] - offsets[:-1]) == width) & wanted)
+    return rows, np.ascontiguousarray(ragged.windows(data, offsets[rows].astype(np.int64), width).T)
 
 
 def widths(column: pa.Array) -> npt.NDArray[np.int32]:
     """The length of each text in bytes; of NULL, anything."""
-    return np.diff(_buffers(column)[0])
-
-
-def _buffers(column: pa.Array) -> tuple[npt.NDArray[np.int32], Bytes]:
-    _valid, offset_buffer, data_buffer = column.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int32)[column.offset : column.offset + len(column) + 1]
-    return offsets, np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
+    offsets, _data = buffers.text(column)
+    return offsets[1:] - offsets[:-1]
 
 
 def texts_of(cells: Bytes) -> pa.Array:

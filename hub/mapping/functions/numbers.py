@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hub import buffers
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, text
 from hub.mapping.total import widen
@@ -24,6 +26,8 @@ FORMATS = {
     "1'234.5": ("'", "."),
 }
 PLAIN = "1234.5"
+ZERO, MINUS, POINT = np.uint8(ord("0")), ord("-"), ord(".")
+SHORT = 300  # digits that no double is too small for
 
 
 def _separators(literals: Sequence[Any]) -> tuple[str, str]:
@@ -42,6 +46,8 @@ def _syntax(thousands: str, decimal: str, *, whole: bool) -> str:
 
 def _plain(column: pa.Array, separators: tuple[str, str], *, whole: bool) -> tuple[pa.Array, Codes | None]:
     """Digits with a point, NULL where the text is no number in the declared format."""
+    if whole and _digits(column, point=False):
+        return column, None
     thousands, decimal = separators
     good = as_mask(pc.match_substring_regex(column, _syntax(thousands, decimal, whole=whole)))
     bad = valid(column) & ~good
@@ -51,6 +57,30 @@ def _plain(column: pa.Array, separators: tuple[str, str], *, whole: bool) -> tup
     if decimal != ".":
         column = pc.replace_substring(column, decimal, ".")
     return pc.utf8_ltrim(column, "+"), fail(bad, "BAD_NUMBER")
+
+
+def _digits(column: pa.Array, *, point: bool) -> bool:
+    """Every value is digits, perhaps behind a minus, perhaps with points within: what nearly all numbers are, told from the
+    bytes at once. Two points in one value are left for the conversion to refuse."""
+    offsets, whole = buffers.text(column)
+    data = whole[offsets[0] : offsets[-1]]
+    places = offsets - offsets[0]
+    starts, ends = places[:-1], places[1:]
+    some = ends > starts
+    if np.count_nonzero(some) < len(some):
+        if np.count_nonzero(valid(column) & ~some):
+            return False
+        starts, ends = starts[some], ends[some]
+    digits = np.count_nonzero((data - ZERO) < 10)
+    if digits == len(data):
+        return True
+    minus = data[starts] == MINUS
+    others = len(data) - digits - np.count_nonzero(minus)
+    edges = [data[ends - 1]]
+    if point:
+        others -= np.count_nonzero(data == POINT)
+        edges.append(data[np.minimum(starts + minus, ends - 1)])
+    return others == 0 and all(np.count_nonzero((e - ZERO) < 10) == len(e) for e in edges)
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Codes | None]:
@@ -93,6 +123,8 @@ def _to_double(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
 
     def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
         column = columns[0]
+        if _digits(column, point=separators == FORMATS[PLAIN]) and (numbers := _short(column)) is not None:
+            return numbers, None, {}
         bad = valid(column) & ~as_mask(pc.match_substring_regex(column, exponent))
         column = blank(column, bad)
         if thousands:
@@ -104,6 +136,17 @@ def _to_double(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
         return blank(numbers, infinite), merge(fail(bad, "BAD_NUMBER"), fail(infinite, "OUT_OF_RANGE")), {}
 
     return kernel
+
+
+def _short(column: pa.Array) -> pa.Array | None:
+    """Digits as doubles; None when a value is too long to be surely finite, or has two points."""
+    offsets, _data = buffers.text(column)
+    if len(column) and int(np.maximum.reduce(offsets[1:] - offsets[:-1])) > SHORT:
+        return None
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
 
 
 def precision_of(literals: Sequence[Any]) -> tuple[int, int]:
@@ -118,6 +161,9 @@ def to_decimal(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
     separators = _separators(literals[2:])
 
     def kernel(columns: Sequence[pa.Array]) -> tuple[pa.Array, Codes | None, dict[str, int]]:
+        if _digits(columns[0], point=separators == FORMATS[PLAIN]):
+            with suppress(pa.ArrowInvalid):
+                return columns[0].cast(pa.decimal128(precision, scale)), None, {}
         column, bad = _plain(columns[0], separators, whole=False)
         column = pc.replace_substring_regex(column, r"(\.[0-9]*?)0+$", r"\1")
         column = pc.utf8_rtrim(column, ".")

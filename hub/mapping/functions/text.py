@@ -10,14 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hub import buffers, ragged
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, simple, text
-from hub.mapping.values import as_mask
+from hub.mapping.patterns import fixed_width, matches
+from hub.mapping.values import as_mask, blank, valid
 from hub.mapping.writing import WIDE
 
 TEXT, INT, BOOL = pa.string(), pa.int32(), pa.bool_()
 EMPTY, ZERO = pa.scalar("", TEXT), pa.scalar(0, INT)  # typed, for Arrow looks for dateutil to learn a type
 MAX_PLACE = 2**31 - 1
+FIRST_MARK, LAST_MARK = np.uint8(0x21), np.uint8(0x7E)  # ASCII that is seen
 
 
 def _substr(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
@@ -28,7 +31,18 @@ def _substr(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
     if length is not None and not (isinstance(length, int) and 0 <= length <= MAX_PLACE):
         raise ValueError("a length is a whole number from 0 on")
     end = None if length is None else start - 1 + length
-    return lambda columns: (pc.utf8_slice_codeunits(columns[0], start - 1, end), None, {})
+    return lambda columns: (_slice(columns[0], start - 1, end), None, {})
+
+
+def _slice(column: pa.Array, start: int, end: int | None) -> pa.Array:
+    """Characters from `start` to `end`. Where all are ASCII, they are bytes."""
+    if not buffers.is_ascii(column):
+        return pc.utf8_slice_codeunits(column, start, end)
+    whole = ragged.slices(column)
+    skip = np.minimum(whole.sizes, start)
+    sizes = (whole.sizes if end is None else np.minimum(whole.sizes, end)) - skip
+    made = ragged.gather(ragged.Slices(whole.data, whole.starts + skip, sizes)).column().view(TEXT)
+    return blank(made, ~valid(column)) if column.null_count else made
 
 
 def _replace(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
@@ -76,6 +90,9 @@ def _pattern(literals: Sequence[Any]) -> str:
 
 def _matches(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
     pattern = _pattern(literals)
+    places = fixed_width(pattern)
+    if places is not None:
+        return lambda columns: (matches(columns[0], places), None, {})
     return lambda columns: (pc.match_substring_regex(columns[0], pattern), None, {})
 
 
@@ -89,7 +106,35 @@ def _replace_pattern(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
 
 
 def _concat(*columns: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(*columns, EMPTY, null_handling="emit_null")
+    rows = len(columns[0])
+    made = ragged.join([ragged.slices(c) for c in columns], rows).column().view(TEXT)
+    if not any(c.null_count for c in columns):
+        return made
+    return blank(made, ~np.logical_and.reduce([valid(c) for c in columns]))
+
+
+def _trim(column: pa.Array) -> pa.Array:
+    return column if _is_trimmed(column) else pc.utf8_trim_whitespace(column)
+
+
+def _is_trimmed(column: pa.Array) -> bool:
+    """No value begins or ends with a blank or with a character outside ASCII, which may be one."""
+    offsets, data = buffers.text(column)
+    starts, ends = offsets[:-1], offsets[1:]
+    some = ends > starts
+    if np.count_nonzero(some) < len(some):
+        starts, ends = starts[some], ends[some]
+    return not any(
+        np.count_nonzero((edge - FIRST_MARK) > LAST_MARK - FIRST_MARK) for edge in (data[starts], data[ends - 1])
+    )
+
+
+def _upper(column: pa.Array) -> pa.Array:
+    return pc.ascii_upper(column) if buffers.is_ascii(column) else pc.utf8_upper(column)
+
+
+def _lower(column: pa.Array) -> pa.Array:
+    return pc.ascii_lower(column) if buffers.is_ascii(column) else pc.utf8_lower(column)
 
 
 FUNCTIONS = (
@@ -98,7 +143,7 @@ FUNCTIONS = (
         doc="Without blanks at both ends (Unicode white space).",
         parameters=(text(),),
         result=always(TEXT),
-        bind=simple(pc.utf8_trim_whitespace),
+        bind=simple(_trim),
         examples=(("trim('  a b ')", "a b"),),
     ),
     Function(
@@ -106,7 +151,7 @@ FUNCTIONS = (
         doc="Upper case, by Unicode.",
         parameters=(text(),),
         result=always(TEXT),
-        bind=simple(pc.utf8_upper),
+        bind=simple(_upper),
         examples=(("upper('è b')", "È B"),),
     ),
     Function(
@@ -114,7 +159,7 @@ FUNCTIONS = (
         doc="Lower case, by Unicode.",
         parameters=(text(),),
         result=always(TEXT),
-        bind=simple(pc.utf8_lower),
+        bind=simple(_lower),
         examples=(("lower('È B')", "è b"),),
     ),
     Function(
