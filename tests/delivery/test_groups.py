@@ -168,7 +168,7 @@ def test_S11_a_grant_that_ends_while_waiting_gives_nothing(hub: Hub, plan: Plan)
         asked.append(1)
         if len(asked) > 1:
             raise NotGranted("revoked", rule="no_grant")
-        threading.Timer(0.05, lambda: hub.publish(1, [school(99)])).start()
+        threading.Timer(0.5, lambda: hub.publish(1, [school(99)])).start()
         return plan
 
     with pytest.raises(NotGranted):

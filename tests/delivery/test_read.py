@@ -349,7 +349,7 @@ def test_unknown_topic_and_schema_are_not_found(hub: Hub) -> None:
     plan = hub.plan(schema)
     value = b"\0\0\0\x03\xe7" + hub.encoded(schema, school(1))[5:]
     hub.append((0, blocks.encode(None, pa.array([value], pa.binary()), blocks.Headers()), 1))
-    with pytest.raises(NotFound, match="schema 999"):
+    with pytest.raises(NotFound, match="Schema 999"):
         hub.reader.read(plan, {}, ANY)
     from dataclasses import replace
 
