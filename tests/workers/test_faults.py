@@ -17,7 +17,7 @@ from hub.pipeline.jobs import Job
 from tests.support.line import Line
 from tests.support.nodes import Site, check, site, until
 
-ROWS = 250_000  # a run of some seconds, so that it is met in its middle
+ROWS = 600_000  # a run of some seconds, so that it is met in its middle
 
 
 def test_F4_G7_a_zombie_that_wakes_is_fenced_and_ends_with_7(place: Site) -> None:

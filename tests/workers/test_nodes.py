@@ -144,7 +144,7 @@ def test_R35_a_worker_answers_health_alone_and_says_so_to_commands(nodes: Nodes)
 
 
 def test_a_run_is_paused_and_resumed_from_another_node(nodes: Nodes) -> None:
-    name = nodes.connector(2_000_000, files=4)
+    name = nodes.connector(4_000_000, files=4)
     run = nodes.start(name)
     nodes.site.in_the_middle(name)
     with nodes.second.api() as client:
@@ -152,7 +152,7 @@ def test_a_run_is_paused_and_resumed_from_another_node(nodes: Nodes) -> None:
         until(lambda: not nodes.site.row(name).held)
         ended = nodes.get(f"/connectors/{name}/runs/{run}")
         assert ended["state"] == "stopped"
-        assert 0 < ended["totals"]["published"] < 2_000_000
+        assert 0 < ended["totals"]["published"] < 4_000_000
         refused = client.post(f"/api/v1/connectors/{name}/runs", json={})
         assert (refused.status_code, "PAUSED" in refused.json()["detail"]) == (409, True)
         client.put(f"/api/v1/connectors/{name}/resume")
