@@ -23,7 +23,7 @@ Step = tuple[str, Callable[[Any], Any]]  # the name of its thread, and what it d
 class Bounds:
     """What may be under way, from the moment it is read until the next result is asked for. One item always may."""
 
-    items: int = int(__import__("os").environ.get("NB", 4))
+    items: int = 4
     bytes: int = 32 * 1024 * 1024
 
 

@@ -18,10 +18,12 @@ from deploy.services.kafka import Cluster, tool
 from hub.errors import ConfigurationInvalid, DatongError, LogUnavailable
 from hub.log.kafka import KafkaLog, KafkaOptions
 from hub.log.kafka.connection import Connection
+from hub.log.kafka.hanging import Open
 from hub.log.kafka.oauth import ClientCredentials
 from hub.model import Topic
 from tests.contracts.log_contract import at, contents, make_blocks
 from tests.support.kafka import fresh
+from tests.support.waiting import eventually
 
 WRONG = "canary-password-4711"
 IN_TIME_S = 5.5
@@ -201,7 +203,7 @@ def test_S8_the_rights_of_the_how_to_page_are_enough(kafka_secure: Cluster, tmp_
     """Its commands are run as they stand, for a user without any right, on a cluster where nothing is allowed."""
     page = (Path(__file__).resolve().parents[2] / "docs/how-to/kafka.md").read_text(encoding="utf-8")
     commands = [line.split()[1:] for line in page.splitlines() if line.startswith("kafka-acls.sh ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     properties = tmp_path / "admin.properties"
     properties.write_text(
         "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nssl.truststore.type=PEM\n"
@@ -210,11 +212,19 @@ def test_S8_the_rights_of_the_how_to_page_are_enough(kafka_secure: Cluster, tmp_
         f'username="admin" password="{kafka_secure.password("admin")}";\n'
     )
     where = ["--bootstrap-server", kafka_secure.bootstrap, "--command-config", str(properties)]
-    for command in commands:
+
+    def grant(command: list[str]) -> None:
         words = [word.strip("'").replace("User:hub", "User:reader") for word in command]
         tool("org.apache.kafka.tools.AclCommand", *where, *words)
+
+    for command in commands[:3]:
+        grant(command)
     log = KafkaLog(options(kafka_secure, "reader"))
     publish_and_read(log)
+    hanging = Open(("__checkpoints", 0), (4242, 0), 0)
+    assert not log.hanging.mark(hanging, commit=False)
+    grant(commands[3])
+    assert eventually(lambda: log.hanging.mark(hanging, commit=False))
     topic, group = f"city.test.{fresh('thing')}.v1", fresh("it-planning")
     log.ensure(Topic(name=topic))
     log.ensure(Topic(name=topic, retention_ms=1_000_000))

@@ -11,13 +11,14 @@ from hub import failpoints
 from hub.errors import DatongError, Fenced, LogUnavailable, NotFound, OutcomeUnknown
 from hub.log.kafka.admin import Admin
 from hub.log.kafka.checkpoints import Checkpoints, Entry, known
-from hub.log.kafka.cluster import connect
+from hub.log.kafka.cluster import Place, connect
+from hub.log.kafka.hanging import Hanging
 from hub.log.kafka.mirror import GroupMirror
 from hub.log.kafka.options import KafkaOptions
 from hub.log.kafka.producers import Producer, ProducerFenced, make_producer
 from hub.log.kafka.reader import KafkaReader
 from hub.log.kafka.tails import Repair, place_of, repair
-from hub.log.kafka.topics import Topics
+from hub.log.kafka.topics import CHECKPOINT_PARTITIONS, CHECKPOINTS, Topics
 from hub.log.kafka.verify import Verified, verify
 from hub.log.kafka.watch import Watch
 from hub.model import INTERNAL_TOPICS, QUARANTINE, STATE, Appended, Block, Checkpoint, Fetch, Finding, Range, Topic
@@ -49,6 +50,7 @@ class KafkaLog:
             undo.callback(self._mirror.close)
             self.reader = KafkaReader(self._cluster)
             self.checkpoints = Checkpoints(self.reader)
+            self.hanging = Hanging(admin, self.reader, self._places)
             for name in INTERNAL_TOPICS:
                 self._topics.ensure(Topic(name=name, compacted=name == STATE))
             self._topics.ensure_checkpoints()
@@ -109,6 +111,10 @@ class KafkaLog:
         """See `hub.ports.LogReader.committed`: `kafka-consumer-groups` shows the group and its lag."""
         self._mirror.put(group, topic, positions)
 
+    def _places(self) -> list[Place]:
+        places = [(name, p) for name, topic in self._topics.all().items() for p in range(topic.partitions)]
+        return places + [(CHECKPOINTS, p) for p in range(CHECKPOINT_PARTITIONS)]
+
     def require(self, topic: str, partition: int) -> None:
         """Raises NotFound unless there is such a partition."""
         self.reader.require(topic, partition)
@@ -135,7 +141,7 @@ class KafkaWriter:
         """Fence earlier writers and learn where they came to. Raises Fenced, LogUnavailable."""
         self._fence(self._log.checkpoints.history(self._task))  # a stale one is told without disturbing who writes
         try:
-            self._producer = make_producer(self._log.options, f"hub-{self._task}")
+            self._take_id()
             entries = self._entries()
             stored = self._fence(entries)
             self._settle(known(entries))
@@ -145,6 +151,13 @@ class KafkaWriter:
                 self._transact([], self._checkpoint, stored.before if stored else None)
         except ProducerFenced:
             raise self._overtaken() from None
+
+    def _take_id(self) -> None:
+        """A producer with an epoch of its own, and nothing open of earlier ones."""
+        name = f"hub-{self._task}"
+        self._log.hanging.look(name)
+        self._producer = make_producer(self._log.options, name)
+        self._log.hanging.end(name)
 
     def _settle(self, checkpoints: Sequence[Checkpoint]) -> None:
         """All that this task ever wrote is decided now, but may stand behind an open transaction of another task. Who
@@ -215,7 +228,7 @@ class KafkaWriter:
     def _renew(self) -> None:
         """A new producer of the same id. Nobody may have written in between."""
         self._fence(self._log.checkpoints.history(self._task))
-        self._producer = make_producer(self._log.options, f"hub-{self._task}")
+        self._take_id()
         entries = self._entries()
         self._fence(entries)
         newest = next((e.checkpoint for e in reversed(entries) if e.checkpoint), None)
