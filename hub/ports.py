@@ -36,7 +36,12 @@ class Source(Protocol):
     @property
     def replayable(self) -> bool:
         """True when reading again from a checkpoint gives the same rows at the same (origin, row) (class A).
-        False: record ids are made from key and content, and the hub de-duplicates (class B)."""
+        False: record ids are made from key and content (classes B and C)."""
+
+    @property
+    def repeats(self) -> bool:
+        """True when a record may be given again long after it was (class C, and B read with an overlap): in append mode
+        the hub then knows the record ids of 72 hours and publishes each once (G4)."""
 
     def check(self) -> Report:
         """Is it reachable and readable, and what is missing? Never changes the system; does not raise for findings."""

@@ -38,6 +38,7 @@ class FilesSource:
     """One glob below the files root, or below a directory of an SFTP server."""
 
     replayable = True
+    repeats = False
 
     def __init__(self, spec: FilesSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context

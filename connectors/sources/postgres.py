@@ -42,6 +42,7 @@ class PostgresSource:
     """One table."""
 
     replayable = False
+    repeats = False
 
     def __init__(self, spec: PostgresSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context

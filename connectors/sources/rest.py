@@ -55,6 +55,7 @@ class RestSource:
     """One address and the pages behind it."""
 
     replayable = False
+    repeats = True
 
     def __init__(self, spec: RestSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context

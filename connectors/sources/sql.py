@@ -44,6 +44,7 @@ class SqlSource:
     """One table."""
 
     replayable = False
+    repeats = False  # rows of the overlap window are told apart here
 
     def __init__(self, spec: SqlSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context

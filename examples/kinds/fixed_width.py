@@ -35,6 +35,7 @@ class FixedWidthSource:
     """Class A: a line stands where it stands, so a position is the number of lines read."""
 
     replayable = True
+    repeats = False
 
     def __init__(self, spec: FixedWidthSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context

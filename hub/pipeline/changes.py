@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from hub import blocks
-from hub.model import STATE, Block, Rows
+from hub.model import Block, Rows
 from hub.pipeline import publish
 from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing
-from hub.pipeline.snapshot import Hashes, KeyState, Slots, content_hashes
+from hub.pipeline.snapshot import Hashes, KeyState, Slots, content_hashes, state_blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,7 @@ class Compared:
     unchanged: int
     state_blocks: Sequence[Block]
     duplicates: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    deduplicated: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class Changes:
         mine = keys.take(pa.array(changed))
         own = [scopes[i] for i in changed.tolist()]
         self.state.put(mine, hashes[changed], own, np.full(len(changed), at_ms, np.int64))
-        return _state_blocks(*self.state.records(mine, hashes[changed], own, at_ms))
+        return state_blocks(*self.state.records(mine, hashes[changed], own, at_ms))
 
     def deletions(self, slots: Slots, at_ms: int) -> tuple[Outgoing, list[Block]]:
         """Tombstones for these keys, each under its last scope, and the state that goes with them."""
@@ -127,7 +127,7 @@ class Changes:
         scopes = self.state.scopes_of(slots)
         ids = publish.content_ids(f"{self._plan.connector}\0{at_ms}", keys, pa.nulls(len(keys), pa.binary()))
         self.state.remove(slots, at_ms)
-        return self._tombstones(keys, scopes, ids), _state_blocks(*self.state.records(keys, None, (), at_ms))
+        return self._tombstones(keys, scopes, ids), state_blocks(*self.state.records(keys, None, (), at_ms))
 
     def _tombstones(self, keys: pa.BinaryArray, scopes: Sequence[bytes], ids: pa.BinaryArray) -> Outgoing:
         return Outgoing(
@@ -148,14 +148,6 @@ def pick(out: Outgoing, rows: Rows) -> Outgoing:
         times=out.times.take(chosen) if out.times is not None else None,
         scopes=out.scopes.take(chosen) if out.scopes is not None else None,
     )
-
-
-def _state_blocks(keys: pa.BinaryArray, values: pa.BinaryArray) -> list[Block]:
-    headers = blocks.Headers(per_record=[], constant=[])
-    return [
-        Block(topic=STATE, partition=0, count=count, records=section)
-        for _start, count, section in blocks.split(keys, values, headers)
-    ]
 
 
 def _none() -> Rows:

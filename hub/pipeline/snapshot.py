@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub import blocks
-from hub.model import STATE, Rows
+from hub.model import STATE, Block, Rows
 from hub.ports import LogReader
 
 HASH_BYTES = 16
@@ -57,24 +57,9 @@ class KeyState:
     def load(cls, reader: LogReader, task: str) -> KeyState:
         """Read `__state` to its end. Costs about one microsecond a key, and nothing for other tasks' blocks."""
         state = cls(task)
-        keys: list[pa.BinaryArray] = []
-        values: list[pa.BinaryArray] = []
-        waiting = offset = 0
-        while True:
-            fetch = reader.read(STATE, 0, offset, FETCH_BYTES)
-            for block in fetch.blocks:
-                records = blocks.decode(block.records, block.base_offset)
-                if len(records.keys) and records.keys[0].as_py().startswith(state._prefix):
-                    keys.append(records.keys)
-                    values.append(records.values)
-                    waiting += len(records.keys)
-            done = fetch.next_offset >= fetch.end or not fetch.blocks
-            if keys and (done or waiting >= REPLAY_ROWS):
-                state._replay(pa.concat_arrays(keys), pa.concat_arrays(values))
-                keys, values, waiting = [], [], 0
-            if done:
-                return state
-            offset = fetch.next_offset
+        for keys, values in stored(reader, state._prefix):
+            state._replay(keys, values)
+        return state
 
     def _replay(self, keys: pa.BinaryArray, values: pa.BinaryArray) -> None:
         """Records of `__state` in order; of a key that stands several times, the last one counts."""
@@ -236,6 +221,39 @@ class KeyState:
 def _hash(keys: pa.BinaryArray) -> npt.NDArray[np.int64]:
     """Python's SipHash of each key: keyed per process, so nobody can aim for collisions. Never stored."""
     return np.fromiter(map(hash, keys.cast(pa.binary()).to_pylist()), np.int64, len(keys))
+
+
+def stored(reader: LogReader, prefix: bytes) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
+    """What stands in `__state` under keys with this prefix, in order and in large pieces; a block has one task's."""
+    keys: list[pa.BinaryArray] = []
+    values: list[pa.BinaryArray] = []
+    waiting = offset = 0
+    while True:
+        fetch = reader.read(STATE, 0, offset, FETCH_BYTES)
+        for block in fetch.blocks:
+            records = blocks.decode(block.records, block.base_offset)
+            if len(records.keys) and records.keys[0].as_py().startswith(prefix):
+                keys.append(records.keys)
+                values.append(records.values)
+                waiting += len(records.keys)
+        done = fetch.next_offset >= fetch.end or not fetch.blocks
+        if keys and (done or waiting >= REPLAY_ROWS):
+            yield pa.concat_arrays(keys), pa.concat_arrays(values)
+            keys, values, waiting = [], [], 0
+        if done:
+            return
+        offset = fetch.next_offset
+
+
+def state_blocks(keys: pa.BinaryArray, values: pa.BinaryArray) -> list[Block]:
+    """Records for `__state` as blocks of an append."""
+    if not len(keys):
+        return []
+    headers = blocks.Headers(per_record=[], constant=[])
+    return [
+        Block(topic=STATE, partition=0, count=count, records=section)
+        for _start, count, section in blocks.split(keys, values, headers)
+    ]
 
 
 def as_rows(slots: Slots) -> Rows:

@@ -17,13 +17,14 @@ from hub.errors import DatongError, ReconciliationFailed, TooManyDeletions
 from hub.model import Batch, Block, Checkpoint, RunTotals, SourceCheckpoint
 from hub.pipeline import publish, quarantine
 from hub.pipeline.breaker import Breaker
-from hub.pipeline.changes import Changes, Compared
+from hub.pipeline.changes import Changes, Compared, pick
 from hub.pipeline.manifest import Manifest, RunState
 from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing, Publisher
 from hub.pipeline.quarantine import Closing, OpenEntries, Rejection
 from hub.pipeline.ready import Preparation, Ready, Work
+from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.snapshot import KeyState
 from hub.ports import LogReader, Source, Writer
 
@@ -129,6 +130,8 @@ class Run:
         self._preparation = Preparation(plan, source)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences)
         self._open = OpenEntries.load(around.reader, plan.connector)
+        delivered_again = source.repeats and not plan.keyed
+        self._ids = RecordIds.load(around.reader, plan.connector) if delivered_again else None
         self._changes = Changes(plan, KeyState.load(around.reader, plan.connector)) if plan.keyed else None
         self._breaker = Breaker(plan.limits)
         self._notes: list[str] = []
@@ -179,7 +182,7 @@ class Run:
             quarantined=len(rejections),
             filtered=len(good.filtered),
             unchanged=compared.unchanged,
-            deduplicated=batch.deduplicated,
+            deduplicated=batch.deduplicated + compared.deduplicated,
         )
         reasons = Counter(r.reason for r in rejections)
         manifest = self._account.manifest(totals, reasons=reasons, warnings=good.warnings, origin=batch.origin)
@@ -191,11 +194,21 @@ class Run:
         return self._breaker.observe(quarantine.in_order(batch, bad))
 
     def _compare(self, ready: Ready) -> Compared:
+        if self._ids is not None:
+            return self._first_time(self._ids, ready.out)
         if self._changes is None or ready.content is None:
             return Compared(out=ready.out, published=len(ready.out), unchanged=0, state_blocks=())
         self._changes.exists(ready.good.failed_keys)
         self._blind = self._blind or ready.good.hidden_keys > 0
         return self._changes.compare(ready.out, ready.content, self._around.clock_ms())
+
+    def _first_time(self, known: RecordIds, out: Outgoing) -> Compared:
+        """Records whose id was not published in the last 72 hours (G4)."""
+        fresh = known.fresh(out.ids)
+        chosen = out if len(fresh) == len(out) else pick(out, fresh)
+        state = known.remember(chosen.ids, self._account.batch + 1, self._around.clock_ms())
+        again = len(out) - len(fresh)
+        return Compared(out=chosen, published=len(fresh), unchanged=0, state_blocks=state, deduplicated=again)
 
     def _duplicates(self, good: Normalised, compared: Compared) -> list[Rejection]:
         return [

@@ -45,6 +45,7 @@ class SourceContract:
         (stream,) = source.discover()
         assert self.identifier in stream.columns.names
         assert isinstance(source.replayable, bool)
+        assert isinstance(source.repeats, bool)
         source.close()
 
     def test_all_rows_once_in_batches_of_a_bounded_size(self, make: Make) -> None:
