@@ -10,6 +10,7 @@ import anyio.from_thread
 import httpx
 from anyio.from_thread import BlockingPortal
 
+from hub import memory
 from hub.directory import Directory
 
 if TYPE_CHECKING:
@@ -44,5 +45,6 @@ def in_process(loaded: Loaded, directory: Directory) -> Iterator[httpx.Client]:
         app = create_app(hub)
         transport = AppTransport(httpx.ASGITransport(app=app, raise_app_exceptions=False), portal)
         headers = {"Authorization": f"Bearer {directory.operator_token()}"}
+        memory.settle()
         with httpx.Client(transport=transport, base_url="http://localhost", headers=headers, timeout=600.0) as client:
             yield client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -12,12 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hub import __version__
+from hub import __version__, memory
 from hub.cli.exits import INTERRUPTED, USAGE
 from hub.errors import DatongError
-from hub.memory import keep_freed_blocks
-
-GC_THRESHOLDS = (50_000, 20, 100)  # imports make many objects and no garbage: a fifth of the time to start
 
 app = typer.Typer(
     name="datong",
@@ -75,9 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
     7 fenced, 130 interrupted. The first SIGINT or SIGTERM lets the command end in order, a second one ends it at once."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    gc.set_threshold(*GC_THRESHOLDS)
-    keep_freed_blocks()
-    sys.exit(run(arguments if arguments is not None else sys.argv[1:]))
+    memory.begin()
+    memory.keep_freed_blocks()
+    code = run(arguments if arguments is not None else sys.argv[1:])
+    memory.end()
+    sys.exit(code)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hub import __version__, logs
+from hub import __version__, logs, memory
 from hub.api.registry import create_registry_app
 from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Edge
@@ -28,6 +28,7 @@ def serve_registry(loaded: Loaded, port: int | None, out: Output) -> None:
         with open_store(settings, directory.path) as store:
             where = port if port is not None else settings.registry.port
             with listening(_app(loaded, store, directory), settings.http.host, where, "registry.port"):
+                memory.settle()
                 shown = f"http://{address(settings.http.host, where)}"
                 directory.announce(Running(url=shown, pid=os.getpid(), version=__version__, role="registry"))
                 out.note(f"datong's schema registry serves {shown} (stop with Ctrl-C)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hub import memory
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.session import project_of
@@ -175,6 +176,7 @@ def _background(hub: Hub, loaded: Loaded) -> tuple[uvicorn.Server, threading.Thr
 
     server = make_server(hub, loaded)
     thread = start(server, "http.port")
+    memory.settle()
     hub.announce(f"http://{_shown(loaded)}")  # commands find the hub once its port is open
     return server, thread
 
