@@ -7,13 +7,9 @@ name that answers differently the second time gains nothing. Redirects are follo
 from __future__ import annotations
 
 import ipaddress
-import socket
 import ssl
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import httpcore
 import httpx
 
 from hub.errors import Denied
@@ -60,54 +56,17 @@ class Outbound:
 
     def client(self, *, timeout_s: float, ca_file: str | None = None) -> httpx.Client:
         """A client that follows no redirect, takes no proxy from the environment and connects to judged addresses only."""
+        import httpcore  # here, as what follows: a hub without sources on the web starts without them
+
+        from connectors.judged import Judged
+
         context = ssl.create_default_context(cafile=ca_file)
         transport = httpx.HTTPTransport(verify=context, trust_env=False)
         transport._pool.close()
         transport._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_connections=4, max_keepalive_connections=2, network_backend=_Judged(self)
+            ssl_context=context, max_connections=4, max_keepalive_connections=2, network_backend=Judged(self)
         )
         return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
-
-
-class _Judged(httpcore.NetworkBackend):
-    """Resolves, judges, connects."""
-
-    def __init__(self, outbound: Outbound) -> None:
-        self._outbound, self._plain = outbound, httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Connect to the first address of the name that answers. Raises TargetRefused when any of them is refused."""
-        problem: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
-        for address in self._addresses(host, port):
-            try:
-                return self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                problem = error
-        raise problem or httpcore.ConnectError("the name has no address")
-
-    def _addresses(self, host: str, port: int) -> list[str]:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError("the host name is not known") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        for address in addresses:
-            self._outbound.judge(host, port, ipaddress.ip_address(address.partition("%")[0]))
-        return addresses
-
-    def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.NetworkStream:
-        """Never."""
-        raise httpcore.ConnectError("sources speak TCP only")
-
-    def sleep(self, seconds: float) -> None:
-        """Between retries of the pool, of which there are none."""
 
 
 def _plain(address: Address) -> Address:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 
@@ -50,7 +51,7 @@ def create_app(hub: Hub) -> FastAPI:
     settings = hub.settings
     app.add_middleware(Guard, hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
     if hub.role != "worker":
-        app.add_middleware(Beside, registry=registry_app(hub))
+        app.add_middleware(Beside, make=partial(registry_app, hub))
     return app
 
 

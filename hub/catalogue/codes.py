@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from pydantic import BeforeValidator, Field
 
@@ -44,10 +44,54 @@ class CodeListSpec(Spec):
     codes: tuple[dict[str, str], ...] | None = Field(None, description="The entries, where there is no CSV file.")
 
 
-def load_codes(folders: Sequence[Path], shown: Mapping[Path, str]) -> tuple[CodeLists, list[Mistake]]:
+class Unread(Sequence[Code]):
+    """The entries of a CSV file that was checked before it was shipped: read when somebody first asks for one.
+
+    Any use raises ConfigurationInvalid when the file is not what was shipped."""
+
+    def __init__(self, path: Path, file: str) -> None:
+        self._path, self._file = path, file
+
+    @cached_property
+    def _codes(self) -> Sequence[Code]:
+        try:
+            codes, mistakes = _from_csv(self._path, self._file)
+        except OSError as error:
+            raise _damaged(self._file) from error
+        if mistakes:
+            raise _damaged(self._file, mistakes)
+        return codes
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __iter__(self) -> Iterator[Code]:
+        return iter(self._codes)
+
+    @overload
+    def __getitem__(self, at: int) -> Code: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Code]: ...
+    def __getitem__(self, at: int | slice) -> Code | Sequence[Code]:
+        return self._codes[at]
+
+
+def _damaged(file: str, mistakes: Sequence[Mistake] = ()) -> ConfigurationInvalid:
+    return ConfigurationInvalid(
+        "a code list that came with Datong cannot be read",
+        where=file,
+        remedy="install Datong again",
+        mistakes=tuple(map(str, mistakes)),
+    )
+
+
+def load_codes(
+    folders: Sequence[Path], shown: Mapping[Path, str], *, shipped: Collection[Path] = ()
+) -> tuple[CodeLists, list[Mistake]]:
     """All lists below the folders' `codes`; a list in an earlier folder hides one of that name in a later one.
 
-    `shown` has the words for each folder in mistakes. Lists with mistakes are left out.
+    `shown` has the words for each folder in mistakes. Lists with mistakes are left out. CSV files of `shipped` folders are
+    read when a mapping uses their list: most do not, and a project starts without them.
     """
     lists: dict[str, CodeList] = {}
     mistakes: list[Mistake] = []
@@ -55,7 +99,7 @@ def load_codes(folders: Sequence[Path], shown: Mapping[Path, str]) -> tuple[Code
         here: dict[str, CodeList] = {}
         for path in sorted((folder / FOLDER).glob("*.yaml")):
             file = f"{shown[folder]}/{FOLDER}/{path.name}"
-            one, found = _read(path, file)
+            one, found = _read(path, file, folder in shipped)
             mistakes += found
             if one is not None:
                 here[one.name] = one
@@ -76,9 +120,9 @@ def _alone(folder: Path, shown: str) -> Iterator[Mistake]:
             )
 
 
-def _read(path: Path, file: str) -> tuple[CodeList | None, Sequence[Mistake]]:
+def _read(path: Path, file: str, shipped: bool) -> tuple[CodeList | None, Sequence[Mistake]]:
     """A project is read several times by one process: a list that did not change is parsed once."""
-    return _parsed(path, file, _mark(path), _mark(path.with_suffix(".csv")))
+    return _parsed(path, file, shipped, _mark(path), _mark(path.with_suffix(".csv")))
 
 
 def _mark(path: Path) -> tuple[int, int]:
@@ -91,7 +135,9 @@ def _mark(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=256)
-def _parsed(path: Path, file: str, *_marks: tuple[int, int]) -> tuple[CodeList | None, Sequence[Mistake]]:
+def _parsed(
+    path: Path, file: str, shipped: bool, *_marks: tuple[int, int]
+) -> tuple[CodeList | None, Sequence[Mistake]]:
     try:
         document = load_yaml(path.read_bytes(), file)
     except ConfigurationInvalid as error:
@@ -103,9 +149,12 @@ def _parsed(path: Path, file: str, *_marks: tuple[int, int]) -> tuple[CodeList |
     if spec.list != path.stem:
         mistakes.append(place.mistake(("list",), "is not the file's name", f"`{path.stem}`"))
     csv_path = path.with_suffix(".csv")
+    codes: Sequence[Code]
     if spec.codes is not None:
         rows = [(document.line(f"codes.{i}"), row) for i, row in enumerate(spec.codes)]
         codes, found = _codes(rows, file)
+    elif csv_path.exists() and shipped:
+        codes, found = Unread(csv_path, file.removesuffix("yaml") + "csv"), []
     elif csv_path.exists():
         codes, found = _from_csv(csv_path, file.removesuffix("yaml") + "csv")
     else:

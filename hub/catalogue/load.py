@@ -97,7 +97,8 @@ class _Loader:
         discover: Discover | None,
     ) -> None:
         agencies = read_agencies(project)
-        codes, code_mistakes = load_codes(folders, {d: _shown(d, project) for d in folders})
+        shipped = [d for d in folders if not d.is_relative_to(project)]
+        codes, code_mistakes = load_codes(folders, {d: _shown(d, project) for d in folders}, shipped=shipped)
         topics = read_folder(project, "topics.d", TopicSpec, "topic")
         connectors = read_folder(project, "connectors.d", ConnectorSpec, "connector")
         grants = read_folder(project, "grants.d", GrantSpec, "grant")

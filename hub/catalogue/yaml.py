@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.constructor import SafeConstructor
 
 from hub.errors import ConfigurationInvalid
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_NODES = 50_000
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it was built in
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def load_yaml(raw: bytes, name: str) -> Document:
     try:
         text = raw.decode("utf-8-sig")
         _refuse_events(text, name)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=LOADER)
     except UnicodeDecodeError as error:
         raise ConfigurationInvalid("is not UTF-8", where=name) from error
     except yaml.MarkedYAMLError as error:
@@ -54,7 +56,7 @@ def load_yaml(raw: bytes, name: str) -> Document:
 
 def _refuse_events(text: str, name: str) -> None:
     depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+    for count, event in enumerate(yaml.parse(text, Loader=LOADER)):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigurationInvalid("aliases and anchors are not allowed", where=f"{name}:{line}")
@@ -74,14 +76,11 @@ def _value(node: yaml.Node, path: str, lines: dict[str, int], name: str) -> Any:
         return [_value(item, f"{path}.{i}", lines, name) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, lines, name)
-    loader = yaml.SafeLoader("")
     try:
-        return loader.construct_object(node)
+        return SafeConstructor().construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         where = f"{name}:{node.start_mark.line + 1}"
         raise ConfigurationInvalid("a value cannot be read", where=where, remedy="quote it") from error
-    finally:
-        loader.dispose()
 
 
 def _mapping(node: yaml.MappingNode, path: str, lines: dict[str, int], name: str) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -17,12 +17,12 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from hub.errors import ConfigurationInvalid, DatongError, Fatal, Reject, Retry, StorageFull
 from hub.store import postgres
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
 CONNECTIONS = 10  # to PostgreSQL, where nobody says otherwise
 BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
-INSERTS: Mapping[str, type[sqlite.Insert] | type[postgresql.Insert]] = {
-    "sqlite": sqlite.Insert,
-    "postgresql": postgresql.Insert,
-}
+BACKENDS = ("sqlite", "postgresql")
 
 
 def open_engine(url: str | sa.URL, connections: int = CONNECTIONS) -> Engine:
@@ -30,7 +30,7 @@ def open_engine(url: str | sa.URL, connections: int = CONNECTIONS) -> Engine:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
-        if backend not in INSERTS:
+        if backend not in BACKENDS:
             raise ConfigurationInvalid(f"a store is SQLite or PostgreSQL, not {backend}", where="store.url")
         return _open_sqlite(parsed) if backend == "sqlite" else postgres.open_postgres(parsed, connections)
     except (ArgumentError, NoSuchModuleError) as error:
@@ -85,7 +85,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 def insert(engine: Engine, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT, in this engine's dialect; both spell it alike."""
-    return INSERTS[engine.dialect.name](table)
+    if engine.dialect.name == "sqlite":
+        return sqlite.Insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.Insert(table)
 
 
 @contextmanager

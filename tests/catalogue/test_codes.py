@@ -8,6 +8,7 @@ import pytest
 
 from hub.catalogue.codes import load_codes
 from hub.catalogue.mistakes import Mistake
+from hub.errors import ConfigurationInvalid
 from hub.mapping.codelists import CodeLists
 
 YAML = "list: it.istat\nversion: 2026-06-30\ntitle: {en: Municipalities}\nsource: ISTAT\nlicence: CC-BY-4.0\n"
@@ -114,6 +115,28 @@ def test_R14_the_projects_list_comes_first(tmp_path: Path) -> None:
     codes, mistakes = load_codes([mine, shipped], {mine: "schemas", shipped: "shipped schemas"})
     assert mistakes == []
     assert codes.lists["it.istat"].codes[0].name == "mine"
+
+
+def test_R14_a_shipped_list_is_read_when_it_is_used(tmp_path: Path) -> None:
+    load(tmp_path, CSV + "1,One,,,,,\n2,Two,,,,,\n")
+    codes, mistakes = load_codes([tmp_path], {tmp_path: "shipped schemas"}, shipped=[tmp_path])
+    assert (mistakes, codes.versions) == ([], {"it.istat": "2026-06-30"})
+    entries = codes.listed("it.istat").codes
+    (tmp_path / "codes/it.istat.csv").write_text(CSV + "3,Three,,,,,\n", encoding="utf-8")
+    assert [c.name for c in entries] == ["Three"]  # read now, and once
+    (tmp_path / "codes/it.istat.csv").unlink()
+    assert (len(entries), entries[0].code, entries[:1]) == (1, "3", entries[0:])
+
+
+@pytest.mark.parametrize("damage", ["code,unheard_of\n", CSV + "1,One,,not a day,,,\n", None])
+def test_R35_a_shipped_list_that_is_damaged_says_what_to_do(tmp_path: Path, damage: str | None) -> None:
+    load(tmp_path, CSV + "1,One,,,,,\n")
+    codes = load_codes([tmp_path], {tmp_path: "shipped schemas"}, shipped=[tmp_path])[0]
+    file = tmp_path / "codes/it.istat.csv"
+    file.unlink() if damage is None else file.write_text(damage, encoding="utf-8")
+    with pytest.raises(ConfigurationInvalid, match="install Datong again") as refused:
+        codes.walk("it.istat", "it.cadastral")
+    assert "it.istat.csv" in refused.value.where
 
 
 def test_a_list_that_is_changed_is_read_anew(tmp_path: Path) -> None:

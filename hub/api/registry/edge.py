@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -120,12 +121,16 @@ async def _send(send: Send, body: bytes) -> None:
 
 
 class Beside:
-    """ASGI middleware: what is under /registry goes to the registry."""
+    """ASGI middleware: what is under /registry goes to the registry, which is put together when it is first asked."""
 
-    def __init__(self, app: ASGIApp, *, registry: ASGIApp) -> None:
-        self._app, self._registry = app, registry
+    def __init__(self, app: ASGIApp, *, make: Callable[[], ASGIApp]) -> None:
+        self._app, self._make = app, make
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         meant = scope["type"] == "http" and is_under(raw_path(scope))
         await (self._registry if meant else self._app)(scope, receive, send)
+
+    @cached_property
+    def _registry(self) -> ASGIApp:
+        return self._make()

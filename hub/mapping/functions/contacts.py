@@ -6,9 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import phonenumbers
 import pyarrow as pa
-from phonenumbers import shortnumberinfo
 
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.distinct import Verdict, judged
@@ -19,10 +17,11 @@ LONGEST = 64  # characters
 SHORT = re.compile(r"\d{3,6}")  # 110, 12345, 95588
 EXTENSION = re.compile(r"(?:转|分机|[Ee][Xx][Tt]\.?|[Xx#])\s*:?\s*\d{1,6}$")
 HYPHENED = re.compile(r"-\d{1,5}$")  # an extension too, but only where the number is none with it
-E164 = phonenumbers.PhoneNumberFormat.E164
 
 
 def _bind(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
+    import phonenumbers  # here: few mappings need it, and every start would pay for it
+
     region = str(literals[0]) if literals else "CN"
     if region not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError(f"{region[:20]} is no region; write an ISO 3166 code in capitals, such as 'CN' or 'IT'")
@@ -42,6 +41,9 @@ def _number(value: str, region: str) -> str | None:
 
 
 def _valid(plain: str, region: str) -> str | None:
+    import phonenumbers
+    from phonenumbers import shortnumberinfo
+
     try:
         number = phonenumbers.parse(plain, region)
     except phonenumbers.NumberParseException:
@@ -51,7 +53,7 @@ def _valid(plain: str, region: str) -> str | None:
     if not phonenumbers.is_valid_number(number):
         return None
     number.extension = None
-    return str(phonenumbers.format_number(number, E164))
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
 FUNCTIONS = (

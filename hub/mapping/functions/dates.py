@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ def _read(form: Format, cells: Bytes) -> tuple[dict[str, Days], Mask]:
     return numbers, good
 
 
+@cache
 def _calendar() -> tuple[Days, Days]:
     """By 16 × year + month, of the years 1 to 9999: the first day since 1970, and how many days there are, else 0."""
     starts = np.arange("0001-01", "10000-02", dtype="datetime64[M]").astype("datetime64[D]").astype(np.int64)
@@ -94,14 +96,12 @@ def _calendar() -> tuple[Days, Days]:
     return first, length
 
 
-FIRSTS, LENGTHS = _calendar()
-
-
 def days_of(year: Days, month: Days, day: Days) -> tuple[Days, Mask]:
     """Days since 1970-01-01 in the proleptic Gregorian calendar, and which dates exist (year 0 does not). Numbers are not
     negative; where a date does not exist, whatever day."""
+    firsts, lengths = _calendar()
     place = (np.where(year < 10_000, year, 0) << 4) + np.where(month < 16, month, 0)
-    return FIRSTS[place] + day - np.int32(1), (day > 0) & (day <= LENGTHS[place])
+    return firsts[place] + day - np.int32(1), (day > 0) & (day <= lengths[place])
 
 
 def _bind_date(literals: Sequence[Any], _codes: CodeLists) -> Kernel:
