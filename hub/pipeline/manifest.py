@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from hub import blocks
-from hub.model import MANIFESTS, Block, RunTotals
+from hub.model import MANIFESTS, Block, RunTotals, StoredBlock
 from hub.ports import LogReader
 
 FETCH_BYTES = 8 * 1024 * 1024
@@ -58,13 +58,21 @@ def manifests(reader: LogReader, *, after: int = 0) -> Iterator[tuple[int, Manif
     while True:
         fetch = reader.read(MANIFESTS, 0, offset, FETCH_BYTES)
         for block in fetch.blocks:
-            records = blocks.decode(block.records, block.base_offset)
-            for at, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
+            for at, value in _values(block):
                 if at >= offset:
                     yield at + 1, Manifest.parse(value)
         if fetch.next_offset >= fetch.end or not fetch.blocks:
             return
         offset = fetch.next_offset
+
+
+def _values(block: StoredBlock) -> Iterable[tuple[int, bytes]]:
+    """Offsets and values. A manifest is a block of its own, and every start reads all there are."""
+    if block.count == 1:
+        delta, value = blocks.first_value(block.records)
+        return [(block.base_offset + delta, value or b"")]
+    records = blocks.decode(block.records, block.base_offset)
+    return zip(records.offsets.tolist(), records.values.to_pylist(), strict=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,6 +64,7 @@ def test_other_producers_sections_with_gaps_are_read(found: list[Row], constant:
     records = blocks.decode(batch[OVERHEAD:], 0)
     ours = zip(records.offsets.tolist(), records.keys.to_pylist(), records.values.to_pylist(), strict=True)
     assert list(ours) == theirs
+    assert blocks.first_value(batch[OVERHEAD:]) == (theirs[0][0], theirs[0][2])
 
 
 @settings(max_examples=100, deadline=None)
@@ -86,6 +87,8 @@ def test_malformed_sections_are_refused_or_are_other_records(found: list[Row], d
         blocks.decode(bytes(section), 0).header("ce_id")
     except MalformedBlock:
         return
+    if section:  # whole as far as all records are
+        blocks.first_value(bytes(section))
 
 
 @pytest.mark.parametrize("sizes", [[1, 20_000, 3], [70, 9_000, 70], [20_000] * 3, [2_000_000, 0], []])
