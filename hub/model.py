@@ -43,6 +43,18 @@ class Checkpoint:
     source: SourceCheckpoint | None  # None: nothing acknowledged yet
     batch: int = 0  # number of the last batch appended
     sequences: Mapping[str, int] = field(default_factory=dict)  # "topic/partition" -> last `seq` given (G3)
+    columns: Sequence[str] | None = None  # of the source, sorted, as known when a run last ended (R13); None: not yet
+
+    @classmethod
+    def of(cls, data: Mapping[str, Json]) -> Checkpoint:
+        """From its fields as JSON. Raises KeyError and TypeError for what is none."""
+        source, columns = data["source"], data.get("columns")
+        return cls(
+            source=SourceCheckpoint(value=source["value"]) if source else None,
+            batch=data["batch"],
+            sequences=data["sequences"],
+            columns=None if columns is None else tuple(columns),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +78,9 @@ class Batch:
     failures: Sequence[ReadFailure] = ()
     complete: bool = False  # a complete pass over the source ends with this batch (R18)
     deduplicated: int = 0  # rows read again in an overlap window and left out of `records`
+    columns: Sequence[
+        str
+    ] = ()  # all that the source has there, those that nobody wants included; empty: not known (R13)
 
     def __post_init__(self) -> None:
         if len(self.rows) != self.records.num_rows:

@@ -53,8 +53,9 @@ class Source(Protocol):
         """Rows after `after` (None: from the start), at most ~30,000 rows or 4 MiB a batch, in a stable order.
 
         Ends when there is nothing more now, or soon after `stop` is set; yields at least once a second (empty when
-        idle) while it waits. Rows it cannot turn into columns are `Batch.failures`, never an exception. Raises
-        SourceUnavailable (the runner retries from its checkpoint), FileRefused or Fatal (the task pauses).
+        idle) while it waits. `Batch.columns` names what the system has there, wanted or not (R13). Rows it cannot turn
+        into columns are `Batch.failures`, never an exception. Raises SourceUnavailable (the runner retries from its
+        checkpoint), FileRefused or Fatal (the task pauses).
         """
 
     def acknowledge(self, position: SourceCheckpoint) -> None:

@@ -274,6 +274,7 @@ def _batch(reader: Reader, rows: Rows, version: FileVersion, done: Mapping[str, 
         origin=version.origin,
         rows=rows.numbers,
         failures=tuple(rows.failures),
+        columns=tuple(reader.names),
     )
 
 

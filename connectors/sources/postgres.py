@@ -213,12 +213,23 @@ class _Reader:
             block, line = PLACE.unpack(piece.column(piece.num_columns - 1).storage[-1].as_py())
             self.window = replace(self.window, place=(block, line), row=self._row)
         return Batch(
-            records=records, position=self._position(), origin=self._origin, rows=numbers, failures=tuple(failures)
+            records=records,
+            position=self._position(),
+            origin=self._origin,
+            rows=numbers,
+            failures=tuple(failures),
+            columns=self._table.names,
         )
 
     def _empty(self, *, complete: bool = False) -> Batch:
         records = pa.RecordBatch.from_pylist([], self._projection(large=False).schema)
-        return Batch(records=records, position=self._position(), origin=self._origin, complete=complete)
+        return Batch(
+            records=records,
+            position=self._position(),
+            origin=self._origin,
+            complete=complete,
+            columns=self._table.names,
+        )
 
     def _position(self) -> SourceCheckpoint:
         return self.window.position() if self.window else SourceCheckpoint(value={})

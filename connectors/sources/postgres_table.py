@@ -101,6 +101,11 @@ class Table:
         return f"{quote(self.schema)}.{quote(self.name)}"
 
     @property
+    def names(self) -> Sequence[str]:
+        """Of its columns."""
+        return tuple(c.name for c in self.columns)
+
+    @property
     def stored(self) -> bool:
         """Every row has a place that can be gone back to, and a transaction that wrote it."""
         return all(p.kind in STORED for p in self.parts)
@@ -167,7 +172,7 @@ def _parts(session: Session, oid: int) -> list[Part]:
 
 def wanted(table: Table, columns: frozenset[str] | None, key: Sequence[str]) -> list[Column]:
     """The columns to read, in the table's order. Those that a mapping wants and the table lacks are the hub's to name."""
-    names = {c.name for c in table.columns}
+    names = set(table.names)
     lost = [k for k in key if k not in names]
     if lost:
         close = difflib.get_close_matches(lost[0], list(names), 1)

@@ -44,6 +44,7 @@ class _Read:
     page: Page
     rows: Rows
     names: list[str]
+    there: list[str]  # all columns of the page, read or not
     document: Any
 
     @property
@@ -79,7 +80,7 @@ class RestSource:
             read = self._ask(self._first(None), Event())
         except Missing:
             raise self._not_there() from None
-        return [Stream(name=self._where, columns=pa.schema([(n, pa.string()) for n in read.names]))]
+        return [Stream(name=self._where, columns=pa.schema([(n, pa.string()) for n in read.there]))]
 
     def batches(self, after: SourceCheckpoint | None, stop: Event) -> Iterator[Batch]:
         """All rows, or those since the newest met; the position moves when the last page was read."""
@@ -192,7 +193,7 @@ class RestSource:
         paging = self._spec.paging
         document = json.loads(page.body) if paging is not None and paging.by in ("cursor", "next_url") else None
         names = [reader.names[i] for i in reader.kept]
-        return _Read(page=page, rows=_joined(parts, len(names)), names=names, document=document)
+        return _Read(page=page, rows=_joined(parts, len(names)), names=names, there=reader.names, document=document)
 
     def _batch(self, read: _Read, before: int, after: SourceCheckpoint | None) -> Batch:
         kept = [i for i, n in enumerate(read.names) if self._context.columns is None or n in self._context.columns]
@@ -210,6 +211,7 @@ class RestSource:
             origin=self._where,
             rows=read.rows.numbers + before,
             failures=failures,
+            columns=read.there,
         )
 
     def _newest(self, newest: str | None, read: _Read) -> str | None:

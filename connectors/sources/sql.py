@@ -12,6 +12,7 @@ import decimal
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -90,12 +91,13 @@ class SqlSource:
                     return
                 if last is not None:
                     yield last
-                last = self._batch(columns, rows, window, read)
+                last = replace(self._batch(columns, rows, window, read), columns=table.columns.keys())
                 read += len(rows)
         if last is None and snapshot:
-            last = Batch(records=_columns(columns, [])[0], position=window.position())
+            none = _columns(columns, [])[0]
+            last = Batch(records=none, position=window.position(), columns=table.columns.keys())
         if last is not None:
-            yield Batch(**{**last.__dict__, "complete": snapshot and not stop.is_set()})
+            yield replace(last, complete=snapshot and not stop.is_set())
 
     def acknowledge(self, position: SourceCheckpoint) -> None:
         """A database that is only read needs no word."""

@@ -78,8 +78,7 @@ class FixedWidthSource:
         if stopped:
             return
         last = last or self._batch(waiting, done)
-        complete = self._context.mode == "snapshot"
-        yield Batch(**{**vars(last), "complete": complete})
+        yield Batch(**{**vars(last), "complete": self._context.mode == "snapshot"})
 
     def _batch(self, lines: list[tuple[int, bytes]], done: int = 0) -> Batch:
         """Lines → columns of text; a line that is none is a failure with its number, never an exception."""
@@ -104,6 +103,7 @@ class FixedWidthSource:
             origin=self._spec.path,
             rows=np.array(numbers, np.int64),
             failures=tuple(failures),
+            columns=tuple(self._spec.columns),
         )
 
     def _cut(self, line: str) -> list[str | None]:

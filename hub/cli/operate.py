@@ -142,6 +142,8 @@ def show_connector(name: Name, project: ProjectOption = None, as_json: JsonOptio
     facts = ("name", "agency", "topic", "kind", "mode", "schedule", "state", "reason", "worker", "next_run")
     out.table([[f, connector[f]] for f in facts], ["fact", "value"])
     totals_table(out, runs, "started")
+    for note in (note for one in runs for note in one["notes"]):
+        out.line(f"  {note}")
 
 
 def pause(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:

@@ -17,6 +17,7 @@ from hub.errors import ColumnsChanged
 from hub.mapping.program import Mapped, Program, columns_used, compile_program
 from hub.model import MAX_BLOCK_BYTES, Batch, Rows
 from hub.pipeline import publish
+from hub.pipeline.columns import shown
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.quarantine import Rejection, Stage
 
@@ -84,7 +85,7 @@ class Normaliser:
 
     def map(self, batch: Batch) -> Mapped:
         """The first half: expressions and checks. Raises ColumnsChanged (R13)."""
-        return self.program(batch.records.schema, batch.origin).apply(batch.records, keep=self._plan.key)
+        return self.program(batch.records.schema, batch.origin, batch.columns).apply(batch.records, keep=self._plan.key)
 
     def encode(self, batch: Batch, mapped: Mapped) -> Normalised:
         """The second half: Avro, keys and sizes. Another thread may map the next batch meanwhile."""
@@ -97,12 +98,13 @@ class Normaliser:
         result = self._encode(mapped, rejections, failed_keys, len(batch.failures))
         return self._check_sizes(self._check_keys(result))
 
-    def program(self, schema: pa.Schema, origin: str) -> Program:
-        """The mapping compiled for the columns that a file or page really has; kept per set of columns."""
+    def program(self, schema: pa.Schema, origin: str, there: Sequence[str] = ()) -> Program:
+        """The mapping compiled for the columns that a file or page really has; kept per set of columns. `there`: those that
+        were not read included, so that a refusal can show what became of one."""
         signature = str(schema)
         program = self._programs.get(signature)
         if program is None:
-            require_columns(self._plan, schema, origin)
+            require_columns(self._plan, schema.names, origin, there)
             program = compile_program(
                 self._plan.mapping, schema, self._plan.target, self._plan.codes, self._plan.symbols
             )
@@ -160,15 +162,16 @@ class Normaliser:
         return result.without(np.flatnonzero(sizes > room), "encode", "TOO_LARGE")
 
 
-def require_columns(plan: TaskPlan, schema: pa.Schema, origin: str) -> None:
+def require_columns(plan: TaskPlan, names: Sequence[str], origin: str, there: Sequence[str] = ()) -> None:
     """Columns that the mapping reads must be there or be declared optional (R13)."""
     needed = columns_used(plan.mapping)
-    missing = sorted(needed - set(schema.names) - set(plan.mapping.optional))
+    missing = sorted(needed - set(names) - set(plan.mapping.optional))
     if not missing:
         return
+    there = there or names
     remedy = "mend the source, change the mapping, or name the column under `optional:`, then resume"
-    message = f"the mapping needs {_names(missing)}; the source has {_names(schema.names)}"
-    if not _is_header(needed, schema.names):
+    message = f"the mapping needs {shown(missing)}; the source has {shown(there)}"
+    if not _is_header(needed, there):
         message = f"the source has none of the {len(needed)} columns that the mapping needs, such as `{missing[0]}`"
         remedy = "is it the right source? of a file, see `header:`, `delimiter:` and `encoding:`; then resume"
     raise ColumnsChanged(message, where=origin, remedy=remedy)
@@ -178,7 +181,3 @@ def _is_header(needed: Collection[str], names: Sequence[str]) -> bool:
     """Whether these are names of columns. Where none is like one that is known, they may be somebody's data (S16)."""
     known = [name.casefold() for name in names]
     return any(difflib.get_close_matches(name.casefold(), known, 1) for name in needed)
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(f"`{n}`" for n in names[:40]) + (" …" if len(names) > 40 else "")

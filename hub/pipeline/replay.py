@@ -13,7 +13,7 @@ import pyarrow as pa
 from hub.model import Batch, Block, Checkpoint, RunTotals, SourceCheckpoint
 from hub.pipeline import publish, quarantine
 from hub.pipeline.changes import Changes, Content
-from hub.pipeline.manifest import RunState
+from hub.pipeline.manifest import Manifest, RunState
 from hub.pipeline.normalise import Normalised, Normaliser
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing, Publisher
@@ -41,7 +41,7 @@ class Replay:
     def __init__(self, plan: TaskPlan, writer: Writer, around: Surroundings) -> None:
         self._plan, self._writer, self._around = plan, writer, around
         stored = writer.checkpoint() or Checkpoint(source=None)
-        self._source_position = stored.source
+        self._stored = stored  # position and columns of the source stay as they are
         self._account = Account(plan, around, stored, replay=True)
         self._normaliser = Normaliser(plan)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences, replay_of=around.run_id)
@@ -59,18 +59,17 @@ class Replay:
             attempt = self._attempt(chunk)
             manifest = self._account.manifest(attempt.totals, reasons=attempt.reasons, origin="quarantine")
             blocks = [*self._publisher.blocks(attempt.out, batch_id=manifest.batch_id), *attempt.blocks]
-            checkpoint = Checkpoint(
-                source=self._source_position, batch=manifest.batch, sequences=self._publisher.sequences
-            )
-            self._writer.append([*blocks, manifest.to_block()], checkpoint)
+            self._writer.append([*blocks, manifest.to_block()], self._checkpoint(manifest))
             self._account.add(manifest)
         return self._finish("completed")
 
     def _finish(self, state: RunState) -> RunResult:
         manifest = self._account.manifest(RunTotals(), state=state)
-        checkpoint = Checkpoint(source=self._source_position, batch=manifest.batch, sequences=self._publisher.sequences)
-        self._writer.append([manifest.to_block()], checkpoint)
+        self._writer.append([manifest.to_block()], self._checkpoint(manifest))
         return self._account.result(state, notes=self._notes)
+
+    def _checkpoint(self, manifest: Manifest) -> Checkpoint:
+        return replace(self._stored, batch=manifest.batch, sequences=self._publisher.sequences)
 
     def _attempt(self, chunk: Sequence[Entry]) -> Attempt:
         records = quarantine.records_from_json([e.columns or {} for e in chunk], chunk[0].types)

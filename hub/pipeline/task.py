@@ -11,13 +11,16 @@ from threading import Event
 
 import numpy as np
 import pyarrow as pa
+import structlog
 
 from hub import failpoints
 from hub.errors import DatongError, ReconciliationFailed, TooManyDeletions
+from hub.mapping.program import columns_used
 from hub.model import Batch, Block, Checkpoint, RunTotals, SourceCheckpoint
 from hub.pipeline import publish, quarantine
 from hub.pipeline.breaker import Breaker
 from hub.pipeline.changes import Changes, Compared, pick
+from hub.pipeline.columns import SHOWN, SourceColumns
 from hub.pipeline.manifest import Manifest, RunState
 from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
@@ -27,6 +30,8 @@ from hub.pipeline.ready import Preparation, Ready, Work
 from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.snapshot import KeyState
 from hub.ports import LogReader, Source, Writer
+
+log = structlog.get_logger("datong.task")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +139,7 @@ class Run:
         self._ids = RecordIds.load(around.reader, plan.connector) if delivered_again else None
         self._changes = Changes(plan, KeyState.load(around.reader, plan.connector)) if plan.keyed else None
         self._breaker = Breaker(plan.limits)
+        self._columns = SourceColumns(stored.columns, columns_used(plan.mapping))
         self._notes: list[str] = []
         self._keys_at_start = len(self._changes.state) if self._changes else 0
         self._complete = False  # the last batch ended a complete pass
@@ -160,12 +166,19 @@ class Run:
     def _consume(self, works: Iterator[Work], stop: Event) -> tuple[RunState, DatongError | None]:
         for work in works:
             self._complete = work.batch.complete
+            self._meet(work.batch)
             error = self._append(work)
             if error:
                 return "paused", error
             if stop.is_set() and not self._complete:
                 return "stopped", None
         return "stopped" if stop.is_set() and not self._complete else "completed", None
+
+    def _meet(self, batch: Batch) -> None:
+        """Columns that are new are reported and ignored (R13); of a source that never ends, here alone."""
+        new = self._columns.see(batch.columns)
+        if new:
+            log.info("new columns in the source", connector=self._plan.connector, columns=new[:SHOWN], count=len(new))
 
     def _append(self, work: Work) -> DatongError | None:
         """One batch, all or nothing. A breaker that trips is returned after the append (R21)."""
@@ -262,7 +275,8 @@ class Run:
     ) -> None:
         records = self._publisher.blocks(out, batch_id=manifest.batch_id) if out is not None else []
         sequences = dict(self._publisher.sequences)
-        checkpoint = Checkpoint(source=position, batch=manifest.batch, sequences=sequences)
+        known = self._columns.known if manifest.state == "running" else self._columns.after()
+        checkpoint = Checkpoint(source=position, batch=manifest.batch, sequences=sequences, columns=known)
         self._writer.append([*records, *internal, manifest.to_block()], checkpoint)
         self._position = position
         self._account.add(manifest)
@@ -273,7 +287,8 @@ class Run:
             state = "failed"
             error = ReconciliationFailed(f"{totals.difference:+,} of {totals.read:,} rows are unaccounted for")
         self._write(None, (), self._account.manifest(RunTotals(), state=state, error=error), self._position)
-        return self._account.result(state, notes=self._notes, error=error)
+        note = self._columns.note()
+        return self._account.result(state, notes=[*self._notes, *([note] if note else [])], error=error)
 
 
 def record_failure(

@@ -68,9 +68,11 @@ class SourceContract:
             assert len(seen.union(rest)) == self.rows
             assert count + len(rest) == self.rows or not source.replayable
 
-    def test_only_the_wanted_columns_are_delivered(self, make: Make) -> None:
-        batch = next(iter(make(columns=frozenset({self.identifier})).batches(None, Event())))
+    def test_R13_only_the_wanted_columns_are_delivered_and_all_are_named(self, make: Make) -> None:
+        source = make(columns=frozenset({self.identifier}))
+        batch = next(iter(source.batches(None, Event())))
         assert batch.records.schema.names == [self.identifier]
+        assert set(batch.columns) == set(source.discover()[0].columns.names)
 
     def test_acknowledge_and_close_may_be_repeated(self, make: Make) -> None:
         source = make()

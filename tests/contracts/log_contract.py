@@ -44,9 +44,9 @@ def contents(log: Log, topic: str = TOPIC, partition: int = 0) -> list[tuple[int
 
 
 def at(position: int, topic: str = TOPIC) -> Checkpoint:
-    return Checkpoint(
-        source=SourceCheckpoint(value={"at": position}), batch=position, sequences={f"{topic}/0": position}
-    )
+    source = SourceCheckpoint(value={"at": position})
+    columns = None if position == 1 else ("id", "区")  # known from the second on (R13)
+    return Checkpoint(source=source, batch=position, sequences={f"{topic}/0": position}, columns=columns)
 
 
 class LogContract:

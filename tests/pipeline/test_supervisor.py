@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from hub.app import Hub, now
+from hub.cli.main import run as command
 from hub.cli.templates import FILES
 from hub.errors import Conflict, Fenced, NotFound, SourceUnavailable
 from hub.model import Checkpoint, RunTotals
@@ -92,6 +93,25 @@ def test_R13_changed_columns_pause_and_resuming_goes_on(hub: Hub) -> None:
     result = hub.supervisor.wait(NAME, 60)
     assert result is not None
     assert result.totals.published == 3
+
+
+def test_R13_a_new_column_is_told_by_the_api_and_by_commands(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    root, loaded = hub.settings.root, hub.loaded
+    file = root / "data/branches.csv"
+    hub.supervisor.run_now(NAME)
+    hub.supervisor.wait(NAME, 60)
+    head, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([f"{head},Canteen", *[f"{row},canary" for row in rows]]) + "\n")
+    hub.close()
+    assert command(["run", "--project", str(root)]) == 0
+    assert "a new column in the source, ignored: `Canteen`" in capsys.readouterr().out
+    assert command(["connector", "show", NAME, "--project", str(root)]) == 0
+    shown = capsys.readouterr().out
+    assert "ignored: `Canteen`" in shown
+    assert "canary" not in shown
+    with Hub.open(loaded) as again:
+        newest, before = again.views.runs(NAME, 2)
+        assert (newest["notes"], before["notes"]) == (["a new column in the source, ignored: `Canteen`"], [])
 
 
 def test_G7_a_task_that_another_worker_holds_does_not_start(hub: Hub) -> None:

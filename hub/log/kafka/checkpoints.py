@@ -18,7 +18,7 @@ from hub.errors import LogBroken, LogUnavailable
 from hub.log.kafka.cluster import COMMITTED, EARLIEST, LATEST
 from hub.log.kafka.reader import KafkaReader
 from hub.log.kafka.topics import CHECKPOINT_PARTITIONS, CHECKPOINTS
-from hub.model import Block, Checkpoint, SourceCheckpoint
+from hub.model import Block, Checkpoint
 
 HISTORY = 16  # records of a task that are remembered, newest last
 FETCH_BYTES = 4 * 1024 * 1024
@@ -127,11 +127,4 @@ def _entry(value: bytes, task: str) -> Entry:
 
 
 def _checkpoint(stored: Any) -> Checkpoint | None:
-    if stored is None:
-        return None
-    source = stored["source"]
-    return Checkpoint(
-        source=SourceCheckpoint(value=source["value"]) if source else None,
-        batch=stored["batch"],
-        sequences=stored["sequences"],
-    )
+    return None if stored is None else Checkpoint.of(stored)

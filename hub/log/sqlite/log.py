@@ -26,7 +26,6 @@ from hub.model import (
     Fetch,
     Finding,
     Range,
-    SourceCheckpoint,
     StoredBlock,
     Topic,
 )
@@ -318,10 +317,4 @@ def _dump(checkpoint: Checkpoint) -> str:
 
 
 def _load(text: str) -> Checkpoint:
-    data = json.loads(text)
-    source = data["source"]
-    return Checkpoint(
-        source=SourceCheckpoint(value=source["value"]) if source else None,
-        batch=data["batch"],
-        sequences=data["sequences"],
-    )
+    return Checkpoint.of(json.loads(text))
