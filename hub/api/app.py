@@ -14,6 +14,7 @@ from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Beside, Edge
+from hub.api.waiting import Waiting
 from hub.app import Hub
 from hub.catalogue.uses import SchemaUsers
 from hub.registry import Registry
@@ -32,6 +33,7 @@ def create_app(hub: Hub) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     app.state.hub = hub
+    app.state.waiting = Waiting(hub.log)
     problems.install(app)
     app.include_router(health.router())
     if hub.role != "worker":

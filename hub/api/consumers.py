@@ -20,11 +20,13 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.access.decide import Request as Asked
 from hub.api.deps import AgencyCaller, HubOf
 from hub.api.negotiation import best
+from hub.api.waiting import Waiting
 from hub.delivery.formats import FORMATS, Format, Wanted
 from hub.delivery.groups import GroupState, Member, Pulled
 from hub.delivery.lines import Formulas
@@ -62,7 +64,7 @@ def router() -> APIRouter:
 
 def _pull(api: APIRouter) -> None:
     @api.get(f"{BASE}/records", response_model=None, responses={200: {"content": {name: {} for name in BY_TYPE}}})
-    def records(
+    async def records(
         topic: str,
         group: str,
         hub: HubOf,
@@ -77,8 +79,13 @@ def _pull(api: APIRouter) -> None:
         """The next batch after the last commit, in the form that `Accept` prefers."""
         form = form_of(request.headers.getlist("accept"))
         asked = Asked(agency=who.agency, topic=topic, grant=grant)
-        pulled = hub.deliveries.pull(asked, _member(group, reader), max_records, timeout_ms / 1000)
-        return answer(pulled, group, form, formulas)
+        member = _member(group, reader)
+        pulled = await run_in_threadpool(hub.deliveries.pull, asked, member, max_records, 0.0)
+        if timeout_ms and not pulled.news:
+            waiting: Waiting = request.app.state.waiting
+            await waiting.news(topic, pulled.delivery.positions, timeout_ms / 1000)
+            pulled = await run_in_threadpool(hub.deliveries.pull, asked, member, max_records, 0.0)
+        return await run_in_threadpool(answer, pulled, group, form, formulas)
 
 
 def _cursor(api: APIRouter) -> None:

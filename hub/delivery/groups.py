@@ -40,6 +40,11 @@ class Pulled:
     schema_id: int  # of the plan's output schema, in subject `grant.<name>-value` (R23)
     reset: bool  # fields or row filter changed since the last commit: reading starts again from the earliest record
 
+    @property
+    def news(self) -> bool:
+        """Is there anything to tell?"""
+        return bool(self.delivery.records.num_rows or self.delivery.gaps or self.delivery.lag)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroupState:
@@ -75,7 +80,7 @@ class Subscriptions:
         """
         plan = decide()
         pulled = self._pull(plan, member, limits)
-        if timeout_s > 0 and not _news(pulled):
+        if timeout_s > 0 and not pulled.news:
             self._log.wait(plan.topic, pulled.delivery.positions, timeout_s)
             pulled = self._pull(decide(), member, limits)
         return pulled
@@ -194,12 +199,6 @@ def _delivered(cursor: Cursor | None, position: int, selection: str) -> bool:
 
 def _lag(position: int | None, span: Range) -> int:
     return span.end - max(span.earliest if position is None else position, span.earliest)
-
-
-def _news(pulled: Pulled) -> bool:
-    """Is there anything to tell?"""
-    delivery = pulled.delivery
-    return bool(delivery.records.num_rows or delivery.gaps or delivery.lag)
 
 
 def _check_positions(topic: str, positions: Mapping[int, int], spans: Mapping[int, Range]) -> None:
