@@ -152,7 +152,9 @@ class Limits(_Section):
 
     request_bytes: int = Field(8 * 1024 * 1024, description="Largest request body, bytes.", ge=1024)
     read_records: int = Field(10_000, description="Most records in one answer to a subscriber.", ge=1)
-    read_bytes: int = Field(4 * 1024 * 1024, description="Bytes of blocks read for one answer.", ge=1024)
+    read_bytes: int = Field(
+        4 * 1024 * 1024, description="Bytes of blocks read for one answer.", ge=1024, le=256 * 1024 * 1024
+    )
     cache_bytes: int = Field(128 * 1024 * 1024, description="Bytes of decoded blocks shared by all subscribers.", ge=0)
 
 

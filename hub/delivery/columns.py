@@ -200,28 +200,30 @@ class PlanReaders:
 
 
 def key_columns(keys: pa.BinaryArray, names: Sequence[str], schema: pa.Schema) -> Mapping[str, pa.Array]:
-    """Key fields from record keys: the text of the one field, or a JSON array of several (R6)."""
+    """Key fields from record keys: the text of the one field, or a JSON array of several (R6). What is no value of its field
+    is null: producers that are not the hub's may have keys of their own."""
+    found = keys.to_pylist()
     if len(names) == 1:
         kind = schema.field(names[0]).type
-        return {names[0]: keys.cast(kind) if _is_bytes(kind) else _typed(keys.cast(pa.string()).to_pylist(), kind)}
-    rows = [json.loads(key) for key in keys.to_pylist()]
+        return {names[0]: _typed(found if _is_bytes(kind) else [_decoded(key) for key in found], kind)}
+    rows = [_array(key, len(names)) for key in found]
     return {
         name: _typed([_text(row[place]) for row in rows], schema.field(name).type) for place, name in enumerate(names)
     }
 
 
-def _typed(texts: list[str | None], kind: pa.DataType) -> pa.Array:
-    """Values from their text; what is no value of the type is null."""
-    column = pa.array(texts, pa.string())
+def _typed(values: Sequence[str | bytes | None], kind: pa.DataType) -> pa.Array:
+    """Values from their text, or their bytes; what is no value of the type is null."""
+    given = pa.binary() if any(isinstance(value, bytes) for value in values) else pa.string()
     try:
-        return column.cast(kind)
+        return pa.array(values, given).cast(kind)
     except NOT_A_VALUE:
-        return pa.concat_arrays([_one(text, kind) for text in texts])
+        return pa.concat_arrays([_one(value, given, kind) for value in values])
 
 
-def _one(text: str | None, kind: pa.DataType) -> pa.Array:
+def _one(value: str | bytes | None, given: pa.DataType, kind: pa.DataType) -> pa.Array:
     try:
-        return pa.array([text], pa.string()).cast(kind)
+        return pa.array([value], given).cast(kind)
     except NOT_A_VALUE:
         return pa.nulls(1, kind)
 
@@ -230,16 +232,43 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def _object(text: bytes) -> Mapping[str, Any]:
+def _decoded(text: bytes | None) -> str | None:
     try:
-        data = json.loads(text)
-    except ValueError:
-        data = None
+        return None if text is None else text.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _array(text: bytes | None, length: int) -> Sequence[Any]:
+    data = _parsed(text)
+    return data if isinstance(data, list) and len(data) == length else [None] * length
+
+
+def _object(text: bytes | None) -> Mapping[str, Any]:
+    data = _parsed(text)
     return data if isinstance(data, dict) else {}
 
 
+def _parsed(text: bytes | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    """A JSON value as the text that a key or scope field has; nothing for a text that is none."""
+    if not isinstance(value, str):
+        return None if value is None else json.dumps(value)
+    return value if _is_text(value) else None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _mask(row_filter: Filter, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:

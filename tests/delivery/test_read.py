@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from hub import blocks
+from hub.delivery.formats import FORMATS, Wanted
 from hub.delivery.read import Delivery, Gap, ReadLimits
 from hub.errors import CorruptBlock, NotFound, OffsetOutOfRange, SchemaIncompatible
 from hub.model import Topic
@@ -179,6 +180,40 @@ def test_R6_keys_of_every_type_come_back_from_their_text(hub: Hub, kind: Any, te
     row = hub.reader.read(hub.plan(schema, "id", "other", key=("id",)), {}, ANY).records.to_pylist()[0]
     assert (row["id"] if isinstance(value, (bytes, bool, int)) else str(row["id"])) == value
     assert row["other"] is None
+
+
+@pytest.mark.parametrize(
+    ("kinds", "key"),
+    [
+        (["string"], b"\xff\xfe"),
+        (["string"], None),
+        (["long"], b"seventeen"),
+        ([{"type": "fixed", "name": "F", "size": 3}], b"four"),
+        (["string", "string"], b"not json"),
+        (["string", "string"], b'["one"]'),
+        (["string", "string"], b'["\\ud800", {"a": 1}]'),
+        (["string", "string"], b"[" * 100_000),
+        (["string", "long"], b'["a", "b"]'),
+        (["string", "long"], None),
+    ],
+)
+def test_R6_R27_keys_that_are_none_of_ours_do_not_stop_a_delivery(
+    hub: Hub, kinds: list[Any], key: bytes | None
+) -> None:
+    """On Kafka anybody with the right may write to a topic. What such a key does not say is null."""
+    names = tuple(f"k{n}" for n in range(len(kinds)))
+    fields = [{"name": name, "type": kind} for name, kind in zip(names, kinds, strict=True)]
+    schema = hub.schema({"type": "record", "name": "R", "fields": [*fields, {"name": "other", "type": "string"}]})
+    values = pa.array([None], pa.binary())
+    hub.append((0, blocks.encode(pa.array([key], pa.binary()), values, blocks.Headers()), 1))
+    delivery = hub.reader.read(hub.plan(schema, *names, "other", key=names), {}, ANY)
+    row = delivery.records.to_pylist()[0]
+    assert row["other"] is None
+    assert None in [row[name] for name in names]
+    assert delivery.keys is not None
+    assert delivery.keys.to_pylist() == [key]
+    for form in FORMATS:
+        form.write(delivery, Wanted(schema_id=1))
 
 
 def test_tombstones_on_topics_without_key_are_nobodys(hub: Hub) -> None:
