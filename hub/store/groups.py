@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -18,6 +19,15 @@ from hub.store.engine import insert, reading, writing
 from hub.store.tables import group_leases, group_offsets
 
 NOBODY = ""
+NAMES = ("agency", "grant_name", "topic", "group_name")
+MINE = [group_offsets.c[name] == sa.bindparam(f"of_{name}") for name in NAMES]
+CURSORS = sa.select(group_offsets).where(*MINE)  # statements are made once: making one costs more than running it
+CURSORS_TO_MOVE = CURSORS.with_for_update()
+MOVE = (
+    sa.update(group_offsets)
+    .where(*MINE, group_offsets.c.partition == sa.bindparam("of_partition"))
+    .values(committed=sa.bindparam("to"), committed_at=sa.bindparam("at"), selection=sa.bindparam("under"))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +88,7 @@ class GroupCursors:
     def cursors(self, key: GroupKey) -> Mapping[int, Cursor]:
         """By partition; a partition that was never read is missing."""
         with reading(self._engine) as connection:
-            rows = connection.execute(sa.select(group_offsets).where(*_is(group_offsets, key))).all()
-        return {row.partition: _cursor(row) for row in rows}
+            return {row.partition: _cursor(row) for row in connection.execute(CURSORS, _named(key))}
 
     def all(self) -> Sequence[tuple[GroupKey, int, Cursor]]:
         """Every cursor of every group: key, partition, cursor."""
@@ -97,27 +106,28 @@ class GroupCursors:
 
     def deliver(self, key: GroupKey, positions: Mapping[int, int], selection: str) -> None:
         """Remember before the bytes leave how far a reader may commit under this selection."""
-        further = sa.case(
-            (
-                sa.and_(
-                    group_offsets.c.delivered_selection == selection,
-                    group_offsets.c.delivered > sa.literal_column("excluded.delivered"),
-                ),
-                group_offsets.c.delivered,
-            ),
-            else_=sa.literal_column("excluded.delivered"),
-        )
         rows = [
             {**_columns(key), "partition": partition, "delivered": position, "delivered_selection": selection}
             for partition, position in positions.items()
         ]
-        put = insert(self._engine, group_offsets).values(rows)
-        put = put.on_conflict_do_update(
-            index_elements=list(group_offsets.primary_key),
-            set_={"delivered": further, "delivered_selection": selection},
-        )
         with writing(self._engine) as connection:
-            connection.execute(put)
+            connection.execute(self._deliver, rows)
+
+    @cached_property
+    def _deliver(self) -> sa.Insert:
+        """What was delivered under the same selection never goes back."""
+        new = insert(self._engine, group_offsets)
+        further = sa.and_(
+            group_offsets.c.delivered_selection == new.excluded.delivered_selection,
+            group_offsets.c.delivered > new.excluded.delivered,
+        )
+        return new.on_conflict_do_update(
+            index_elements=list(group_offsets.primary_key),
+            set_={
+                "delivered": sa.case((further, group_offsets.c.delivered), else_=new.excluded.delivered),
+                "delivered_selection": new.excluded.delivered_selection,
+            },
+        )
 
     def commit(self, key: GroupKey, reader: str, positions: Mapping[int, int], selection: str, now_ms: int) -> None:
         """Store the positions, all or none. Committing the same again changes nothing.
@@ -127,15 +137,12 @@ class GroupCursors:
         """
         with writing(self._engine) as connection:
             self._check_reader(connection, key, reader)
-            mine = sa.select(group_offsets).where(*_is(group_offsets, key)).with_for_update()
-            known = {row.partition: _cursor(row) for row in connection.execute(mine)}
+            rows = connection.execute(CURSORS_TO_MOVE, _named(key))
+            known = {row.partition: _cursor(row) for row in rows}
             moved = [p for p, at in sorted(positions.items()) if _moves(known.get(p), p, at, selection)]
+            new = {**_named(key), "at": now_ms, "under": selection}
             if moved:
-                done = sa.update(group_offsets).where(
-                    *_is(group_offsets, key), group_offsets.c.partition == sa.bindparam("of")
-                )
-                done = done.values(committed=sa.bindparam("at"), committed_at=now_ms, selection=selection)
-                connection.execute(done, [{"of": partition, "at": positions[partition]} for partition in moved])
+                connection.execute(MOVE, [{**new, "of_partition": p, "to": positions[p]} for p in moved])
 
     def seek(self, key: GroupKey, reader: str, positions: Mapping[int, int], selection: str, now_ms: int) -> None:
         """Move the cursor, forwards or back, with what was delivered. Raises GroupBusy."""
@@ -179,6 +186,11 @@ def _moves(cursor: Cursor | None, partition: int, position: int, selection: str)
 
 def _columns(key: GroupKey) -> dict[str, str]:
     return {"agency": key.agency, "grant_name": key.grant, "topic": key.topic, "group_name": key.group}
+
+
+def _named(key: GroupKey) -> dict[str, str]:
+    """For statements that are made once."""
+    return {f"of_{name}": value for name, value in _columns(key).items()}
 
 
 def _is(table: sa.Table, key: GroupKey) -> tuple[sa.ColumnElement[bool], ...]:
