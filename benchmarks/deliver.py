@@ -119,7 +119,7 @@ def answers(project: Path, form: str) -> Iterator[Batch]:
     positions: dict[int, int] = {}
     with Hub.open(load_settings(project, env={})) as opened:
         while True:
-            pulled = opened.deliveries.pull(request, member, None, 0.0)
+            pulled = opened.deliveries.pull(request, member)
             body = write(pulled.delivery, Wanted(schema_id=pulled.schema_id))
             yield _batch(pulled.delivery, positions, body)
             positions = dict(pulled.delivery.positions)

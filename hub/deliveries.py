@@ -41,11 +41,11 @@ class Deliveries:
         reader = DeliveryReader(log, self._schema, cache_bytes=settings.limits.cache_bytes)
         self._groups = Subscriptions(log, registry, store.groups, reader, lambda: int(clock().timestamp() * 1000))
 
-    def pull(self, request: Request, member: Member, max_records: int | None, timeout_s: float) -> Pulled:
+    def pull(self, request: Request, member: Member, max_records: int | None = None) -> Pulled:
         """The next batch of a group. Raises NotFound for what is not the caller's to see (S8)."""
         most = min(max_records or self._limits.read_records, self._limits.read_records)
         limits = ReadLimits(max_records=most, max_bytes=self._limits.read_bytes)
-        pulled = self._groups.pull(lambda: self._plan(request), member, limits, timeout_s)
+        pulled = self._groups.pull(self._plan(request), member, limits)
         delivery = pulled.delivery
         security.info(  # stands where the ledger's entry will (rules.md, Ledger)
             "released",

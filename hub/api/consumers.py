@@ -15,7 +15,9 @@ What an answer says besides its records stands in headers whatever its form, in 
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -24,7 +26,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.access.decide import Request as Asked
-from hub.api.deps import AgencyCaller, HubOf
+from hub.api.deps import AgencyCaller, HubOf, agency, caller
 from hub.api.negotiation import best
 from hub.api.waiting import Waiting
 from hub.delivery.formats import FORMATS, Format, Wanted
@@ -34,6 +36,7 @@ from hub.errors import NotAcceptable
 
 BASE = "/topics/{topic}/consumers/{group}"
 MAX_TIMEOUT_MS = 30_000
+CLIENT_GONE = 499  # in metrics alone: nobody is there to see it
 BY_TYPE = {form.media_type: form for form in FORMATS}
 JSON = "application/json"
 Reader = Annotated[str, Header(alias="X-Datong-Reader", min_length=1, max_length=64)]
@@ -80,12 +83,31 @@ def _pull(api: APIRouter) -> None:
         form = form_of(request.headers.getlist("accept"))
         asked = Asked(agency=who.agency, topic=topic, grant=grant)
         member = _member(group, reader)
-        pulled = await run_in_threadpool(hub.deliveries.pull, asked, member, max_records, 0.0)
+        pulled = await run_in_threadpool(hub.deliveries.pull, asked, member, max_records)
         if timeout_ms and not pulled.news:
             waiting: Waiting = request.app.state.waiting
-            await waiting.news(topic, pulled.delivery.positions, timeout_ms / 1000)
-            pulled = await run_in_threadpool(hub.deliveries.pull, asked, member, max_records, 0.0)
+            if not await _while_there(request, waiting.news(topic, pulled.delivery.positions, timeout_ms / 1000)):
+                return Response(status_code=CLIENT_GONE)
+            agency(await run_in_threadpool(caller, request, hub))  # the token may have been revoked meanwhile
+            pulled = await run_in_threadpool(hub.deliveries.pull, asked, member, max_records)
         return await run_in_threadpool(answer, pulled, group, form, formulas)
+
+
+async def _while_there(request: Request, waits: Coroutine[Any, Any, None]) -> bool:
+    """Wait to the end, or until the client has gone: then False. Nothing is read, and no lease taken, for nobody."""
+    wait, gone = asyncio.create_task(waits), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((wait, gone), return_when=asyncio.FIRST_COMPLETED)
+        return wait.done()
+    finally:
+        wait.cancel()
+        gone.cancel()
+        await asyncio.gather(wait, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _cursor(api: APIRouter) -> None:

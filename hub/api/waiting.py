@@ -32,9 +32,11 @@ class Waiting:
         self._log = log
         self._lock = threading.Lock()
         self._waiters: dict[str, list[_Waiter]] = {}  # by topic; a topic in it has a watcher
+        self._stopped = False
 
     async def news(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> None:
-        """Until the topic may have grown past these positions, or the time is up. It may be for nothing: look again."""
+        """Until the topic may have grown past these positions, the time is up, or the hub stops. It may be for nothing: look
+        again. A partition without position was not read yet."""
         waiter = _Waiter(asyncio.get_running_loop(), asyncio.Event(), dict(positions))
         self._add(topic, waiter)
         try:
@@ -45,8 +47,19 @@ class Waiting:
         finally:
             self._remove(topic, waiter)
 
+    def stop(self) -> None:
+        """Nobody waits any longer, or again: a server that ends waits for its requests. From any thread."""
+        with self._lock:
+            self._stopped = True
+            woken = [waiter for waiters in self._waiters.values() for waiter in waiters]
+        for waiter in woken:
+            waiter.wake()
+
     def _add(self, topic: str, waiter: _Waiter) -> None:
         with self._lock:
+            if self._stopped:
+                waiter.woken.set()
+                return
             watched = topic in self._waiters
             self._waiters.setdefault(topic, []).append(waiter)
         if not watched:
@@ -78,8 +91,5 @@ class Waiting:
 
 def _earliest(waiters: list[_Waiter]) -> dict[int, int]:
     """What any of them has not seen is news."""
-    found: dict[int, int] = {}
-    for waiter in waiters:
-        for partition, position in waiter.positions.items():
-            found[partition] = min(position, found.get(partition, position))
-    return found
+    partitions = {partition for waiter in waiters for partition in waiter.positions}
+    return {partition: min(waiter.positions.get(partition, 0) for waiter in waiters) for partition in partitions}

@@ -34,7 +34,22 @@ def wait_for_signal(over: Callable[[], bool] = lambda: False) -> None:
         pass
 
 
-def server_of(app: Any, host: str, port: int, setting: str) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A server that tells its application before it waits for the requests under way."""
+
+    def __init__(self, config: uvicorn.Config, ending: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        self._ending()
+        await super().shutdown(sockets)
+
+
+def server_of(
+    app: Any, host: str, port: int, setting: str, ending: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
     """A server for an application. Raises ConfigurationInvalid naming the setting when the port is taken."""
     check_port(host, port, setting)
     config = uvicorn.Config(
@@ -48,7 +63,7 @@ def server_of(app: Any, host: str, port: int, setting: str) -> uvicorn.Server:
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    return uvicorn.Server(config)
+    return Server(config, ending)
 
 
 def start(server: uvicorn.Server, setting: str) -> threading.Thread:

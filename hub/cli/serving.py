@@ -103,7 +103,8 @@ def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
     from hub.cli.listening import server_of
 
     http = loaded.settings.http
-    return server_of(create_app(hub), http.host, http.port, "http.port")
+    app = create_app(hub)
+    return server_of(app, http.host, http.port, "http.port", app.state.waiting.stop)
 
 
 @contextmanager

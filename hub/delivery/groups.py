@@ -72,18 +72,18 @@ class Subscriptions:
         self._lock = threading.Lock()
         self._schema_ids: OrderedDict[tuple[str, str], int] = OrderedDict()
 
-    def pull(self, decide: Callable[[], Plan], member: Member, limits: ReadLimits, timeout_s: float = 0.0) -> Pulled:
-        """The next batch after the last commit; waits up to `timeout_s` while there is nothing.
-
-        `decide` gives the plan of that moment or raises NotGranted; it is asked again after waiting. Raises GroupBusy,
-        and what `DeliveryReader.read` raises.
-        """
-        plan = decide()
-        pulled = self._pull(plan, member, limits)
-        if timeout_s > 0 and not pulled.news:
-            self._log.wait(plan.topic, pulled.delivery.positions, timeout_s)
-            pulled = self._pull(decide(), member, limits)
-        return pulled
+    def pull(self, plan: Plan, member: Member, limits: ReadLimits) -> Pulled:
+        """The next batch after the last commit, which may be none. The plan is that of this moment. Raises GroupBusy, and
+        what `DeliveryReader.read` raises."""
+        key = self._take(plan, member)
+        cursors = self._cursors.cursors(key)
+        positions, reset = _positions(plan, cursors)
+        schema_id = self._schema_id(plan)
+        delivery = self._reader.read(plan, positions, limits)
+        further = {p: at for p, at in delivery.positions.items() if not _delivered(cursors.get(p), at, plan.selection)}
+        if further:
+            self._cursors.deliver(key, further, plan.selection)  # before the bytes leave
+        return Pulled(delivery=delivery, schema_id=schema_id, reset=reset)
 
     def commit(self, plan: Plan, member: Member, positions: Mapping[int, int]) -> GroupState:
         """Move the cursor to positions of an answer. Raises GroupBusy, Conflict for one that was not given."""
@@ -138,17 +138,6 @@ class Subscriptions:
             return self._log.ends(topic)
         except NotFound:
             return {}
-
-    def _pull(self, plan: Plan, member: Member, limits: ReadLimits) -> Pulled:
-        key = self._take(plan, member)
-        cursors = self._cursors.cursors(key)
-        positions, reset = _positions(plan, cursors)
-        schema_id = self._schema_id(plan)
-        delivery = self._reader.read(plan, positions, limits)
-        further = {p: at for p, at in delivery.positions.items() if not _delivered(cursors.get(p), at, plan.selection)}
-        if further:
-            self._cursors.deliver(key, further, plan.selection)  # before the bytes leave
-        return Pulled(delivery=delivery, schema_id=schema_id, reset=reset)
 
     def _take(self, plan: Plan, member: Member) -> GroupKey:
         key = _key(plan, member.group)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.types import Message
 
 from hub.api import waiting
 from hub.api.app import create_app
@@ -112,41 +114,155 @@ def test_a_log_that_fails_wakes_who_waits_and_reading_tells(log: SqliteLog, tmp_
     log.close()
 
 
-def test_G17_R28_a_hundred_who_wait_hold_up_nobody(tmp_path: Path) -> None:
-    """Each waits in a request of its own. Others are answered meanwhile, and when there is news all hundred are."""
-    project = make_project(tmp_path / "p")
-    loaded = load_settings(project, env={})
-    directory = Directory(loaded.settings.data_path)
+class Api:
+    """The hub's API on the loop of a test, and subscribers of it that wait."""
 
-    async def scenario(hub: Hub) -> None:
-        transport = httpx.ASGITransport(app=create_app(hub))
-        operator = {"Authorization": f"Bearer {directory.operator_token()}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=120) as client:
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient, project: Path, operator: dict[str, str]) -> None:
+        self.app, self.client, self.project, self.operator = app, client, project, operator
+        self.token = ""
+        self.mine: dict[str, str] = {}
 
-            async def published() -> None:
-                runs = "/api/v1/connectors/city-library-branches/runs"
-                run = (await client.post(runs, headers=operator, json={})).json()["run"]
-                ask = {"wait_ms": 100}
-                while (await client.get(f"{runs}/{run}", headers=operator, params=ask)).json()["state"] == "running":
-                    pass
+    async def published(self) -> None:
+        """A run of the connector, from start to end."""
+        runs = "/api/v1/connectors/city-library-branches/runs"
+        run = (await self.client.post(runs, headers=self.operator, json={})).json()["run"]
+        ask = {"wait_ms": 100}
+        while (await self.client.get(f"{runs}/{run}", headers=self.operator, params=ask)).json()["state"] == "running":
+            pass
 
-            await published()
-            made = await client.post("/api/v1/tokens", headers=operator, json={"agency": "city-planning"})
-            mine = {"Authorization": f"Bearer {made.json()['token']}"}
-            groups = [f"/api/v1/topics/{TOPIC}/consumers/g{n}" for n in range(SUBSCRIBERS)]
-            for group in groups:
-                await client.post(f"{group}/seek", headers=mine, json={"to": "latest"})
-            ask = {"timeout_ms": 30_000}
-            waits = [asyncio.create_task(client.get(f"{g}/records", headers=mine, params=ask)) for g in groups]
-            while watchers() != 1:
-                await asyncio.sleep(0.01)
-            assert (await client.get("/api/v1/connectors", headers=operator)).status_code == 200
+    async def news(self) -> None:
+        """One more record."""
+        with (self.project / "data/branches.csv").open("a", encoding="utf-8") as file:
+            file.write("b-009,New Wing,North,7,\n")
+        await self.published()
+
+    async def wait(self, subscribers: int) -> list[asyncio.Task[httpx.Response]]:
+        """So many groups at the end of the topic, each with a request that waits by now."""
+        made = (
+            await self.client.post("/api/v1/tokens", headers=self.operator, json={"agency": "city-planning"})
+        ).json()
+        self.token, self.mine = made["id"], {"Authorization": f"Bearer {made['token']}"}
+        groups = [f"/api/v1/topics/{TOPIC}/consumers/g{n}" for n in range(subscribers)]
+        for group in groups:
+            await self.client.post(f"{group}/seek", headers=self.mine, json={"to": "latest"})
+        ask = {"timeout_ms": 30_000}
+        waits = [asyncio.create_task(self.client.get(f"{g}/records", headers=self.mine, params=ask)) for g in groups]
+        while self.waiting < subscribers:
             assert not any(task.done() for task in waits)
-            with (project / "data/branches.csv").open("a", encoding="utf-8") as file:
-                file.write("b-009,New Wing,North,7,\n")
-            await published()
-            answers = await asyncio.gather(*waits)
-            assert [len(answer.json()["records"]) for answer in answers] == [1] * SUBSCRIBERS
+            await asyncio.sleep(0.01)
+        return waits
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self.app.state.waiting._waiters.get(TOPIC, ()))
+
+
+def on_api(directory: Path, scenario: Callable[[Api], Awaitable[None]]) -> None:
+    project = make_project(directory)
+    loaded = load_settings(project, env={})
+    operator = {"Authorization": f"Bearer {Directory(loaded.settings.data_path).operator_token()}"}
+
+    async def run(hub: Hub) -> None:
+        app = create_app(hub)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=120) as client:
+            api = Api(app, client, project, operator)
+            await api.published()
+            await scenario(api)
 
     with Hub.open(loaded) as hub:
-        asyncio.run(scenario(hub))
+        asyncio.run(run(hub))
+
+
+def test_G17_R28_a_hundred_who_wait_hold_up_nobody(tmp_path: Path) -> None:
+    """Each waits in a request of its own. Others are answered meanwhile, and when there is news all hundred are."""
+
+    async def scenario(api: Api) -> None:
+        waits = await api.wait(SUBSCRIBERS)
+        assert watchers() == 1
+        assert (await api.client.get("/livez")).json() == {"status": "ok"}
+        assert (await api.client.get("/api/v1/connectors", headers=api.operator)).status_code == 200
+        assert api.waiting == SUBSCRIBERS
+        assert not any(task.done() for task in waits)
+        await api.news()
+        answers = await asyncio.gather(*waits)
+        assert [len(answer.json()["records"]) for answer in answers] == [1] * SUBSCRIBERS
+
+    on_api(tmp_path / "p", scenario)
+
+
+def test_G12_S11_a_token_revoked_while_it_waits_gets_nothing(tmp_path: Path) -> None:
+    async def scenario(api: Api) -> None:
+        (wait,) = await api.wait(1)
+        gone = await api.client.delete(f"/api/v1/tokens/{api.token}", headers=api.operator)
+        assert gone.status_code == 204
+        await api.news()
+        assert (await wait).status_code == 401
+
+    on_api(tmp_path / "p", scenario)
+
+
+def test_G12_S11_a_grant_withdrawn_while_it_waits_gives_nothing(tmp_path: Path) -> None:
+    async def scenario(api: Api) -> None:
+        (wait,) = await api.wait(1)
+        (api.project / "grants.d/planning.yaml").unlink()
+        await api.client.post("/api/v1/reload", headers=api.operator, json={})
+        await api.news()
+        answer = await wait
+        assert (answer.status_code, "New Wing" in answer.text) == (404, False)
+
+    on_api(tmp_path / "p", scenario)
+
+
+def test_R28_a_server_that_ends_lets_nobody_wait(tmp_path: Path) -> None:
+    async def scenario(api: Api) -> None:
+        waits = await api.wait(3)
+        api.app.state.waiting.stop()
+        answers = await asyncio.gather(*waits)
+        assert [(a.status_code, a.json()["records"]) for a in answers] == [(200, [])] * 3
+        ask = {"timeout_ms": 30_000}
+        path = f"/api/v1/topics/{TOPIC}/consumers/g0/records"
+        assert (await asyncio.wait_for(api.client.get(path, headers=api.mine, params=ask), 20)).status_code == 200
+
+    on_api(tmp_path / "p", scenario)
+
+
+def test_R28_a_client_that_goes_stops_waiting_and_reads_nothing(tmp_path: Path) -> None:
+    async def scenario(api: Api) -> None:
+        (other,) = await api.wait(1)  # for a token
+        arrived, left = asyncio.Event(), asyncio.Event()
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            if not arrived.is_set():
+                arrived.set()
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        group = f"/api/v1/topics/{TOPIC}/consumers/leaving"
+        await api.client.post(f"{group}/seek", headers=api.mine, json={"to": "latest"})
+        request = api.client.build_request("GET", f"{group}/records", headers=api.mine)
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": request.url.path,
+            "raw_path": request.url.raw_path,
+            "query_string": b"timeout_ms=30000",
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        }
+        asked = asyncio.create_task(api.app(scope, receive, send))
+        while api.waiting < 2:
+            await asyncio.sleep(0.01)
+        left.set()
+        await asyncio.wait_for(asked, 20)
+        assert (statuses, api.waiting) == ([499], 1)
+        api.app.state.waiting.stop()
+        await other
+
+    on_api(tmp_path / "p", scenario)

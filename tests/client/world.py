@@ -94,7 +94,9 @@ class Server:
                 raise NotFound(f"there is no topic {topic}")
             form = form_of(request.headers.getlist("accept"))
             limits = ReadLimits(max_records=max_records)
-            pulled = self.hub.subscriptions.pull(self.plan, member(group, reader), limits, timeout_ms / 1000)
+            pulled = self.hub.subscriptions.pull(self.plan(), member(group, reader), limits)
+            if not pulled.news and self.hub.log.wait(topic, pulled.delivery.positions, timeout_ms / 1000):
+                pulled = self.hub.subscriptions.pull(self.plan(), member(group, reader), limits)
             return answer(pulled, group, form)
 
         @app.post(path + "/offsets")

@@ -1,9 +1,8 @@
-"""Subscriptions: one reader, commits, resets, seeks, lag (R24); revocation works on the next batch (G12)."""
+"""Subscriptions: one reader, commits, resets, seeks, lag (R24)."""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ import pytest
 from hub.access.plan import Plan
 from hub.delivery.groups import Member, Pulled, Subscriptions
 from hub.delivery.read import Gap, ReadLimits
-from hub.errors import Conflict, GroupBusy, NotFound, NotGranted, OffsetOutOfRange
+from hub.errors import Conflict, GroupBusy, NotFound, OffsetOutOfRange
 from tests.delivery.world import SCHOOL, TOPIC, Hub, school
 
 ME = Member(group="default", reader="me")
@@ -21,7 +20,7 @@ ANY = ReadLimits()
 
 
 def pull(hub: Hub, plan: Plan, member: Member = ME, most: int = 1_000) -> Pulled:
-    return hub.subscriptions.pull(lambda: plan, member, ReadLimits(max_records=most))
+    return hub.subscriptions.pull(plan, member, ReadLimits(max_records=most))
 
 
 def offsets(pulled: Pulled) -> list[int]:
@@ -146,45 +145,6 @@ def test_R3_F27_a_gap_is_told_until_it_is_committed(make_hub: Callable[..., Hub]
     assert pull(hub, plan).delivery.gaps == ()
 
 
-def test_G12_S11_each_batch_is_decided_when_it_leaves(hub: Hub, plan: Plan) -> None:
-    valid = [True]
-
-    def decide() -> Plan:
-        if not valid[0]:
-            raise NotGranted("the grant ended", rule="expired")
-        return plan
-
-    assert hub.subscriptions.pull(decide, ME, ANY).delivery.records.num_rows == 10
-    valid[0] = False
-    with pytest.raises(NotGranted):
-        hub.subscriptions.pull(decide, ME, ANY)
-
-
-def test_S11_a_grant_that_ends_while_waiting_gives_nothing(hub: Hub, plan: Plan) -> None:
-    hub.subscriptions.seek(plan, ME, "latest")
-    asked = []
-
-    def decide() -> Plan:
-        asked.append(1)
-        if len(asked) > 1:
-            raise NotGranted("revoked", rule="no_grant")
-        threading.Timer(0.5, lambda: hub.publish(1, [school(99)])).start()
-        return plan
-
-    with pytest.raises(NotGranted):
-        hub.subscriptions.pull(decide, ME, ANY, timeout_s=20.0)
-
-
-def test_R28_waiting_ends_with_the_first_new_record(hub: Hub, plan: Plan) -> None:
-    hub.subscriptions.seek(plan, ME, "latest")
-    publish = threading.Timer(0.05, lambda: hub.publish(1, [school(99)]))
-    publish.start()
-    pulled = hub.subscriptions.pull(lambda: plan, ME, ANY, timeout_s=20.0)
-    publish.join()
-    assert pulled.delivery.records.column("school_id").to_pylist() == ["S99"]
-    assert offsets(hub.subscriptions.pull(lambda: plan, ME, ANY, timeout_s=0.01)) == [10]  # not committed: no waiting
-
-
 def test_lags_for_metrics_name_agency_grant_and_group(hub: Hub, plan: Plan) -> None:
     pull(hub, plan, most=6)
     hub.subscriptions.commit(plan, ME, {0: 6})
@@ -206,4 +166,4 @@ def test_positions_survive_a_restart(hub: Hub, plan: Plan) -> None:
     pulled = pull(hub, plan, most=6)
     fresh = Subscriptions(hub.log, hub.registry, hub.store.groups, hub.reader, lambda: 2_000)
     fresh.commit(plan, ME, pulled.delivery.positions)  # delivered by one process, committed through another
-    assert offsets(fresh.pull(lambda: plan, ME, ANY)) == [6, 7, 8, 9]
+    assert offsets(fresh.pull(plan, ME, ANY)) == [6, 7, 8, 9]
