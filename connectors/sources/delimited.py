@@ -1,13 +1,14 @@
 """Delimited text → columns of bytes, one chunk at a time. A bad row costs itself, with its number (R15).
 
-Chunks without quotes, which is nearly all of most files, are cut at all their delimiters and line ends at once; chunks with
-quotes are read record by record. Bytes are decoded last, by column, and by value only where a column does not decode.
+Chunks without quotes, which is nearly all of most files, and those whose quotes are as RFC 4180 has them are cut at all
+their delimiters and line ends at once; all others are read record by record. Bytes are decoded last, by column, and by value
+only where a column does not decode.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.sources.quoting import NEWLINE, RETURN, Quotes
 from connectors.sources.specs import MAX_COLUMNS
 from hub import buffers, ragged
 from hub.errors import FileRefused
@@ -28,7 +30,6 @@ Mask = npt.NDArray[np.bool_]
 CHUNK_BYTES = 4 * 1024 * 1024
 MAX_QUOTED = 64 * 1024  # bytes of one quoted field
 MAX_ROW = 1024 * 1024  # bytes
-NEWLINE, RETURN = 10, 13
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -146,25 +147,30 @@ class Delimited:
         return [n or f"column_{i + 1}" for i, n in enumerate(names)]
 
     def _chunk(self, buffer: bytes, ended: bool) -> tuple[Rows, bytes]:
-        simple = self._d.quote not in buffer and not _lone_returns(buffer)
-        if simple:
-            cut = len(buffer) if ended else buffer.rfind(b"\n") + 1
-            if cut == 0 and len(buffer) > MAX_ROW:
-                simple = False
-            else:
-                rows = self._fast(buffer[:cut])
-                self._consumed += cut
-                return rows, buffer[cut:]
-        rows, cut = self._careful(buffer, ended)
+        tidy = None if _lone_returns(buffer) else self._tidy(buffer, ended)
+        if tidy is not None:
+            cut, quotes = tidy
+            rows = self._fast(buffer[:cut], quotes)
+        else:
+            rows, cut = self._careful(buffer, ended)
         self._consumed += cut
         return rows, buffer[cut:]
 
-    def _fast(self, data: bytes) -> Rows:
-        """Lines without quotes: all delimiters and line ends at once, then column by column what lies between them."""
+    def _tidy(self, buffer: bytes, ended: bool) -> tuple[int, Quotes] | None:
+        """How much of the buffer can be cut at once, which is whole rows; None where quotes, or a row, are not as usual."""
+        quotes = Quotes(buffer, self._d.quote)
+        if not len(quotes):
+            cut = len(buffer) if ended else buffer.rfind(b"\n") + 1
+            return (cut, quotes) if cut or len(buffer) <= MAX_ROW else None
+        cut = len(buffer) if ended else quotes.last_line(buffer)
+        return (cut, quotes) if cut and quotes.tidy(cut, self._d.delimiter[0], MAX_QUOTED) else None
+
+    def _fast(self, data: bytes, quotes: Quotes) -> Rows:
+        """Rows with tidy quotes or none: all delimiters and line ends at once, then column by column what lies between."""
         if not data:
             return Rows(columns=self._empty(), numbers=np.empty(0, np.int64))
         raw = np.frombuffer(data, np.uint8)
-        marks, last = _marks(raw, self._d.delimiter[0], len(self.names))
+        marks, last = _marks(raw, self._d.delimiter[0], len(self.names), quotes)
         ends = marks[last]
         starts = np.concatenate([[0], ends[:-1] + 1])
         returns = (ends > starts) & (raw[np.maximum(ends - 1, 0)] == RETURN)
@@ -174,26 +180,30 @@ class Delimited:
         wrong = ~blank & ((fields != len(self.names)) | (lengths > MAX_ROW))
         numbers = self._row + np.cumsum(~blank)
         self._row += int((~blank).sum())
-        failures = [
-            self._bad_line(int(numbers[i]), data[int(starts[i]) : int(starts[i] + lengths[i])])
-            for i in np.flatnonzero(wrong).tolist()
-        ]
-        good = ~blank & ~wrong
-        if not good.all():
-            numbers, last, starts, returns = numbers[good], last[good], starts[good], returns[good]
-        columns = self._between(raw, starts, _ends(marks, last, len(self.names)), returns)
-        return self._decode(Rows(columns=columns, numbers=numbers.astype(np.int64), failures=failures), None)
 
-    def _between(self, raw: Bytes, starts: Ints, ends: Ints, returns: Mask) -> list[pa.Array]:
+        def row(place: int) -> bytes:
+            return data[int(starts[place]) : int(starts[place] + lengths[place])]
+
+        failures = [self._bad_line(int(numbers[i]), row(i)) for i in np.flatnonzero(wrong).tolist()]
+        good = np.flatnonzero(~blank & ~wrong)
+        ends = _ends(marks, last[good], len(self.names))
+        columns = self._between(raw, starts[good], ends, returns[good], quotes)
+        rows = Rows(columns=columns, numbers=numbers[good].astype(np.int64), failures=failures)
+        return self._decode(rows, lambda place: row(int(good[place])))
+
+    def _between(self, raw: Bytes, starts: Ints, ends: Ints, returns: Mask, quotes: Quotes) -> list[pa.Array]:
         """The wanted columns of lines that have all fields: `ends` has a row for each column. A carriage return that ends a
-        line is not part of its last value."""
+        line is not part of its last value, nor are the quotes around one."""
         columns = []
         for place in self.kept:
             begins = starts if place == 0 else ends[place - 1] + 1
             sizes = ends[place] - begins
             if place == len(ends) - 1:
                 sizes -= returns
-            columns.append(ragged.gather(Slices(raw, begins, sizes)).column())
+            if len(quotes):
+                around = quotes.open(begins)
+                begins, sizes = begins + around, sizes - 2 * around
+            columns.append(quotes.single(ragged.gather(Slices(raw, begins, sizes)).column()))
         return columns
 
     def _bad_line(self, number: int, line: bytes) -> ReadFailure:
@@ -232,7 +242,7 @@ class Delimited:
                 failures.append(self._bad_line(self._row, record))
         columns = [pa.array(list(c), pa.binary()) for c in zip(*records, strict=True)] if records else self._empty()
         rows = Rows(columns=columns, numbers=np.array(numbers, np.int64), failures=failures)
-        return self._decode(rows, raws), at
+        return self._decode(rows, raws.__getitem__), at
 
     def _scan(self, buffer: bytes, at: int, ended: bool) -> tuple[str, int]:
         """What begins here: a `record` and its end, `more` bytes needed, or a line with an `unclosed` quote."""
@@ -295,8 +305,8 @@ class Delimited:
             if not doubled:
                 return b"".join(parts), mark + 1
 
-    def _decode(self, rows: Rows, raws: list[bytes] | None) -> Rows:
-        """Bytes → text, nulls → NULL; rows with a value that does not decode are taken out."""
+    def _decode(self, rows: Rows, raw: Callable[[int], bytes]) -> Rows:
+        """Bytes → text, nulls → NULL; rows with a value that does not decode are taken out, `raw` as they stood there."""
         bad: dict[int, int] = {}
         texts = []
         for place, column in zip(self.kept, rows.columns, strict=True):
@@ -306,10 +316,9 @@ class Delimited:
                 bad.setdefault(row, place)
         if bad:
             for row, place in bad.items():
-                raw = raws[row] if raws else self._d.delimiter.join(c[row].as_py() for c in rows.columns)
-                number = int(rows.numbers[row])
+                number, bytes_read = int(rows.numbers[row]), raw(row)[:MAX_QUOTED]
                 rows.failures.append(
-                    ReadFailure(row=number, reason="BAD_ENCODING", raw=raw[:MAX_QUOTED], path=self.names[place])
+                    ReadFailure(row=number, reason="BAD_ENCODING", raw=bytes_read, path=self.names[place])
                 )
             keep = np.setdiff1d(np.arange(len(rows.numbers)), list(bad))
             texts = [t.take(pa.array(keep)) for t in texts]
@@ -328,11 +337,11 @@ class Delimited:
         return pc.if_else(hit, pa.scalar(None, pa.string()), column) if pc.any(hit).as_py() else column
 
 
-def _marks(raw: Bytes, delimiter: int, columns: int) -> tuple[Ints, Ints]:
+def _marks(raw: Bytes, delimiter: int, columns: int, quotes: Quotes) -> tuple[Ints, Ints]:
     """Where delimiters and line ends stand, one behind the last line if it has none; and which of them end a line."""
     breaks = raw == NEWLINE
-    lines = int(np.count_nonzero(breaks))
-    marks = np.flatnonzero(breaks | (raw == delimiter))
+    marks = quotes.outside(np.flatnonzero(breaks | (raw == delimiter)))
+    lines = int(np.count_nonzero(breaks[marks] if len(quotes) else breaks))
     if len(marks) == lines * columns and lines and marks[-1] == len(raw) - 1:
         last = np.arange(columns - 1, len(marks), columns)
         if breaks[marks[last]].all():  # every line has all its fields, as they nearly always do
@@ -351,7 +360,7 @@ def _ends(marks: Ints, last: Ints, columns: int) -> Ints:
 
 
 def _lone_returns(buffer: bytes) -> bool:
-    """A carriage return that is not part of a line end: pyarrow would take it for one."""
+    """A carriage return that is not part of a line end."""
     returns = buffer.count(b"\r")
     return returns > 0 and returns != buffer.count(b"\r\n") + buffer.endswith(b"\r")
 
