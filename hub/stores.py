@@ -7,9 +7,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from hub.errors import ConfigurationInvalid
-from hub.secrets import REFERENCE, Secrets
+from hub.secrets import Secrets
 from hub.settings import Settings
 from hub.store import Store
+from hub.urls import filled
 
 
 def is_postgres(settings: Settings) -> bool:
@@ -31,13 +32,7 @@ def store_url(settings: Settings, directory: Path) -> sa.URL:
     if not text:
         return sa.URL.create("sqlite", database=str(directory / "store.db"))
     try:
-        written = sa.make_url(text)
-    except (sa.exc.ArgumentError, ValueError):
-        written = None  # the whole of it may be a secret
-    if written is not None and REFERENCE.fullmatch(str(written.password or "")):
-        return written.set(password=secrets.fill(str(written.password)))
-    try:
-        return sa.make_url(secrets.fill(text))
+        return filled(text, secrets.fill)
     except (sa.exc.ArgumentError, ValueError) as error:
         raise ConfigurationInvalid(
             "not a database URL",

@@ -17,13 +17,14 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from connectors.context import SinkContext
 from connectors.sinks.specs import TableSpec
 from hub.errors import ConfigurationInvalid, DatongError, SinkRefused, SinkUnavailable
 from hub.model import SinkBatch
+from hub.urls import filled
 
 OFFSETS = "datong_offsets"
 STAGING = "datong_batch"
@@ -39,7 +40,7 @@ class TableSink:
         schema, _, table = spec.table.rpartition(".")
         self._schema, self._table_name = schema or None, table
         try:
-            url = make_url(context.secret(spec.url))
+            url = filled(spec.url, context.secret)
             if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
                 url = url.set(database=str(context.root / url.database))
             self._engine = sa.create_engine(url, pool_pre_ping=True, pool_size=1, max_overflow=0)

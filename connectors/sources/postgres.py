@@ -112,7 +112,7 @@ class PostgresSource:
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        session = Session(connection_string(self._spec, self._context), self._spec)
+        session = Session(connection_string(self._spec, self._context), self._spec, self._context.task)
         with self._lock:
             if self._closed:
                 raise Closed

@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from connectors.context import SourceContext
 from connectors.sources.specs import PostgresSpec
 from hub.errors import ColumnsChanged, ConfigurationInvalid, DatongError, SourceUnavailable
+from hub.urls import filled
 
 BATCH_BYTES = 4 * 1024 * 1024
 IDLE_S = 0.5  # how long the reader waits for a batch before it is told that there is none yet
@@ -50,7 +51,7 @@ SETTINGS = (
 )
 T = TypeVar("T")
 Error = Callable[..., DatongError]
-RESUME = "then `datong connector resume NAME`"
+RESUME = "then {resume}"  # the command, which names the connector
 
 STATES: Sequence[tuple[str, Error, str, str]] = (  # start of an SQLSTATE, error, message, remedy
     ("28", ConfigurationInvalid, "the database refused the user or the password", f"mend source.url, {RESUME}"),
@@ -61,7 +62,7 @@ STATES: Sequence[tuple[str, Error, str, str]] = (  # start of an SQLSTATE, error
         "the user may not read this table",
         f"GRANT SELECT on the table (on every partition) and USAGE on its schema, {RESUME}",
     ),
-    ("42703", ColumnsChanged, "the table lost a column while it was looked at", "`datong connector resume NAME`"),
+    ("42703", ColumnsChanged, "the table lost a column while it was looked at", "{resume}"),
     ("42P01", ConfigurationInvalid, "the table is gone", "see source.table"),
     ("22", ConfigurationInvalid, "a value could not be computed or turned into UTF-8", "mend the row or the view"),
     ("25006", ConfigurationInvalid, "reading the view would write", "read a table, or a view that only reads"),
@@ -85,7 +86,7 @@ class Closed(Exception):
 def connection_string(spec: PostgresSpec, context: SourceContext) -> str:
     """libpq's own form of the URL, filled with its secrets. Raises ConfigurationInvalid."""
     try:
-        url = make_url(context.secret(spec.url))
+        url = filled(spec.url, context.secret)
         written = make_url(spec.url) if "://" in spec.url else None
     except (ArgumentError, ValueError) as error:
         raise ConfigurationInvalid("not a database URL", where="source.url", remedy=_form()) from error
@@ -124,8 +125,9 @@ def _parameters(url: URL, spec: PostgresSpec) -> Mapping[str, Any]:
 class Session:
     """A connection, from `begin` to `close`. Every statement runs in a read-only transaction."""
 
-    def __init__(self, conninfo: str, spec: PostgresSpec) -> None:
+    def __init__(self, conninfo: str, spec: PostgresSpec, task: str) -> None:
         self._conninfo, self._spec = conninfo, spec
+        self.resume = f"`datong connector resume {task}`"  # for remedies
         self._worker = ThreadPoolExecutor(1, "postgres")
         self._lock = threading.Lock()
         self._closed = False
@@ -231,7 +233,7 @@ class Session:
             return future
 
     def _result(self, future: Future[T]) -> T:
-        with translated(self._spec.table):
+        with translated(self._spec.table, self.resume):
             try:
                 return future.result()
             except (adbc_driver_manager.Error, OSError, pa.ArrowException):
@@ -241,15 +243,15 @@ class Session:
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translated(where: str, resume: str) -> Iterator[None]:
     """The driver's errors as ours. Its texts quote addresses, names and data, so they stay behind."""
     try:
         yield
     except (adbc_driver_manager.Error, OSError, pa.ArrowException) as error:
-        raise _meaning(error, where) from error
+        raise _meaning(error, where, resume) from error
 
 
-def _meaning(error: Exception, where: str) -> DatongError:
+def _meaning(error: Exception, where: str, resume: str) -> DatongError:
     text = str(error)
     state = getattr(error, "sqlstate", None) or ""
     if "Failed to connect" in text:
@@ -258,7 +260,7 @@ def _meaning(error: Exception, where: str) -> DatongError:
             return _unreachable(text)
     for start, kind, message, remedy in STATES:
         if state.startswith(start):
-            return kind(message, where=where, remedy=remedy)
+            return kind(message, where=where, remedy=remedy.format(resume=resume))
     return SourceUnavailable(
         f"the database ended the reading or was lost{f' (SQLSTATE {state})' if state else ''}",
         where=where,

@@ -145,7 +145,7 @@ def find(session: Session, table: str) -> Table:
         raise ConfigurationInvalid(
             "the user may not read this table",
             where="source.table",
-            remedy="GRANT SELECT on the table and USAGE on its schema, then `datong connector resume NAME`",
+            remedy=f"GRANT SELECT on the table and USAGE on its schema, then {session.resume}",
         )
     rows = session.rows(COLUMNS.format(oid=int(oid)))
     return Table(

@@ -197,7 +197,7 @@ class PostgresSpec(BaseModel):
     kind: Literal["postgres"] = Field(description="Always `postgres`.")
     url: str = Field(
         description="`postgresql://user:${secret:NAME}@host:5432/database`, and `?sslmode=verify-full&sslrootcert=…`. "
-        "Characters such as `@` in a password are percent-encoded, as in any URL.",
+        "A password that is a secret may have any characters; elsewhere `@`, `/` and such are percent-encoded, as in any URL.",
         max_length=2000,
     )
     table: str = Field(

@@ -25,6 +25,7 @@ from connectors.context import SourceContext
 from connectors.sources.specs import SqlSpec
 from hub.errors import ColumnsChanged, ConfigurationInvalid, DatongError, FileRefused, SourceUnavailable
 from hub.model import Batch, Finding, ReadFailure, Report, SourceCheckpoint, Stream
+from hub.urls import filled
 
 PARTITION_ROWS = 10_000
 MAX_IDS = 1_000_000  # remembered in the overlap window
@@ -208,8 +209,7 @@ class SqlSource:
     def _open(self) -> Engine:
         if self._engine is None:
             try:
-                url = self._context.secret(self._spec.url)
-                parsed = make_url(url)
+                parsed = filled(self._spec.url, self._context.secret)
                 if parsed.password is not None and make_url(self._spec.url).password == parsed.password:
                     raise ConfigurationInvalid(
                         "a password stands in the file", where="source.url", remedy="write ${secret:NAME} instead"

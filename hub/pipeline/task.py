@@ -257,7 +257,8 @@ class Run:
         if len(gone) > self._plan.limits.deletions_share * max(self._keys_at_start, 1):
             return TooManyDeletions(
                 f"{len(gone):,} of {self._keys_at_start:,} keys are gone from the source",
-                remedy="see that the source is complete; `datong connector resume NAME --accept-deletions` goes on",
+                remedy=f"see that the source is complete; `datong connector resume {self._plan.connector} "
+                "--accept-deletions` goes on",
             )
         now = self._around.clock_ms()
         out, blocks = self._changes.deletions(gone, now) if len(gone) else (None, [])

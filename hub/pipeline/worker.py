@@ -24,7 +24,7 @@ from hub.store.states import State, StateChange
 
 FOREIGN = (
     "was the store restored from an older backup, or does another hub use the same log? When you know that no other does, "
-    "`datong connector resume NAME` goes on under a higher epoch"
+    "`datong connector resume {name}` goes on under a higher epoch"
 )
 log = structlog.get_logger("datong.worker")
 
@@ -250,7 +250,7 @@ class Worker:
             return Ending(due_in_ms=int(wait_s * 1000), failures=failures, outcome=outcome), None
         paused = result.state == "paused" or isinstance(error, Reject)
         if isinstance(error, Fenced):  # counts only if the lease is ours still: then no other worker fenced us
-            reason = f"{error.message}, but no worker of this store has it: {FOREIGN}"
+            reason = f"{error.message}, but no worker of this store has it: {FOREIGN.format(name=job.name)}"
             return Ending(outcome=outcome, epoch=error.newest), self._change(job.name, "FAILED", reason)
         return Ending(outcome=outcome), self._change(job.name, "PAUSED" if paused else "FAILED", str(error))
 

@@ -7,13 +7,16 @@ import decimal
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from connectors.context import SourceContext
 from connectors.sources import postgres
+from connectors.sources.postgres import PostgresSource
 from connectors.sources.specs import PostgresSpec
 from hub.errors import ColumnsChanged, ConfigurationInvalid, DatongError, SourceUnavailable
 from hub.model import Batch
@@ -282,6 +285,41 @@ def test_S16_each_fault_has_its_error_and_none_a_password(
     assert not report.ok
     assert report.findings[0].remedy
     assert PASSWORD not in repr(report) + repr(vars(source))
+
+
+def test_S16_a_password_with_any_characters_is_filled_in_and_no_part_of_the_url(pg: Database) -> None:
+    odd = "p@ss/w:rd?#%40"
+    pg.run("CREATE TABLE t (id int PRIMARY KEY)")
+    pg.run("INSERT INTO t VALUES (1)")
+    role = f"odd_{pg.name}"
+    pg.run(f"CREATE ROLE {role} LOGIN PASSWORD '{odd}'")
+    try:
+        pg.run(f"GRANT SELECT ON t TO {role}")
+        spec = PostgresSpec(
+            kind="postgres", url=f"postgresql://{role}:${{secret:PG}}@127.0.0.1:{pg.server.port}/{pg.name}", table="t"
+        )
+        context = SourceContext(
+            task="t", root=Path(), mode="upsert", secret=lambda text: text.replace("${secret:PG}", odd)
+        )
+        source = PostgresSource(spec, context)
+        assert ids(list(source.batches(None, Event()))) == [1]
+        source.close()
+    finally:
+        pg.run(f"DROP OWNED BY {role}")
+        pg.run(f"DROP ROLE {role}")
+
+
+def test_R35_remedies_name_the_connector(pg: Database) -> None:
+    pg.run("CREATE TABLE t (id int)")
+    spec = PostgresSpec(
+        kind="postgres", url=f"postgresql://nobody:${{secret:PG}}@127.0.0.1:{pg.server.port}/{pg.name}", table="t"
+    )
+    source = PostgresSource(
+        spec, SourceContext(task="city-schools", root=Path(), mode="upsert", secret=lambda text: text)
+    )
+    with pytest.raises(ConfigurationInvalid, match="user or the password") as refused:
+        list(source.batches(None, Event()))
+    assert "`datong connector resume city-schools`" in refused.value.remedy
 
 
 def test_a_host_that_never_answers_takes_no_longer_than_it_may(pg: Database) -> None:
