@@ -25,6 +25,7 @@ from hub.errors import (
 
 READER_HEADER = "X-Datong-Reader"
 PASSING = (429, 502, 503, 504)  # statuses worth another try
+ASK = "ask the hub's operator for one (`datong token issue`)"
 LONGEST_WAIT = 30.0  # seconds between tries
 
 
@@ -34,6 +35,18 @@ class Retrying:
 
     tries: int = 5
     first_wait_s: float = 0.5  # doubled each time
+
+
+def bearer(token: str) -> str:
+    """The header that shows a token. Raises NotAuthenticated for what cannot be one, before anything is sent."""
+    if not token.strip():
+        raise NotAuthenticated("the token is empty", remedy=f"{ASK}; is the variable or file it comes from set?")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise NotAuthenticated(
+            "the token has blanks, line ends or characters that no token has",
+            remedy=f"take it as it was given; or {ASK}",
+        )
+    return f"Bearer {token}"
 
 
 class GroupApi:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from hub.client.http import READER_HEADER, GroupApi, Retrying
+from hub.client.http import READER_HEADER, GroupApi, Retrying, bearer
 from hub.errors import Conflict, DatongError, OffsetOutOfRange
 
 if TYPE_CHECKING:
@@ -102,11 +102,11 @@ class Subscription:
     """
 
     def __init__(self, url: str, topic: str, token: str, group: str, options: Options) -> None:
+        headers = {"Authorization": bearer(token), READER_HEADER: str(uuid.uuid4())}
         self._options = options
         self._auto_commit = options.get("auto_commit", True)
         self._own = "client" not in options
         self._client = options["client"] if "client" in options else httpx.Client(base_url=url, timeout=HTTP_TIMEOUT)
-        headers = {"Authorization": f"Bearer {token}", READER_HEADER: str(uuid.uuid4())}
         self._api = GroupApi(self._client, headers, (topic, group), options.get("retrying", Retrying()))
         self._pending: dict[int, int] = {}  # handed out and not yet committed
         self._committed: Mapping[int, int] = {}

@@ -269,6 +269,14 @@ def test_a_hub_that_is_not_there_is_source_unavailable() -> None:
         next(iter(schools))
 
 
+@pytest.mark.parametrize("token", ["", " ", "dtg.a.b\n", "dtg.a b", "dtg.ä.b", "Bearer dtg.a.b"])
+def test_R35_what_cannot_be_a_token_is_told_before_anything_is_sent(token: str) -> None:
+    with pytest.raises(NotAuthenticated, match=r"the token (is empty|has blanks)") as refused:
+        subscribe("http://127.0.0.1:9", TOPIC, token)
+    assert "datong token issue" in refused.value.remedy
+    assert "dtg" not in str(refused.value)
+
+
 def test_a_client_of_ones_own_stays_open(open_subscription: Open) -> None:
     client = httpx.Client(base_url="http://127.0.0.1:9")
     subscription = subscribe("http://ignored", TOPIC, "t", client=client, auto_commit=False, retrying=Retrying(tries=1))
