@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from hub.errors import ConfigurationInvalid, DirectoryInUse
+from hub.errors import ConfigurationInvalid, DirectoryInUse, StorageFull
 
 LOCK, NOTE, TOKEN = "hub.lock", "hub.json", "operator.token"
 SHORTEST_TOKEN = 32
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 Role = Literal["all", "api", "worker", "registry"]  # what a process does of a hub's work
 
 
@@ -35,16 +39,10 @@ class Directory:
         self._lock: IO[bytes] | None = None
 
     def acquire(self) -> None:
-        """Raises DirectoryInUse when another process has it, ConfigurationInvalid where nothing can be written."""
-        try:
+        """Raises DirectoryInUse when another process has it, ConfigurationInvalid or StorageFull where none can write."""
+        with _writing(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = open(self.path / LOCK, "ab")  # noqa: SIM115 - held until release
-        except OSError as error:
-            raise ConfigurationInvalid(
-                f"the data directory cannot be written: {error.strerror}",
-                where=str(self.path),
-                remedy="name one that this user may write, by the setting data_dir or DATONG_DATA_DIR",
-            ) from error
         try:
             _lock(handle)
         except OSError:
@@ -60,7 +58,7 @@ class Directory:
             self._lock = None
 
     def announce(self, running: Running) -> None:
-        """Let commands find this hub."""
+        """Let commands find this hub. Raises StorageFull."""
         _write_private(self.path / NOTE, json.dumps(asdict(running)))
 
     def running(self) -> Running | None:
@@ -77,7 +75,7 @@ class Directory:
         """The token of this directory's operator, made on first use, readable by its user alone (0600).
 
         Put there beforehand, the same in the directory of each node, it is the operator's token of all of them. Raises
-        ConfigurationInvalid for a file that others may read or that is no secret."""
+        ConfigurationInvalid for a file that others may read or that is no secret, StorageFull where none can be made."""
         file = self.path / TOKEN
         if not file.exists():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,11 +109,29 @@ class Directory:
 
 def _write_private(path: Path, text: str) -> None:
     new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(text)
-    new.replace(path)
+    with _writing(path.parent):
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(text)
+        new.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise StorageFull(
+                "the disk of the data directory is full", where=str(path),
+                remedy="free some space, or name a directory on another disk by the setting data_dir or DATONG_DATA_DIR",
+            ) from error  # fmt: skip
+        raise ConfigurationInvalid(
+            f"the data directory cannot be written: {error.strerror}",
+            where=str(path),
+            remedy="name one that this user may write, by the setting data_dir or DATONG_DATA_DIR",
+        ) from error
 
 
 def _lock(handle: IO[bytes]) -> None:
