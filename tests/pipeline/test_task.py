@@ -63,6 +63,7 @@ def test_R18_too_many_deletions_pause_and_can_be_accepted(bench: Bench) -> None:
     result = bench.run()
     assert result.state == "paused"
     assert isinstance(result.error, TooManyDeletions)
+    assert f"`datong connector resume {make_plan().connector} --accept-deletions`" in result.error.remedy
     assert not [v for _, v, _ in bench.records() if v is None]
     plan = make_plan()
     accepted = bench.run(replace(plan, limits=replace(plan.limits, deletions_share=1.0)))
