@@ -12,6 +12,7 @@ from hub import __version__
 from hub.model import Finding, Range
 from hub.pipeline.manifest import RunRecord
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 STATES = ("RUNNING", "PAUSED", "STOPPED", "FAILED")
 
 
@@ -126,8 +127,8 @@ class Metrics:
         )
 
     def request(self, route: str, method: str, code: int, seconds: float) -> None:
-        """One answered request. `route` is the template, never the path."""
-        self._requests.labels(route, method, str(code)).observe(seconds)
+        """One answered request. `route` is the template, never the path; a method that nobody defined is one of many."""
+        self._requests.labels(route, method if method in METHODS else "other", str(code)).observe(seconds)
 
     def render(self) -> tuple[bytes, str]:
         """The exposition and its media type."""

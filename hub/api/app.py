@@ -64,4 +64,5 @@ def registry_app(hub: Hub) -> Edge:
     limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
     desk = Desk(hub.registry, SchemaUsers(hub.store.groups, lambda: hub.catalogue).users())
     serving = service(Registry(hub.store), hub.store, gate, desk)
-    return create_desk_app(serving, limits) if settings.registry.url else create_registry_app(serving, limits)
+    made = create_desk_app if settings.registry.url else create_registry_app
+    return made(serving, limits, hub.metrics.request)

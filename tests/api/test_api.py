@@ -11,9 +11,14 @@ import fastavro
 import httpx
 import pyarrow as pa
 import pytest
+from anyio.from_thread import start_blocking_portal
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import ASGIApp
 
+from hub.api.app import create_app, registry_app
+from hub.app import Hub
 from hub.cli import templates
-from hub.cli.inprocess import in_process
+from hub.cli.inprocess import AppTransport, in_process
 from hub.delivery.formats import FORMATS
 from hub.directory import Directory
 from hub.errors import DirectoryInUse
@@ -232,3 +237,40 @@ def test_a_framework_refusal_is_a_problem_too(operator: httpx.Client) -> None:
     wrong = operator.post("/api/v1/tokens", json={"agency": "city-planning", "sudo": True})
     assert wrong.status_code == 422
     assert "sudo" in json.dumps(wrong.json()["mistakes"])
+
+
+def test_requests_to_the_registry_are_counted_by_route_wherever_it_answers(project: Path) -> None:
+    """Under /registry and at the root of a port of its own: one label for both, and never what was asked for."""
+    loaded = load_settings(project, env={})
+    token = Directory(loaded.settings.data_path).operator_token()
+    with Hub.open(loaded) as hub, start_blocking_portal() as portal:
+
+        def client(app: ASGIApp) -> httpx.Client:
+            transport = AppTransport(httpx.ASGITransport(app=app), portal)
+            return httpx.Client(
+                transport=transport, base_url="http://localhost", headers={"Authorization": f"Bearer {token}"}
+            )
+
+        with client(create_app(hub)) as beside, client(registry_app(hub)) as alone:
+            body = {"schema": json.dumps({"type": "string"})}
+            made = beside.post(f"/registry/subjects/{CANARY}-value/versions", json=body)
+            assert made.status_code == 200
+            schema_id = made.json()["id"]
+            for _ in range(2):  # by the route, then from what is at hand
+                assert alone.get(f"/schemas/ids/{schema_id}").status_code == 200
+            assert alone.get(f"/subjects/{CANARY}-none/versions").status_code == 404
+            assert alone.get(f"/{CANARY}/nowhere").status_code == 404
+            assert alone.request(CANARY, "/subjects").status_code == 405
+            text = beside.get("/metrics").text
+    counted = {
+        (labels["route"], labels["method"], labels["code"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "datong_http_request_duration_seconds_count"
+        for labels in (sample.labels,)
+    }
+    assert counted["/registry/subjects/{subject}/versions", "POST", "200"] == 1
+    assert counted["/registry/schemas/ids/{id}", "GET", "200"] == 2
+    assert counted["/registry/subjects/{subject}/versions", "GET", "404"] == 1
+    assert counted["unknown", "GET", "404"] == 1
+    assert CANARY not in text

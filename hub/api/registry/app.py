@@ -11,7 +11,7 @@ from hub import __version__
 from hub.api.registry import answers, compatibility, meta, people, schemas, settings, subjects
 from hub.api.registry.by_id import ById
 from hub.api.registry.deps import Service
-from hub.api.registry.edge import OPENAPI, Edge
+from hub.api.registry.edge import OPENAPI, Edge, Measured
 from hub.registry import Registry
 from hub.registry.access import Gate
 from hub.registry.desk import Desk, Users
@@ -38,8 +38,8 @@ def service(registry: Registry, store: Store, gate: Gate, desk: Desk | None = No
     )
 
 
-def create_registry_app(serving: Service, limits: Limits) -> Edge:
-    """The registry of a store over HTTP. The store must be open; closing it is the caller's."""
+def create_registry_app(serving: Service, limits: Limits, measured: Measured | None = None) -> Edge:
+    """The registry of a store over HTTP. The store must be open; closing it is the caller's. `measured` hears of requests."""
     return _application(
         serving,
         limits,
@@ -48,15 +48,16 @@ def create_registry_app(serving: Service, limits: Limits) -> Edge:
             *(part.router() for part in (subjects, schemas, compatibility, settings, people)),
             people.importing(),
         ],
+        measured,
     )
 
 
-def create_desk_app(serving: Service, limits: Limits) -> Edge:
+def create_desk_app(serving: Service, limits: Limits, measured: Measured | None = None) -> Edge:
     """What a hub says of schemas that another registry keeps: differences, try-outs, users. That one has the rest."""
-    return _application(serving, limits, [people.router()])
+    return _application(serving, limits, [people.router()], measured)
 
 
-def _application(serving: Service, limits: Limits, routers: Sequence[APIRouter]) -> Edge:
+def _application(serving: Service, limits: Limits, routers: Sequence[APIRouter], measured: Measured | None) -> Edge:
     app = FastAPI(
         title="Datong schema registry",
         version=__version__,
@@ -77,4 +78,4 @@ def _application(serving: Service, limits: Limits, routers: Sequence[APIRouter])
             return None
         return now.by_id.ready(int(schema_id)) if now.gate.known(authorization) is not None else None
 
-    return Edge(app, hosts=limits.hosts, max_body_bytes=limits.max_body_bytes, ready=ready)
+    return Edge(app, hosts=limits.hosts, max_body_bytes=limits.max_body_bytes, ready=ready, measured=measured)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -17,7 +18,9 @@ BODY_DEADLINE_S = 30.0  # for the whole body of a request
 CHARSET = "registry.charset"  # where the scope has the codec of the body
 OPENAPI = "/openapi.json"
 BY_ID = "/schemas/ids/"
+UNKNOWN = "unknown"  # no route: what was asked for stands in no label
 Ready = Callable[[str, str], bytes | None]  # (id, Authorization) → the answer, when both are known already
+Measured = Callable[[str, str, int, float], None]  # (route's template, method, status, seconds) of a request
 PREFIX = "/registry"  # may stand before every path, so that one address finds it in a hub of any shape
 
 
@@ -25,14 +28,34 @@ class Edge:
     """ASGI middleware. What passes has a type that is known, a body that ends, and a path whose parts are still encoded:
     `/` inside a subject stays `%2F` until the handler decodes it."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], max_body_bytes: int, ready: Ready) -> None:
-        self.app, self._ready = app, ready
+    def __init__(
+        self, app: ASGIApp, *, hosts: Sequence[str], max_body_bytes: int, ready: Ready, measured: Measured | None = None
+    ) -> None:
+        self.app, self._ready, self._measured = app, ready, measured
         self._hosts, self._limit = frozenset(hosts) | frozenset(LOOPBACK), max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             return
+        if self._measured is None:
+            await self._answer(scope, receive, send)
+            return
+        started, status, route = time.perf_counter(), 500, UNKNOWN
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            route = await self._answer(scope, receive, sending)
+        finally:
+            self._measured(route, scope["method"], status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> str:
+        """Answer, and say which route's template it was."""
         headers = Headers(scope=scope)
         path = _inner(raw_path(scope))
         media = acceptable(", ".join(headers.getlist("accept")) or None)
@@ -41,13 +64,15 @@ class Edge:
         refusal = self._refusal(headers, media, charset)
         if refusal is not None:
             await plain(*refusal)(scope, receive, typed)
-            return
+            return UNKNOWN
         known = self._known(scope, path, headers)
         if known is not None:
             await _send(typed, known)
-            return
+            return f"{PREFIX}{BY_ID}{{id}}"
         inner = {**scope, "path": path, "raw_path": path.encode("latin-1"), "root_path": "", CHARSET: charset}
         await self.app(inner, _Body(receive, self._limit), typed)
+        route = getattr(inner.get("route"), "path", "")
+        return f"{PREFIX}{route}" if route else UNKNOWN
 
     def _known(self, scope: Scope, path: str, headers: Headers) -> bytes | None:
         """What most requests ask for is at hand: it leaves without a route, a thread or a query."""
