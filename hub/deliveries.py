@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -14,7 +15,7 @@ from hub.access.plan import Contract, Plan
 from hub.avro.types import Record
 from hub.catalogue.load import Catalogue
 from hub.delivery.groups import GroupState, Member, Pulled, Subscriptions
-from hub.delivery.read import DeliveryReader, ReadLimits
+from hub.delivery.read import Delivery, DeliveryReader, ReadLimits
 from hub.errors import DatongError, NotFound
 from hub.ports import LogReader
 from hub.registry import Schemas
@@ -22,6 +23,28 @@ from hub.settings import Settings
 from hub.store import Store
 
 security = structlog.get_logger("datong.security")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a subscriber without a group is: per partition the next offset, under the selection of a grant (R24)."""
+
+    selection: str
+    positions: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """A batch from a place."""
+
+    delivery: Delivery
+    began: Mapping[int, int]  # positions before it; a partition that is not named was not read yet
+    reset: bool  # the grant's fields or row filter are not those that the place was made under
+
+    @property
+    def place(self) -> Place:
+        """Where to go on."""
+        return Place(self.delivery.plan.selection, self.delivery.positions)
 
 
 class Deliveries:
@@ -38,26 +61,34 @@ class Deliveries:
     ) -> None:
         self._registry, self._catalogue, self._clock = registry, catalogue, clock
         self._limits = settings.limits
-        reader = DeliveryReader(log, self._schema, cache_bytes=settings.limits.cache_bytes)
-        self._groups = Subscriptions(log, registry, store.groups, reader, lambda: int(clock().timestamp() * 1000))
+        self._log = log
+        self._reader = DeliveryReader(log, self._schema, cache_bytes=settings.limits.cache_bytes)
+        self._groups = Subscriptions(log, registry, store.groups, self._reader, lambda: int(clock().timestamp() * 1000))
 
     def pull(self, request: Request, member: Member, max_records: int | None = None) -> Pulled:
         """The next batch of a group. Raises NotFound for what is not the caller's to see (S8)."""
         most = min(max_records or self._limits.read_records, self._limits.read_records)
         limits = ReadLimits(max_records=most, max_bytes=self._limits.read_bytes)
         pulled = self._groups.pull(self._plan(request), member, limits)
-        delivery = pulled.delivery
-        security.info(  # stands where the ledger's entry will (rules.md, Ledger)
-            "released",
-            agency=request.agency,
-            grant=delivery.plan.grant,
-            purpose=delivery.plan.purpose,
-            topic=delivery.plan.topic,
-            records=delivery.records.num_rows,
-            positions={str(p): n for p, n in delivery.positions.items()},
-            fields=delivery.plan.fingerprint,
-        )
+        _released(request, pulled.delivery)
         return pulled
+
+    def read(self, request: Request, place: Place | Literal["earliest", "latest"], max_records: int) -> Read:
+        """The next batch from a place that the subscriber keeps itself; under another selection than it was made under,
+        from the start. Raises NotFound, OffsetOutOfRange for a place behind the end."""
+        plan = self._plan(request)
+        reset = isinstance(place, Place) and place.selection != plan.selection
+        positions: Mapping[int, int] = {}
+        if isinstance(place, Place) and not reset:
+            positions = place.positions
+        elif place == "latest":
+            positions = {partition: span.end for partition, span in self._log.ends(request.topic).items()}
+        limits = ReadLimits(max_records=max_records, max_bytes=self._limits.read_bytes)
+        delivery = self._reader.read(plan, positions, limits)
+        if delivery.records.num_rows:
+            _released(request, delivery)
+        began = {**positions, **{gap.partition: gap.earliest for gap in delivery.gaps}}
+        return Read(delivery=delivery, began=began, reset=reset)
 
     def commit(self, request: Request, member: Member, positions: Mapping[int, int]) -> GroupState:
         """Move the group's cursor: the subscriber's receipt."""
@@ -123,3 +154,17 @@ class Deliveries:
         if not isinstance(parsed, Record):
             raise DatongError(f"schema {schema_id} is not a record")
         return parsed
+
+
+def _released(request: Request, delivery: Delivery) -> None:
+    """Stands where the ledger's entry will (rules.md, Ledger)."""
+    security.info(
+        "released",
+        agency=request.agency,
+        grant=delivery.plan.grant,
+        purpose=delivery.plan.purpose,
+        topic=delivery.plan.topic,
+        records=delivery.records.num_rows,
+        positions={str(p): n for p, n in delivery.positions.items()},
+        fields=delivery.plan.fingerprint,
+    )

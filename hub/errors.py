@@ -109,6 +109,10 @@ class NoWorker(Retry):
     """No process that runs connectors gives a sign of life, so nobody would do what was asked for."""
 
 
+class TooBusy(Retry):
+    """As many use this node as may; others are let in when somebody leaves."""
+
+
 class OutcomeUnknown(Retry):
     """A commit did not answer: this writer is dead. Open a new one and go on from its checkpoint (R1)."""
 

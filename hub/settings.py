@@ -155,6 +155,7 @@ class Limits(_Section):
     read_bytes: int = Field(
         4 * 1024 * 1024, description="Bytes of blocks read for one answer.", ge=1024, le=256 * 1024 * 1024
     )
+    streams: int = Field(500, description="Event streams of subscribers that may be open on a node.", ge=0)
     cache_bytes: int = Field(128 * 1024 * 1024, description="Bytes of decoded blocks shared by all subscribers.", ge=0)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 
 from hub import __version__
-from hub.api import consumers, health, operators, problems
+from hub.api import consumers, health, operators, problems, streams
 from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
@@ -34,10 +34,12 @@ def create_app(hub: Hub) -> FastAPI:
     )
     app.state.hub = hub
     app.state.waiting = Waiting(hub.log)
+    app.state.streams = streams.Streams(app.state.waiting, hub.settings.limits.streams)
     problems.install(app)
     app.include_router(health.router())
     if hub.role != "worker":
         app.include_router(consumers.router())
+        app.include_router(streams.router())
         app.include_router(operators.router())
 
     @app.middleware("http")

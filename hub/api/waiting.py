@@ -47,6 +47,11 @@ class Waiting:
         finally:
             self._remove(topic, waiter)
 
+    @property
+    def stopped(self) -> bool:
+        """Does the hub end?"""
+        return self._stopped
+
     def stop(self) -> None:
         """Nobody waits any longer, or again: a server that ends waits for its requests. From any thread."""
         with self._lock:
