@@ -1,7 +1,7 @@
 """Named places where a test may kill the process: TEST_FAILPOINT="appended:kill@3" (R34). Nothing happens without it.
 
-Actions: `kill` (SIGKILL to itself), `term` (SIGTERM), `exit` (code 70, without cleaning up), `raise` (LogUnavailable);
-`@n`: the n-th hit.
+Actions: `kill` (SIGKILL to itself), `term` (SIGTERM, and three seconds for the main thread to hear it), `exit` (code 70,
+without cleaning up), `raise` (LogUnavailable); `@n`: the n-th hit.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 from hub.errors import LogUnavailable
 
+HEARD_S = 3.0
 NAMES = ("fetched", "mapped", "begin", "appended", "committed", "acknowledged")
 
 
@@ -34,6 +36,7 @@ def hit(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif _WANTED[1] == "term":
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(HEARD_S)
     elif _WANTED[1] == "exit":
         os._exit(70)
     elif _WANTED[1] == "raise":
