@@ -216,7 +216,7 @@ def status(directory: Path) -> Cluster | None:
     known = _load(directory)
     if "nodes" not in known:
         return None
-    nodes = [Node(**{**n, "place": _place(n["place"])}) for n in known["nodes"]]
+    nodes = [Node(**{**n, "place": _place(n.get("place", {}))}) for n in known["nodes"]]
     return Cluster(directory, nodes, known["secure"], known["heap"], known["fast"], tuple(known.get("jvm", ())))
 
 
@@ -329,7 +329,8 @@ def _security(cluster: Cluster) -> dict[str, str]:
 
 
 def _place(known: Mapping[str, Any]) -> Place:
-    return Place(known["host"], known["inner"], tuple(known["prefix"]))
+    """Clusters that an older version started have none."""
+    return Place(**{**known, "prefix": tuple(known.get("prefix", ()))})
 
 
 def _listeners(node: Node, clients: str) -> dict[str, str]:

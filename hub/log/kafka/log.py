@@ -21,7 +21,7 @@ from hub.log.kafka.tails import Repair, place_of, repair
 from hub.log.kafka.topics import CHECKPOINT_PARTITIONS, CHECKPOINTS, Topics
 from hub.log.kafka.verify import Verified, verify
 from hub.log.kafka.watch import Watch
-from hub.model import INTERNAL_TOPICS, QUARANTINE, STATE, Appended, Block, Checkpoint, Fetch, Finding, Range, Topic
+from hub.model import QUARANTINE, STATE, Appended, Block, Checkpoint, Fetch, Finding, Range, Topic
 
 log = structlog.get_logger(__name__)
 HEALTHY_S = 2.0
@@ -51,9 +51,7 @@ class KafkaLog:
             self.reader = KafkaReader(self._cluster)
             self.checkpoints = Checkpoints(self.reader)
             self.hanging = Hanging(admin, self.reader, self._places)
-            for name in INTERNAL_TOPICS:
-                self._topics.ensure(Topic(name=name, compacted=name == STATE))
-            self._topics.ensure_checkpoints()
+            self._topics.ensure_internal()
             self._watch = Watch(self.reader, self._topics.all, options.transaction_timeout_s)
             undo.callback(self._watch.close)
             self._undo = undo.pop_all()

@@ -100,7 +100,10 @@ class BulkProducer:
         waiting: deque[SentBatch] = deque()
         flying = 0
         with translated(self._where):
-            for topic in {b.topic for b in blocks}:
+            topics = {b.topic for b in blocks}
+            for topic in topics:  # asked for together: one answer, not one each
+                self._producer._sender.add_topic(topic)
+            for topic in topics:
                 self._producer.partitions_for(topic)  # without its leader nothing is ever sent
             for i in in_turns(blocks):
                 while flying + len(blocks[i].records) > self._options.in_flight_bytes and waiting:
@@ -236,7 +239,7 @@ def self_test(producer: KafkaProducer) -> bool:
         wanted = (
             (producer, ("_accumulator", "_sender", "_transaction_manager", "_closed", "_unregister_cleanup", "_metadata")),
             (producer._accumulator, ("_tp_lock", "_batches", "_incomplete", "config")),
-            (producer._sender, ("wakeup", "force_close", "_can_split", "join")),
+            (producer._sender, ("wakeup", "force_close", "_can_split", "join", "add_topic")),
             (producer._metadata, ("request_update", "partitions_for_topic")),
             (producer._transaction_manager, ("begin_commit", "maybe_add_partition_to_transaction", "has_error",
                                              "last_error", "_enqueue_request")),

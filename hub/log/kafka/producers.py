@@ -22,6 +22,7 @@ from hub.log.kafka.options import KafkaOptions
 from hub.model import Block
 
 log = structlog.get_logger(__name__)
+RETRY_MS = 20  # kafka-python waits so long for a connection that is not up yet too, a few times at each start
 
 
 class ProducerFenced(Exception):
@@ -118,6 +119,7 @@ def make_client(options: KafkaOptions, transactional_id: str) -> KafkaProducer:
             compression_type=options.compression,
             max_request_size=8 * 1024 * 1024,
             allow_auto_create_topics=False,
+            retry_backoff_ms=RETRY_MS,
             metrics_enabled=False,
             kafka_client=client,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -12,8 +13,9 @@ from hub.errors import ConfigurationInvalid, Conflict, LogUnavailable
 from hub.log.kafka.admin import Admin
 from hub.log.kafka.cluster import Cluster
 from hub.log.kafka.options import KafkaOptions
-from hub.model import INTERNAL_TOPICS, TOPIC_NAME, Topic
+from hub.model import INTERNAL_TOPICS, STATE, TOPIC_NAME, Topic
 
+Wanted = dict[str, Any]  # a topic to be made, in kafka-python's words
 CHECKPOINTS = "__checkpoints"
 CHECKPOINT_PARTITIONS = 8  # an open transaction of one task holds back the readers of its partition only
 TOMBSTONES_MS = 30 * 24 * 3600 * 1000  # kept at least so long (R8)
@@ -44,40 +46,50 @@ class Topics:
                 self._known, self._known_at = self._look(), time.monotonic()
             return self._known
 
-    def ensure(self, topic: Topic) -> None:
-        """See `hub.ports.LogWriter.ensure`."""
-        existing = self.all(fresh=True).get(topic.name)
-        if existing == topic:
-            return
-        if existing is None:
-            self._create(topic.name, topic.partitions, _settings(topic))
-            existing = self.all(fresh=True).get(topic.name, topic)
-        if existing.partitions != topic.partitions:
-            raise Conflict(
-                f"topic {topic.name} has {existing.partitions} partitions, for ever",
-                remedy="publish a new version of the topic to have another number",
-            )
-        if existing != topic:
-            self._change(topic)
+    def ensure(self, *topics: Topic) -> None:
+        """See `hub.ports.LogWriter.ensure`; several are made by one request."""
+        self._ensure(topics, {})
 
-    def ensure_checkpoints(self) -> None:
-        """The compacted topic of checkpoints."""
-        if CHECKPOINTS not in self._cluster.partitions():
-            self._create(CHECKPOINTS, CHECKPOINT_PARTITIONS, CHECKPOINT_SETTINGS)
+    def ensure_internal(self) -> None:
+        """The topics that the hub keeps for itself, and the compacted one of checkpoints."""
+        internal = [Topic(name=name, compacted=name == STATE) for name in INTERNAL_TOPICS]
+        there = CHECKPOINTS in self._cluster.partitions()
+        more = {} if there else {CHECKPOINTS: self._wanted(CHECKPOINT_PARTITIONS, CHECKPOINT_SETTINGS)}
+        self._ensure(internal, more)
 
-    def _create(self, name: str, partitions: int, settings: Mapping[str, str]) -> None:
+    def _ensure(self, topics: Sequence[Topic], more: Mapping[str, Wanted]) -> None:
+        known = self.all(fresh=True)
+        missing = {t.name: self._wanted(t.partitions, _settings(t)) for t in topics if t.name not in known} | dict(more)
+        if missing:
+            self._create(missing)
+            known = self.all(fresh=True)
+        for topic in topics:
+            existing = known.get(topic.name, topic)
+            if existing.partitions != topic.partitions:
+                raise Conflict(
+                    f"topic {topic.name} has {existing.partitions} partitions, for ever",
+                    remedy="publish a new version of the topic to have another number",
+                )
+            if existing != topic:
+                self._change(topic)
+
+    def _wanted(self, partitions: int, settings: Mapping[str, str]) -> Wanted:
         configs = {
             **settings,
             "min.insync.replicas": str(self._options.min_insync),
             "max.message.bytes": str(self._options.max_message_bytes),
         }
-        wanted = {"num_partitions": partitions, "replication_factor": self._options.replication, "configs": configs}
+        return {"num_partitions": partitions, "replication_factor": self._options.replication, "configs": configs}
+
+    def _create(self, wanted: Mapping[str, Wanted]) -> None:
         try:
-            self._admin.ask(lambda client: client.create_topics({name: wanted}), f"{self._options.where}/{name}")
+            self._admin.ask(
+                lambda client: client.create_topics(dict(wanted)), f"{self._options.where}/{', '.join(wanted)}"
+            )
         except LogUnavailable:
-            if name not in self._cluster.partitions(fresh=True):  # else another process was faster
+            if not wanted.keys() <= self._cluster.partitions(fresh=True).keys():  # else another process was faster
                 raise
-        self._appear(name, partitions)
+        self._appear({name: one["num_partitions"] for name, one in wanted.items()})
 
     def _change(self, topic: Topic) -> None:
         """Give it other settings, and wait until the brokers show them."""
@@ -94,14 +106,17 @@ class Topics:
         while self.all(fresh=True).get(topic.name) != topic and time.monotonic() < deadline:
             time.sleep(LOOK_S)
 
-    def _appear(self, name: str, partitions: int) -> None:
+    def _appear(self, names: Mapping[str, int]) -> None:
         """Until every partition has a leader."""
         deadline = time.monotonic() + APPEAR_S
-        while time.monotonic() < deadline:
-            if self._cluster.partitions(fresh=True).get(name) and self._cluster.led(name, range(partitions)):
-                return
-            time.sleep(LOOK_S)
-        raise LogUnavailable("the topic was made but has no leaders yet", where=f"{self._options.where}/{name}")
+        late = list(names)
+        while late and time.monotonic() < deadline:
+            there = self._cluster.partitions(fresh=True)
+            late = [n for n in late if not (there.get(n) and self._cluster.led(n, range(names[n])))]
+            if late:
+                time.sleep(LOOK_S)
+        if late:
+            raise LogUnavailable("the topic was made but has no leaders yet", where=f"{self._options.where}/{late[0]}")
 
     def _look(self) -> Mapping[str, Topic]:
         counts = {
