@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from hub import blocks as sections
 from hub.model import Block, Rows
+from hub.pipeline.digests import DIGEST_BYTES, digests
 from hub.pipeline.plan import TaskPlan
 
 SCOPE = "scope"  # header of a tombstone: the scope under which the record was last delivered (R19)
@@ -70,13 +71,14 @@ def positional_ids(task: str, origin: str, rows: Rows) -> pa.BinaryArray:
 def content_ids(task: str, keys: pa.BinaryArray | None, values: pa.BinaryArray) -> pa.BinaryArray:
     """Record ids from key and content, for sources whose positions do not repeat (R7)."""
     salt = hashlib.blake2b(task.encode(), digest_size=16).digest()
-    parts = values.to_pylist()
-    named = keys.to_pylist() if keys is not None else [b""] * len(parts)
-    ids = [
-        hashlib.blake2b((k or b"") + b"\0" + (v or b""), digest_size=16, key=salt).hexdigest().encode()
-        for k, v in zip(named, parts, strict=True)
-    ]
-    return pa.array(ids, pa.binary())
+    named = keys if keys is not None else pa.scalar(b"", pa.binary())
+    whole = pc.binary_join_element_wise(
+        named, values, pa.scalar(b"\0", pa.binary()), null_handling="replace", null_replacement=b""
+    )
+    texts = b"".join(digests(whole, salt)).hex().encode()
+    width = 2 * DIGEST_BYTES
+    offsets = np.arange(0, (len(values) + 1) * width, width, dtype=np.int32)
+    return pa.BinaryArray.from_buffers(pa.binary(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(texts)])
 
 
 def iso_times(column: pa.Array) -> pa.BinaryArray:

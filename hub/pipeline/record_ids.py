@@ -6,7 +6,6 @@ truth is `__state`: one entry a batch, deleted when it is too old. In memory an 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections import deque
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hub.model import Block, Rows
+from hub.pipeline.digests import digests
 from hub.pipeline.snapshot import state_blocks, stored
 from hub.ports import LogReader
 
 KEPT_MS = 72 * 3600 * 1000
 PER_ENTRY = 16_000  # ids; an entry is a record, and has to fit into a block (R5)
-DIGEST_BYTES = 16
 _AT = struct.Struct(">q")  # ms; the digests follow
 Halves = npt.NDArray[np.uint64]  # of shape (n, 2): a digest as two numbers
 
@@ -112,8 +111,7 @@ class RecordIds:
 
 
 def _digests(ids: pa.BinaryArray) -> Halves:
-    whole = b"".join([hashlib.blake2b(i, digest_size=DIGEST_BYTES).digest() for i in ids.to_pylist()])
-    return np.frombuffer(whole, ">u8").astype(np.uint64).reshape(-1, 2)
+    return np.frombuffer(b"".join(digests(ids)), ">u8").astype(np.uint64).reshape(-1, 2)
 
 
 def _entry(key: bytes, value: bytes) -> Entry:

@@ -6,7 +6,6 @@ found by a 64-bit hash in a sorted index and then compared byte by byte, so a co
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -17,14 +16,14 @@ import pyarrow.compute as pc
 
 from hub import blocks
 from hub.model import STATE, Block, Rows
+from hub.pipeline.digests import DIGEST_BYTES, digests
 from hub.ports import LogReader
 
-HASH_BYTES = 16
 FETCH_BYTES = 8 * 1024 * 1024
 LONGEST = 1 << 30  # a slice without end makes this Arrow fail, so the end is out of reach
 REPLAY_ROWS = 200_000  # records of `__state` taken over at once
-_VALUE = struct.Struct(f">{HASH_BYTES}sq")  # content hash, published at (ms); the scope's JSON follows
-_FIELDS = np.dtype([("hash", f"V{HASH_BYTES}"), ("at", ">i8")])  # the same for numpy
+_VALUE = struct.Struct(f">{DIGEST_BYTES}sq")  # content hash, published at (ms); the scope's JSON follows
+_FIELDS = np.dtype([("hash", f"V{DIGEST_BYTES}"), ("at", ">i8")])  # the same for numpy
 
 Slots = npt.NDArray[np.int32]
 Hashes = npt.NDArray[np.void]
@@ -32,8 +31,7 @@ Hashes = npt.NDArray[np.void]
 
 def content_hashes(values: pa.BinaryArray) -> Hashes:
     """BLAKE2b-128 of each framed record, so that a changed schema id counts as a change (R18)."""
-    digests = b"".join([hashlib.blake2b(v, digest_size=HASH_BYTES).digest() for v in values.to_pylist()])
-    return np.frombuffer(digests, dtype=f"V{HASH_BYTES}")
+    return np.frombuffer(b"".join(digests(values)), dtype=f"V{DIGEST_BYTES}")
 
 
 class KeyState:
@@ -43,7 +41,7 @@ class KeyState:
         self._prefix = task.encode() + b"\0"
         self._chunks: list[pa.BinaryArray] = []
         self._keys = pa.array([], pa.binary())
-        self._hashes = np.empty(0, f"V{HASH_BYTES}")
+        self._hashes = np.empty(0, f"V{DIGEST_BYTES}")
         self._published = np.empty(0, np.int64)  # ms
         self._scope_code = np.empty(0, np.int32)
         self._scopes: dict[bytes, int] = {}
@@ -199,7 +197,7 @@ class KeyState:
         first = len(self._live)
         slots = np.arange(first, first + n, dtype=np.int32)
         self._chunks.append(keys.cast(pa.binary()))
-        self._hashes = np.concatenate([self._hashes, np.zeros(n, f"V{HASH_BYTES}")])
+        self._hashes = np.concatenate([self._hashes, np.zeros(n, f"V{DIGEST_BYTES}")])
         self._published = np.concatenate([self._published, np.zeros(n, np.int64)])
         self._scope_code = np.concatenate([self._scope_code, np.zeros(n, np.int32)])
         self._live = np.concatenate([self._live, np.zeros(n, np.bool_)])
