@@ -214,7 +214,10 @@ def _ratios(outcome: Outcome, start_up_s: float) -> dict[str, float | None]:
         "two_cores": quotient(hub, us(TWO)),
         "memory_10x": quotient(outcome.rss(TEN), outcome.rss("hub")),
         "cost_10x": quotient(us(TEN), hub),
+        "vs_rows_tuned_10x": quotient(us("rows-tuned"), us(TEN)),
+        "vs_best_python_peer_10x": quotient(best, us(TEN)),
         "cpu_vs_warm_connect": quotient(us("hub", "cpu_s"), us(f"{COPIES}, warm", "cpu_s")),
+        "cpu_vs_warm_connect_10x": quotient(us(TEN, "cpu_s"), us(f"{COPIES}, warm", "cpu_s")),
     }
 
 
@@ -227,7 +230,9 @@ def _missing(options: Options) -> dict[str, str]:
         "vs_best_python_peer": no_peer,
         "vs_confluent_produce": no_produce,
         "two_cores": "needs --cores 2",
-        "memory_10x": "needs --tenfold",
-        "cost_10x": "needs --tenfold",
+        **dict.fromkeys(("memory_10x", "cost_10x", "vs_rows_tuned_10x"), "needs --tenfold"),
+        **dict.fromkeys(
+            ("vs_best_python_peer_10x", "cpu_vs_warm_connect_10x"), "needs --sink kafka --tenfold and peers"
+        ),
         "cpu_vs_warm_connect": "Connect did not run: see failures" if kafka else PEERS_NEED_KAFKA,
     }

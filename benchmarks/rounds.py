@@ -75,7 +75,10 @@ def interleave(todo: Mapping[str, Subject], rounds: int, *, required: Sequence[s
             except SubjectFailed as error:
                 if name in required:
                     raise
-                outcome.failures[name] = str(error)
+                tell(str(error))
+                outcome.failures[name] = (
+                    str(error).strip().splitlines()[-1][:200]
+                )  # paths of this machine are for stderr
                 for figure in [f for f in outcome.runs if f == name or f.startswith(f"{name}, ")]:
                     del outcome.runs[figure]
                 continue

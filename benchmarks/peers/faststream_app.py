@@ -19,7 +19,14 @@ async def run() -> None:
         record = job.record(row)
         if record is not None:
             headers = {name: value.decode() for name, value in record.headers}
-            await broker.publish(record.value, topic=arguments.topic, key=record.key, headers=headers, no_confirm=True)
+            while True:
+                try:
+                    await broker.publish(
+                        record.value, topic=arguments.topic, key=record.key, headers=headers, no_confirm=True
+                    )
+                    break
+                except BufferError:  # librdkafka's queue is full: wait for the broker
+                    await asyncio.sleep(0.01)
     await broker.stop()
     job.report()
 
