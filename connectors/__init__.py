@@ -1,4 +1,4 @@
-"""The kinds of source there are: a visible table. A kind's module is imported when a connector of it is built."""
+"""The kinds of source and of sink there are: two visible tables. A kind's module is imported when one of it is built."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from connectors.context import SourceContext
+from connectors.context import SinkContext, SourceContext
+from connectors.sinks.specs import FileSpec, TableSpec, WebhookSpec
 from connectors.sources.rest_specs import RestSpec
 from connectors.sources.specs import FilesSpec, PostgresSpec, SqlSpec
-from hub.ports import Source
+from hub.ports import Sink, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,16 @@ class Kind:
     summary: str
     spec: type[BaseModel]
     build: Callable[[Any, SourceContext], Source]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkKind:
+    """A kind of sink: its settings and how to open one."""
+
+    name: str
+    summary: str
+    spec: type[BaseModel]
+    build: Callable[[Any, SinkContext], Sink]
 
 
 def _files(spec: Any, context: SourceContext) -> Source:
@@ -78,3 +89,56 @@ KINDS: Mapping[str, Kind] = {
         ),
     )
 }
+
+
+def _table(spec: Any, context: SinkContext) -> Sink:
+    from connectors.sinks.table import TableSink
+
+    return TableSink(spec, context)
+
+
+def _file(spec: Any, context: SinkContext) -> Sink:
+    from connectors.sinks.file import FileSink
+
+    return FileSink(spec, context)
+
+
+def _webhook(spec: Any, context: SinkContext) -> Sink:
+    from connectors.sinks.webhook import WebhookSink
+
+    return WebhookSink(spec, context)
+
+
+SINKS: Mapping[str, SinkKind] = {
+    kind.name: kind
+    for kind in (
+        SinkKind(
+            name="table",
+            summary="A table of the subscriber's database: rows by key, deletions applied, offsets in the same transaction.",
+            spec=TableSpec,
+            build=_table,
+        ),
+        SinkKind(
+            name="file",
+            summary="Files in a directory: one for each batch, whole or not there.",
+            spec=FileSpec,
+            build=_file,
+        ),
+        SinkKind(
+            name="webhook",
+            summary="JSON by POST to an address of the subscriber's, signed; what fails for good is set aside.",
+            spec=WebhookSpec,
+            build=_webhook,
+        ),
+    )
+}
+
+
+def source_specs() -> Mapping[str, type[BaseModel]]:
+    """The settings of each kind of source."""
+    return {name: kind.spec for name, kind in KINDS.items()}
+
+
+def sink_specs() -> Mapping[str, type[BaseModel]]:
+    """The settings of each kind of sink."""
+    return {name: kind.spec for name, kind in SINKS.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.outbound import Outbound
+from hub.errors import ConfigurationInvalid
 from hub.model import Mode
 
 
@@ -29,4 +30,17 @@ class SinkContext:
 
     subscription: str  # its name
     root: Path  # the one directory files may go to
+    refused: tuple[Path, ...] = ()  # directories below it where nothing is ever written, such as the hub's own
+    outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text
+
+    def place(self, name: str) -> Path:
+        """A path below the root. Raises ConfigurationInvalid for one outside it, or where nothing may be written (S6)."""
+        root = self.root.resolve()
+        path = (root / name).resolve()
+        within = {path, *path.parents}
+        if root not in within:
+            raise ConfigurationInvalid("this is not below the files root", where=name, remedy="name a place below it")
+        if within & {r.resolve() for r in self.refused}:
+            raise ConfigurationInvalid("this is the hub's own directory", where=name, remedy="name another one")
+        return path

@@ -15,6 +15,7 @@
     │   ├── FileRefused
     │   ├── AnswerRefused
     │   ├── SinkRefused
+    │   │   └── SinkGone
     │   └── NotAcceptable
     ├── Denied                  the caller may not
     │   ├── NotAuthenticated
@@ -98,7 +99,10 @@ class RegistryUnavailable(Retry):
 
 
 class SinkUnavailable(Retry):
-    """A subscriber's own system did not answer. Nothing was written there."""
+    """A subscriber's own system did not answer. Nothing was written there, or nobody can say. `wait_s`: it asked to be left
+    alone for so long."""
+
+    wait_s: float | None = None
 
 
 class StorageFull(Retry):
@@ -148,7 +152,11 @@ class NotAcceptable(Reject):
 
 class SinkRefused(Reject):
     """A subscriber's own system cannot take the records: a table without a column, a value that does not fit. The
-    subscription pauses."""
+    subscription pauses, or the batch is set aside."""
+
+
+class SinkGone(SinkRefused):
+    """A subscriber's own system says that it wants no more. The subscription pauses."""
 
 
 class AnswerRefused(Reject):

@@ -171,6 +171,16 @@ class Appended:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PushRules:
+    """How the hub pushes to a sink."""
+
+    tries: int = 1  # of one batch; then the run fails, or the batch is set aside
+    wait_most_s: float = 60.0  # between two tries, whoever asked for more
+    dead_letters: bool = False  # a batch that failed is set aside, and the following ones go on
+    max_records: int | None = None  # in a batch; None: as many as an answer to a subscriber has
+
+
+@dataclass(frozen=True, kw_only=True)
 class SinkBatch:
     """A delivery on its way to a subscriber's own system. Partitions one after the other, each in offset order."""
 
@@ -181,7 +191,8 @@ class SinkBatch:
     deleted: npt.NDArray[np.bool_] | None  # keyed topics: True = delete, key fields only
     positions: Mapping[int, int]  # per partition, where to go on behind this batch
     reset: bool  # what was written before is void: reading began again
-    form: Callable[[str], bytes]  # all of it as ndjson, csv, avro or parquet
+    form: Callable[[str], bytes]  # all of it as json, ndjson, csv, avro or parquet
+    about: Mapping[str, Json] = field(default_factory=dict)  # topic, grant and schema_id, for those who are told
 
 
 @dataclass(frozen=True, kw_only=True)

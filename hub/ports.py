@@ -17,6 +17,7 @@ from hub.model import (
     Checkpoint,
     Fetch,
     Finding,
+    PushRules,
     Range,
     Report,
     SinkBatch,
@@ -72,13 +73,20 @@ class Sink(Protocol):
     of what it has: after a crash the hub goes on from them, so `write` must keep records and positions together.
     """
 
-    def positions(self) -> Mapping[int, int]:
-        """Per partition, the next offset it wants; empty when it has nothing. Raises SinkUnavailable."""
+    @property
+    def rules(self) -> PushRules:
+        """How often a batch is tried, and what becomes of one that cannot be written."""
+
+    def positions(self) -> Mapping[int, int] | None:
+        """Per partition, the next offset it wants; empty when it has nothing. Raises SinkUnavailable.
+
+        None: it cannot say. Then the hub goes on from what it took before, and the last batch may come twice."""
 
     def write(self, batch: SinkBatch) -> None:
         """All of the batch, durable on return, or nothing. With `reset`, what was there before goes first.
 
-        Raises SinkUnavailable or StorageFull (tried again), SinkRefused (the subscription pauses)."""
+        Raises SinkUnavailable or StorageFull (tried again), SinkRefused (not tried again: the batch is set aside where the
+        rules say so, else the subscription pauses), SinkGone (the subscription pauses, whatever the rules)."""
 
     def close(self) -> None:
         """Give back what is held. Idempotent."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from connectors.context import SinkContext
 from connectors.sinks.specs import FileSpec
 from hub.errors import ConfigurationInvalid, StorageFull
-from hub.model import SinkBatch
+from hub.model import PushRules, SinkBatch
 
 ENDINGS: Mapping[str, str] = {"ndjson": "ndjson", "csv": "csv", "avro": "avro", "parquet": "parquet"}
 PART = re.compile(r"p(\d{1,6})-(\d{1,19})-(\d{1,19})")
@@ -24,13 +24,12 @@ NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
 class FileSink:
     """One directory. `positions` is read from it anew each time."""
 
+    rules = PushRules()
+
     def __init__(self, spec: FileSpec, context: SinkContext) -> None:
         self._spec = spec
         self._name = re.sub(r"[^A-Za-z0-9.-]", "_", context.subscription)
-        root = context.root.resolve()
-        self._directory = (root / spec.directory).resolve()
-        if root not in (self._directory, *self._directory.parents):
-            raise ConfigurationInvalid("the directory is not below the files root", where=spec.directory)
+        self._directory = context.place(spec.directory)
         self._directory.mkdir(parents=True, exist_ok=True)
 
     def positions(self) -> Mapping[int, int]:

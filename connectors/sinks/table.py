@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from connectors.context import SinkContext
 from connectors.sinks.specs import TableSpec
 from hub.errors import ConfigurationInvalid, DatongError, SinkRefused, SinkUnavailable
-from hub.model import SinkBatch
+from hub.model import PushRules, SinkBatch
 from hub.urls import filled
 
 OFFSETS = "datong_offsets"
@@ -35,6 +35,8 @@ MAX_KEY = 255  # characters of a key column, where the database wants to know
 class TableSink:
     """One table. One thread uses it."""
 
+    rules = PushRules()
+
     def __init__(self, spec: TableSpec, context: SinkContext) -> None:
         self._spec, self._name = spec, context.subscription
         schema, _, table = spec.table.rpartition(".")
@@ -42,7 +44,7 @@ class TableSink:
         try:
             url = filled(spec.url, context.secret)
             if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-                url = url.set(database=str(context.root / url.database))
+                url = url.set(database=str(context.place(url.database)))
             self._engine = sa.create_engine(url, pool_pre_ping=True, pool_size=1, max_overflow=0)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigurationInvalid(
