@@ -30,24 +30,33 @@ def pages() -> dict[str, str]:
 
 
 def kinds() -> str:
-    """Kinds of source and the files of a project."""
-    from connectors import KINDS
+    """Kinds of source and of sink, and the files of a project."""
+    from connectors import KINDS, SINKS, sink_specs, source_specs
     from hub.catalogue.schemas import json_schemas
 
-    files = json_schemas({name: kind.spec for name, kind in KINDS.items()})
+    files = json_schemas(source_specs(), sink_specs())
     parts = [
-        "# Kinds of source, and the files of a project\n",
+        "# Kinds of source and of sink, and the files of a project\n",
         "`datong config schema` prints the same as JSON Schema, for editors. A dot in a setting's name is a step inwards: "
         "`publish.topic` is `topic` below `publish`.\n",
     ]
     for kind in KINDS.values():
         settings = files["connector"]["$defs"][f"source.{kind.name}"]
         parts += [f"## `kind: {kind.name}`\n", f"{kind.summary}\n", table(settings, files["connector"]), ""]
+    for sink in SINKS.values():
+        settings = files["subscription"]["$defs"][f"sink.{sink.name}"]
+        parts += [
+            f"## A sink of `kind: {sink.name}`\n",
+            f"{sink.summary}\n",
+            table(settings, files["subscription"]),
+            "",
+        ]
     agency = files["agencies"]["properties"]["agencies"]["items"]
     for title, settings, whole, prefix in (
         ("A connector (`connectors.d/*.yaml`)", files["connector"], files["connector"], ""),
         ("A topic (`topics.d/*.yaml`)", files["topic"], files["topic"], ""),
         ("A grant (`grants.d/*.yaml`)", files["grant"], files["grant"], ""),
+        ("A subscription (`subscriptions.d/*.yaml`)", files["subscription"], files["subscription"], ""),
         ("The agencies (`agencies.yaml`)", agency, files["agencies"], "agencies[]."),
         ("A code list (`schemas/codes/*.yaml`)", files["code_list"], files["code_list"], ""),
     ):

@@ -35,37 +35,47 @@ class Context:
     claimed_topics: Mapping[str, str]  # also those whose file has mistakes
     schemas: SchemaFiles
     codes: CodeLists
-    kinds: Mapping[str, type[BaseModel]]
+    kinds: Mapping[str, type[BaseModel]]  # of sources
+    sinks: Mapping[str, type[BaseModel]]
     discover: Discover | None = None
 
 
 def with_source(one: Declared[ConnectorSpec], context: Context) -> tuple[Declared[ConnectorSpec], list[Mistake]]:
     """The connector with its source as its kind's own value, and what is wrong with the source."""
-    raw, place = one.spec.source, one.place
-    if not isinstance(raw, dict):
-        return one, [place.mistake(("source",), "must have fields of its own", "at least `kind`")]
-    model = context.kinds.get(one.spec.kind)
-    if model is None:
-        known = ", ".join(sorted(context.kinds))
-        suggestion = did_you_mean(one.spec.kind, context.kinds) or f"known: {known}"
-        mistake = place.mistake(("source", "kind"), "is not a kind of source", suggestion)
-        meant = nearest(one.spec.kind, context.kinds)
-        return one, [mistake, *(_source(context.kinds[meant], {**raw, "kind": meant}, place)[1] if meant else [])]
-    source, mistakes = _source(model, raw, place)
+    source, mistakes = of_kind(one.spec.source, "source", one.place, context.kinds)
     if source is None:
         return one, mistakes
-    return Declared(spec=one.spec.model_copy(update={"source": source}), place=place), mistakes
+    return Declared(spec=one.spec.model_copy(update={"source": source}), place=one.place), mistakes
 
 
-def _source(model: type[BaseModel], raw: dict[str, Any], place: Place) -> tuple[BaseModel | None, list[Mistake]]:
-    at = Place(file=place.file, document=place.document, prefix=("source",))
-    source, mistakes = checked(model, raw, at)
+def of_kind(
+    raw: Any, part: str, place: Place, kinds: Mapping[str, type[BaseModel]]
+) -> tuple[BaseModel | None, list[Mistake]]:
+    """The settings of a source or a sink as the value of their kind, or what is wrong with them."""
+    if not isinstance(raw, dict):
+        return None, [place.mistake((part,), "must have fields of its own", "at least `kind`")]
+    name = raw.get("kind")
+    kind = name if isinstance(name, str) else ""
+    if kind not in kinds:
+        suggestion = did_you_mean(kind, kinds) or f"known: {', '.join(sorted(kinds))}"
+        mistake = place.mistake((part, "kind"), f"is not a kind of {part}", suggestion)
+        meant = nearest(kind, kinds)
+        more = _settings(kinds[meant], {**raw, "kind": meant}, part, place)[1] if meant else []
+        return None, [mistake, *more]
+    return _settings(kinds[kind], raw, part, place)
+
+
+def _settings(
+    model: type[BaseModel], raw: dict[str, Any], part: str, place: Place
+) -> tuple[BaseModel | None, list[Mistake]]:
+    at = Place(file=place.file, document=place.document, prefix=(part,))
+    made, mistakes = checked(model, raw, at)
     mistakes += [
         at.mistake((name,), "a password stands in the file", "write ${secret:NAME} in its place")
         for name, value in raw.items()
         if isinstance(value, str) and CLEAR_PASSWORD.search(value)
     ]
-    return source, mistakes
+    return made, mistakes
 
 
 def check_agency(one: Declared[Any], path: str, context: Context) -> Iterator[Mistake]:

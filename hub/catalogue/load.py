@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -24,9 +25,10 @@ from hub.catalogue.checks import (
 from hub.catalogue.codes import load_codes
 from hub.catalogue.declared import Declared, read_agencies, read_folder
 from hub.catalogue.mistakes import Mistake, Place, did_you_mean
+from hub.catalogue.pushed import check_granted, with_sink
 from hub.catalogue.remains import besides, remains
 from hub.catalogue.schema_files import SchemaFile, SchemaFiles
-from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, TopicSpec
+from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, SubscriptionSpec, TopicSpec
 from hub.errors import NotFound
 from hub.mapping.codelists import CodeLists
 
@@ -39,6 +41,7 @@ class Catalogue:
     connectors: Mapping[str, ConnectorSpec] = field(default_factory=dict)  # `source` is its kind's value
     topics: Mapping[str, TopicSpec] = field(default_factory=dict)
     grants: Mapping[str, GrantSpec] = field(default_factory=dict)
+    subscriptions: Mapping[str, SubscriptionSpec] = field(default_factory=dict)  # `sink` is its kind's value
     access_grants: Sequence[Grant] = ()  # the same, as access decides by them
     schemas: Mapping[str, SchemaFile] = field(default_factory=dict)  # of the connectors, by the name they use
     codes: CodeLists = field(default_factory=CodeLists)
@@ -51,18 +54,20 @@ class Catalogue:
         project: Path,
         kinds: Mapping[str, type[BaseModel]],
         *,
+        sinks: Mapping[str, type[BaseModel]] | None = None,
         schema_dirs: Sequence[Path] | None = None,
         discover: Discover | None = None,
         today: date | None = None,
     ) -> Catalogue:
         """Read a project. Never raises for what a file says.
 
-        `kinds` has the settings model of each kind of source. `schema_dirs` come in the order they are looked through,
-        the project's own by default. `discover` gives a connector's source columns, or None where they are not known;
-        without it expressions are checked for everything but their columns. `today` (UTC) warns of grants that ended.
+        `kinds` has the settings model of each kind of source, `sinks` of each kind of sink. `schema_dirs` come in the order
+        they are looked through, the project's own by default. `discover` gives a connector's source columns, or None where
+        they are not known; without it expressions are checked for everything but their columns. `today` (UTC) warns of
+        grants that ended.
         """
         folders = list(schema_dirs) if schema_dirs is not None else [project / "schemas"]
-        return _Loader(project, kinds, folders, discover).catalogue(today)
+        return _Loader(project, kinds, sinks or {}, folders, discover).catalogue(today)
 
     def schema_text(self, name: str) -> str:
         """A connector's Avro schema as written. Raises NotFound."""
@@ -93,6 +98,7 @@ class _Loader:
         self,
         project: Path,
         kinds: Mapping[str, type[BaseModel]],
+        sinks: Mapping[str, type[BaseModel]],
         folders: Sequence[Path],
         discover: Discover | None,
     ) -> None:
@@ -102,7 +108,9 @@ class _Loader:
         topics = read_folder(project, "topics.d", TopicSpec, "topic")
         connectors = read_folder(project, "connectors.d", ConnectorSpec, "connector")
         grants = read_folder(project, "grants.d", GrantSpec, "grant")
-        self.mistakes = [*agencies.mistakes, *code_mistakes, *topics.mistakes, *connectors.mistakes, *grants.mistakes]
+        subscriptions = read_folder(project, "subscriptions.d", SubscriptionSpec, "subscription")
+        folder_mistakes = (f.mistakes for f in (topics, connectors, grants, subscriptions))
+        self.mistakes = [*agencies.mistakes, *code_mistakes, *itertools.chain(*folder_mistakes)]
         self.topics, self.grants = topics.declared, grants.declared
         self.context = Context(
             agencies=agencies.declared,
@@ -112,12 +120,16 @@ class _Loader:
             schemas=SchemaFiles(folders=folders),
             codes=codes,
             kinds=kinds,
+            sinks=sinks,
             discover=discover,
         )
         self.connectors = [self._checked(c) for c in connectors.declared]
         for place in connectors.malformed:
             self._malformed_connector(place)
         self.malformed_grants = grants.malformed
+        self.subscriptions = [self._with_sink(s) for s in subscriptions.declared]
+        for place in subscriptions.malformed:
+            self._malformed_subscription(place)
 
     def _malformed_connector(self, place: Place) -> None:
         """Nobody wants to mend a file's form only to learn of its next mistakes."""
@@ -132,6 +144,16 @@ class _Loader:
         if left is not None:
             one = Declared(spec=left[0], place=place)
             self.mistakes += besides(check_grant(one, publishers.get(one.spec.topic), self.context), left[1])
+
+    def _with_sink(self, one: Declared[SubscriptionSpec]) -> Declared[SubscriptionSpec]:
+        ready, found = with_sink(one, self.context)
+        self.mistakes += found
+        return ready
+
+    def _malformed_subscription(self, place: Place) -> None:
+        left = remains(SubscriptionSpec, place.document.data)
+        if left is not None:
+            self.mistakes += besides(iter(with_sink(Declared(spec=left[0], place=place), self.context)[1]), left[1])
 
     def _checked(self, one: Declared[ConnectorSpec]) -> Declared[ConnectorSpec]:
         """A connector with its source's own value. Columns are looked for only where the source is sound."""
@@ -153,11 +175,15 @@ class _Loader:
         topics = {t.spec.topic: t.spec for t in self.topics if t.file not in bad}
         connectors = [c.spec for c in self.connectors if c.file not in bad and c.spec.publish.topic in topics]
         grants = [g for g in self.grants if g.file not in bad and g.spec.topic in topics]
+        subscriptions = [s for s in self.subscriptions if s.file not in bad]
+        for one in subscriptions:  # without a grant it stays: it is refused for as long as it has none, and says so
+            self.mistakes += check_granted(one, [g.spec for g in grants])
         return Catalogue(
             agencies=self.context.agencies,
             connectors={c.connector: c for c in connectors},
             topics=topics,
             grants={g.spec.grant: g.spec for g in grants},
+            subscriptions={s.spec.subscription: s.spec for s in subscriptions},
             access_grants=tuple(g.spec.to_grant() for g in grants),
             schemas=self._schemas(connectors),
             codes=self.context.codes,

@@ -82,6 +82,8 @@ def _stand_ins(data: Mapping[str, Any]) -> dict[Path, Any]:
     return {
         ("connector",): UNKNOWN,
         ("grant",): UNKNOWN,
+        ("subscription",): UNKNOWN,
+        ("sink",): {},
         ("agency",): first,
         ("source",): {},
         ("publish",): {"topic": name, "schema": UNKNOWN, "fields": fields},

@@ -8,40 +8,45 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub.catalogue.codes import CodeListSpec
-from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, TopicSpec
+from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, SubscriptionSpec, TopicSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def json_schemas(kinds: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """A JSON Schema for each kind of file: connector, topic, grant, agencies and code_list.
+def json_schemas(kinds: Mapping[str, type[BaseModel]], sinks: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """A JSON Schema for each kind of file: connector, topic, grant, subscription, agencies and code_list.
 
-    A connector's `source` is one of the kinds, told apart by `kind`."""
-    connector = ConnectorSpec.model_json_schema()
-    definitions = connector.setdefault("$defs", {})
-    for name, model in kinds.items():
-        definitions |= _kind(name, model)
-    connector["properties"]["source"] = {
-        "description": connector["properties"]["source"]["description"],
-        "oneOf": [{"$ref": f"#/$defs/source.{name}"} for name in kinds],
-    }
+    A connector's `source` is one of the kinds, a subscription's `sink` one of the sinks, told apart by `kind`."""
     return {
-        "connector": _headed(connector),
+        "connector": _headed(_with_kinds(ConnectorSpec, "source", kinds)),
         "topic": _headed(TopicSpec.model_json_schema()),
         "grant": _headed(GrantSpec.model_json_schema()),
+        "subscription": _headed(_with_kinds(SubscriptionSpec, "sink", sinks)),
         "agencies": _headed(_agencies()),
         "code_list": _headed(CodeListSpec.model_json_schema()),
     }
 
 
-def _kind(name: str, model: type[BaseModel]) -> dict[str, Any]:
+def _with_kinds(of: type[BaseModel], part: str, kinds: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    schema = of.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    for name, model in kinds.items():
+        definitions |= _kind(f"{part}.{name}", name, model)
+    schema["properties"][part] = {
+        "description": schema["properties"][part]["description"],
+        "oneOf": [{"$ref": f"#/$defs/{part}.{name}"} for name in kinds],
+    }
+    return schema
+
+
+def _kind(called: str, name: str, model: type[BaseModel]) -> dict[str, Any]:
     """A kind's settings with `kind` fixed and required, and the definitions it uses under names of its own."""
-    made = model.model_json_schema(ref_template=f"#/$defs/source.{name}.{{model}}")
-    inner = {f"source.{name}.{key}": value for key, value in made.pop("$defs", {}).items()}
+    made = model.model_json_schema(ref_template=f"#/$defs/{called}.{{model}}")
+    inner = {f"{called}.{key}": value for key, value in made.pop("$defs", {}).items()}
     properties = made.setdefault("properties", {})
     properties["kind"] = {**properties.get("kind", {}), "const": name}
     made["required"] = sorted({*made.get("required", ()), "kind"})
-    return {f"source.{name}": made, **inner}
+    return {called: made, **inner}
 
 
 def _agencies() -> dict[str, Any]:

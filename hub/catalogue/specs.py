@@ -1,4 +1,4 @@
-"""What may stand in the files of `connectors.d`, `topics.d`, `grants.d` and in `agencies.yaml`."""
+"""What may stand in the files of `connectors.d`, `topics.d`, `grants.d`, `subscriptions.d` and in `agencies.yaml`."""
 
 from __future__ import annotations
 
@@ -273,6 +273,32 @@ class GrantSpec(Spec):
             filter_fields=self.filter_fields,
             until=self.until,
         )
+
+
+class SubscriptionSpec(Spec):
+    """A subscription that the hub pushes: what a grant lets an agency read, carried to a system of the agency's own."""
+
+    subscription: Name = Field(description="Its name: lower case, digits, hyphens.")
+    grant: Name | None = Field(None, description="The grant under which it reads; or give `agency` and `topic`.")
+    agency: Name | None = Field(
+        None, description="The agency that reads, in place of `grant` where it has one on `topic`."
+    )
+    topic: TopicName | None = Field(None, description="The topic that it reads, in place of `grant`.")
+    group: Name | None = Field(None, description="The group whose offsets it commits; by default its own name.")
+    description: Words | None = Field(None, description="What it is for.")
+    sink: Any = Field(description="`kind` and the settings of that kind of sink.")
+    paused: bool = Field(False, description="Push nothing until this is taken away.")
+
+    @property
+    def kind(self) -> str:
+        """The kind of sink."""
+        found = self.sink.get("kind") if isinstance(self.sink, dict) else getattr(self.sink, "kind", "")
+        return found if isinstance(found, str) else ""
+
+    @property
+    def reads_as(self) -> str:
+        """The group."""
+        return self.group or self.subscription
 
 
 def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ def validate(
     if mistakes:
         out.line(counted(len(mistakes), "mistake"))
         return 3
-    kinds = (catalogue.connectors, "connector"), (catalogue.topics, "topic"), (catalogue.grants, "grant")
+    kinds = [(catalogue.connectors, "connector"), (catalogue.topics, "topic"), (catalogue.grants, "grant")]
+    kinds += [(catalogue.subscriptions, "subscription")] if catalogue.subscriptions else []
     out.line("valid: " + ", ".join(counted(len(found), kind) for found, kind in kinds), style="green")
     return 0
 
@@ -213,10 +214,10 @@ def config(
 
     out = Output(as_json=as_json)
     if action is ConfigAction.SCHEMA:
-        from connectors import KINDS
+        from connectors import sink_specs, source_specs
         from hub.catalogue.schemas import json_schemas
 
-        out.data(json_schemas({name: kind.spec for name, kind in KINDS.items()}))
+        out.data(json_schemas(source_specs(), sink_specs()))
         return
     rows = show(load_project(project))
     if as_json:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from connectors import KINDS
+from connectors import KINDS, SINKS, sink_specs, source_specs
 from hub.catalogue.schemas import json_schemas
 from hub.catalogue.specs import (
     AgencySpec,
@@ -15,6 +15,7 @@ from hub.catalogue.specs import (
     GrantSpec,
     PublishSpec,
     RetentionSpec,
+    SubscriptionSpec,
     Text,
     TopicSpec,
     parse_duration,
@@ -53,8 +54,8 @@ def test_nested_targets_and_dotted_ones_are_the_same() -> None:
 
 
 def test_G20_json_schemas_cover_every_file_and_kind() -> None:
-    made = json_schemas({name: kind.spec for name, kind in KINDS.items()})
-    assert set(made) == {"connector", "topic", "grant", "agencies", "code_list"}
+    made = json_schemas(source_specs(), sink_specs())
+    assert set(made) == {"connector", "topic", "grant", "subscription", "agencies", "code_list"}
     connector = made["connector"]
     assert {"connector", "agency", "source", "publish"} <= set(connector["required"])
     refs = [r["$ref"] for r in connector["properties"]["source"]["oneOf"]]
@@ -64,13 +65,15 @@ def test_G20_json_schemas_cover_every_file_and_kind() -> None:
         assert one["properties"]["kind"]["const"] == name
         assert "kind" in one["required"]
         assert one["additionalProperties"] is False
+    sinks = made["subscription"]["properties"]["sink"]["oneOf"]
+    assert [r["$ref"] for r in sinks] == [f"#/$defs/sink.{name}" for name in SINKS]
     for schema in made.values():
         assert set(_refs(schema)) <= {f"#/$defs/{name}" for name in schema.get("$defs", {})}
 
 
 @pytest.mark.parametrize(
     "model",
-    [AgencySpec, ConnectorSpec, GrantSpec, PublishSpec, RetentionSpec, Text, TopicSpec],
+    [AgencySpec, ConnectorSpec, GrantSpec, PublishSpec, RetentionSpec, SubscriptionSpec, Text, TopicSpec],
     ids=lambda m: m.__name__,
 )
 def test_every_field_is_documented(model: type[BaseModel]) -> None:
