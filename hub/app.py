@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors import KINDS
+from connectors import sink_specs, source_specs
 from hub import __version__, logs
 from hub.adapters import is_kafka, open_log, open_registry
-from hub.builder import ConnectorBuilder, open_source, schedule_of
+from hub.builder import ConnectorBuilder, open_sink, open_source, push_schedule_of, schedule_of
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.deliveries import Deliveries
@@ -27,12 +27,14 @@ from hub.metrics import HubCollector, Metrics, OwnCollector
 from hub.model import INTERNAL_TOPICS
 from hub.pipeline.cases import QuarantineDesk
 from hub.pipeline.followers import OpenQuarantine, RunHistory
-from hub.pipeline.jobs import JobRunner
+from hub.pipeline.jobs import JobRunner, task_of
 from hub.pipeline.supervisor import Supervisor, SupervisorOptions
 from hub.pipeline.worker import Worker, WorkerOptions
+from hub.pushes import Pusher
 from hub.settings import Loaded, Settings
 from hub.store.nodes import Node
 from hub.stores import is_postgres, open_store
+from hub.subscriptions import SubscriptionDesk
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
 
@@ -68,10 +70,11 @@ class Hub:
         index = OpenQuarantine(self.log, self.history)
         self.catalogue = read_catalogue(loaded)
         self.builder = ConnectorBuilder(self.settings, self.catalogue, self.registry, self.log)
+        self.deliveries = Deliveries(self.log, self.registry, self.store, lambda: self.catalogue, now, self.settings)
         self.supervisor = self._supervisor(index)
         self.quarantine = QuarantineDesk(index, self.supervisor, lambda: self.catalogue)
         self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue)
-        self.deliveries = Deliveries(self.log, self.registry, self.store, lambda: self.catalogue, now, self.settings)
+        self.subscriptions = SubscriptionDesk(self.supervisor, self.store, self.deliveries, lambda: self.catalogue)
         self.views = Views(self)
         self.metrics = Metrics(OwnCollector(self._own_jobs) if role == "worker" else self._collector())
         self._watch()
@@ -80,12 +83,15 @@ class Hub:
         """With a worker, unless this node only answers."""
         node = Node(name=node_name(), role=self.role, version=__version__)
         made = self.settings.supervisor
-        options = WorkerOptions(threads=made.workers, lease_s=made.takeover_after)
+        options = WorkerOptions(threads=made.workers, pushes=made.pushes, lease_s=made.takeover_after)
         runner = JobRunner(self.builder, self.log, now_ms, rows=lambda task, case: index.entries(task=task, case=case))
+        pusher = Pusher(
+            lambda: self.catalogue, lambda spec: open_sink(spec, self.settings), self.deliveries.pushed, self.store
+        )
         return Supervisor(
             self.store,
             node,
-            None if self.role == "api" else Worker(node.name, runner, self.store, now_ms, options),
+            None if self.role == "api" else Worker(node.name, runner, self.store, now_ms, options, pusher),
             clock_ms=now_ms,
             options=SupervisorOptions(alive_s=made.takeover_after),
             reload=self._read_again,
@@ -167,7 +173,7 @@ class Hub:
         return {"log": self.log.healthy(), "store": self.store.healthy()}
 
     def _read_again(self) -> None:
-        """Connectors, topics and grants as they are declared now."""
+        """Connectors, topics, grants and subscriptions as they are declared now."""
         self.catalogue = read_catalogue(self.loaded)
         self.builder.catalogue = self.catalogue
         self._watch()
@@ -178,6 +184,7 @@ class Hub:
             if not run.replay:
                 starts.setdefault(run.task, datetime.fromtimestamp(run.started / 1000, UTC))
         schedules = {name: schedule_of(spec) for name, spec in self.catalogue.connectors.items()}
+        schedules |= {task_of(name): push_schedule_of(spec) for name, spec in self.catalogue.subscriptions.items()}
         self.supervisor.watch(schedules, starts)
 
     def _own_jobs(self) -> Sequence[str]:
@@ -217,7 +224,6 @@ def read_catalogue(loaded: Loaded, *, look: bool = False) -> Catalogue:
     """The declared connectors, topics, grants and agencies of a project.
 
     With `look`, sources are asked for their columns, so that expressions are checked against them."""
-    specs = {name: kind.spec for name, kind in KINDS.items()}
     settings = loaded.settings
 
     def columns(spec: ConnectorSpec) -> pa.Schema | None:
@@ -228,7 +234,8 @@ def read_catalogue(loaded: Loaded, *, look: bool = False) -> Catalogue:
 
     return Catalogue.load(
         settings.root,
-        specs,
+        source_specs(),
+        sinks=sink_specs(),
         schema_dirs=schema_dirs(settings.root),
         discover=columns if look else None,
         today=now().date(),

@@ -5,16 +5,17 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from connectors import KINDS
-from connectors.context import SourceContext
+from connectors import KINDS, SINKS
+from connectors.context import SinkContext, SourceContext
 from connectors.outbound import Outbound
 from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
-from hub.catalogue.specs import ConnectorSpec
+from hub.catalogue.specs import ConnectorSpec, SubscriptionSpec
 from hub.catalogue.uses import refusal
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, SchemaIncompatible
 from hub.mapping.codelists import CodeLists
@@ -22,11 +23,12 @@ from hub.mapping.program import columns_used
 from hub.model import Finding, Mode, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
-from hub.ports import LogWriter, Source
+from hub.ports import LogWriter, Sink, Source
 from hub.registry import Schemas
 from hub.secrets import Secrets
 from hub.settings import Settings
 
+PUSH_EVERY = timedelta(seconds=1)
 FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins first
 
 
@@ -117,12 +119,29 @@ def open_kind(
         task=task,
         root=settings.files_path.resolve(),
         mode=mode,
-        refused=(settings.data_path.resolve(), (settings.root / "secrets.d").resolve()),
+        refused=_own(settings),
         columns=columns,
         outbound=outbound_of(settings),
         secret=Secrets(settings.root).fill,
     )
     return KINDS[kind].build(source, context)
+
+
+def open_sink(spec: SubscriptionSpec, settings: Settings) -> Sink:
+    """A subscription's sink. Raises ConfigurationInvalid for a secret that is not there."""
+    context = SinkContext(
+        subscription=spec.subscription,
+        root=settings.files_path.resolve(),
+        refused=_own(settings),
+        outbound=outbound_of(settings),
+        secret=Secrets(settings.root).fill,
+    )
+    return SINKS[spec.kind].build(spec.sink, context)
+
+
+def _own(settings: Settings) -> tuple[Path, ...]:
+    """Directories that are nobody's but the hub's."""
+    return settings.data_path.resolve(), (settings.root / "secrets.d").resolve()
 
 
 def check_source(spec: ConnectorSpec, settings: Settings) -> Report:
@@ -151,6 +170,11 @@ def schedule_of(spec: ConnectorSpec) -> Schedule:
     """When a connector is due."""
     timing = spec.timing
     return Schedule(kind=timing.kind, cron=timing.cron, every=timing.every)
+
+
+def push_schedule_of(spec: SubscriptionSpec) -> Schedule:
+    """A subscription is pushed all the time; a run that ended is followed by the next."""
+    return Schedule(kind="manual") if spec.paused else Schedule(kind="interval", every=PUSH_EVERY)
 
 
 def symbols_of(record: Record, prefix: str = "") -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -15,12 +15,14 @@ from hub.access.plan import Contract, Plan
 from hub.avro.types import Record
 from hub.catalogue.load import Catalogue
 from hub.delivery.groups import GroupState, Member, Pulled, Subscriptions
+from hub.delivery.push import within
 from hub.delivery.read import Delivery, DeliveryReader, ReadLimits
 from hub.errors import DatongError, NotFound
 from hub.ports import LogReader
 from hub.registry import Schemas
 from hub.settings import Settings
 from hub.store import Store
+from hub.store.letters import Letter
 
 security = structlog.get_logger("datong.security")
 
@@ -67,10 +69,8 @@ class Deliveries:
 
     def pull(self, request: Request, member: Member, max_records: int | None = None) -> Pulled:
         """The next batch of a group. Raises NotFound for what is not the caller's to see (S8)."""
-        most = min(max_records or self._limits.read_records, self._limits.read_records)
-        limits = ReadLimits(max_records=most, max_bytes=self._limits.read_bytes)
-        pulled = self._groups.pull(self._plan(request), member, limits)
-        _released(request, pulled.delivery)
+        pulled = self._groups.pull(self._plan(request), member, self.bounds(max_records))
+        released(pulled.delivery)
         return pulled
 
     def read(self, request: Request, place: Place | Literal["earliest", "latest"], max_records: int) -> Read:
@@ -86,9 +86,13 @@ class Deliveries:
         limits = ReadLimits(max_records=max_records, max_bytes=self._limits.read_bytes)
         delivery = self._reader.read(plan, positions, limits)
         if delivery.records.num_rows:
-            _released(request, delivery)
+            released(delivery)
         began = {**positions, **{gap.partition: gap.earliest for gap in delivery.gaps}}
         return Read(delivery=delivery, began=began, reset=reset)
+
+    def pushed(self, request: Callable[[], Request], member: Member) -> PushedGroup:
+        """The same reading for a subscription that the hub pushes. `request` says at each moment who asks for what."""
+        return PushedGroup(self, self._groups, request, member)
 
     def commit(self, request: Request, member: Member, positions: Mapping[int, int]) -> GroupState:
         """Move the group's cursor: the subscriber's receipt."""
@@ -133,15 +137,29 @@ class Deliveries:
         except NotFound:
             return None
 
-    def _plan(self, request: Request) -> Plan:
-        """The decision of this moment. Every refusal is logged with its rule and looks the same outside (S8)."""
-        decided = decide(request, self.grants(), self.contract(request.topic), self._clock())
-        if isinstance(decided, Plan):
-            return decided
-        return self._refuse(request, decided)
+    def plan(self, request: Request) -> Plan:
+        """The decision of this moment, for the operator's own use. Every refusal is logged. Raises NotGranted."""
+        decided = self._decided(request)
+        if isinstance(decided, Refusal):
+            raise decided.error()
+        return decided
 
-    def _refuse(self, request: Request, refusal: Refusal) -> Plan:
-        security.warning("denied", agency=request.agency, topic=request.topic, rule=refusal.rule)
+    def bounds(self, max_records: int | None) -> ReadLimits:
+        """Of one batch, whoever asks for more."""
+        most = min(max_records or self._limits.read_records, self._limits.read_records)
+        return ReadLimits(max_records=most, max_bytes=self._limits.read_bytes)
+
+    def _decided(self, request: Request) -> Plan | Refusal:
+        decided = decide(request, self.grants(), self.contract(request.topic), self._clock())
+        if isinstance(decided, Refusal):
+            security.warning("denied", agency=request.agency, topic=request.topic, rule=decided.rule)
+        return decided
+
+    def _plan(self, request: Request) -> Plan:
+        """The same for a caller at the edge: a refusal looks as if there were no such topic (S8)."""
+        refusal = self._decided(request)
+        if isinstance(refusal, Plan):
+            return refusal
         if refusal.rule in ("expired", "several_grants", "other_purpose"):
             raise refusal.error()
         raise NotFound(
@@ -156,11 +174,69 @@ class Deliveries:
         return parsed
 
 
-def _released(request: Request, delivery: Delivery) -> None:
-    """Stands where the ledger's entry will (rules.md, Ledger)."""
+class PushedGroup:
+    """Implements `hub.delivery.push.Reading`: the decisions and groups of every subscriber, refusals said in full."""
+
+    def __init__(
+        self, deliveries: Deliveries, groups: Subscriptions, request: Callable[[], Request], member: Member
+    ) -> None:
+        self._deliveries, self._groups, self._request, self._member = deliveries, groups, request, member
+        self._last: Plan | None = None
+
+    def published(self) -> bool:
+        """Was a schema of the topic ever registered? Until then there is nothing to decide about."""
+        return self._deliveries.schema_id(self._request().topic) is not None
+
+    def resume(self, kept: Mapping[int, int] | None) -> bool:
+        """Go on where the subscriber's system stands."""
+        return self._groups.resume(self._plan(), self._member, kept)
+
+    def restart(self) -> None:
+        """Go back to the earliest record."""
+        self._groups.seek(self._plan(), self._member, "earliest")
+
+    def pull(self, max_records: int | None) -> Pulled:
+        """The next batch."""
+        pulled = self._groups.pull(self._plan(), self._member, self._deliveries.bounds(max_records))
+        released(pulled.delivery)
+        return pulled
+
+    def wait(self, positions: Mapping[int, int], timeout_s: float) -> bool:
+        """Is there news?"""
+        return self._groups.wait(self._plan(), positions, timeout_s)
+
+    def commit(self, pulled: Pulled) -> None:
+        """On record as the subscriber's receipt; whatever the grant says by now, it was given."""
+        self._groups.commit(pulled.delivery.plan, self._member, pulled.delivery.positions)
+
+    def span(self, letter: Letter, max_records: int | None) -> Iterator[Pulled]:
+        """What there is today of a span of offsets, in batches."""
+        offset = letter.first
+        while offset < letter.end:
+            pulled = self._groups.again(self._plan(), letter.partition, offset, self._deliveries.bounds(max_records))
+            before, offset = offset, pulled.delivery.positions[letter.partition]
+            cut = within(pulled, letter)
+            if cut.delivery.records.num_rows:
+                released(cut.delivery)
+                yield cut
+            if offset <= before:
+                return
+
+    def leave(self) -> None:
+        """Let the next reader in."""
+        if self._last is not None:
+            self._groups.leave(self._last, self._member)
+
+    def _plan(self) -> Plan:
+        self._last = self._deliveries.plan(self._request())
+        return self._last
+
+
+def released(delivery: Delivery) -> None:
+    """On record before it leaves; stands where the ledger's entry will (rules.md, Ledger)."""
     security.info(
         "released",
-        agency=request.agency,
+        agency=delivery.plan.agency,
         grant=delivery.plan.grant,
         purpose=delivery.plan.purpose,
         topic=delivery.plan.topic,

@@ -16,6 +16,7 @@ from hub.errors import LogUnavailable
 
 HEARD_S = 3.0
 NAMES = ("fetched", "mapped", "begin", "appended", "committed", "acknowledged")
+PUSH_NAMES = ("resumed", "pulled", "written", "acked")  # of a subscription that is pushed
 
 
 def _parse(text: str) -> tuple[str, str, int]:

@@ -138,12 +138,12 @@ class Files(_Section):
 
 
 class OutboundSettings(_Section):
-    """Where sources may connect (R17)."""
+    """Where sources and webhooks may connect (R17)."""
 
     allow: tuple[str, ...] = Field(
         (),
-        description="`host:port` of private and loopback addresses that sources may reach, exactly as connectors name "
-        "them. Public addresses need no entry; the hub's own ports and metadata services are never reached.",
+        description="`host:port` of private and loopback addresses that sources and webhooks may reach, exactly as "
+        "their files name them. Public addresses need no entry; the hub's own ports and metadata services are never reached.",
     )
 
 
@@ -177,6 +177,9 @@ class SupervisorSettings(_Section):
     """Running connectors."""
 
     workers: int = Field(4, description="Connectors that run at the same time in a process.", ge=1, le=64)
+    pushes: int = Field(
+        32, description="Subscriptions that a process pushes at the same time; more take turns.", ge=1, le=1000
+    )
     takeover_after: float = Field(
         20.0,
         description="Seconds without a sign of life until other workers go on with what a worker did; the same on all.",

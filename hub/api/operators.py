@@ -1,4 +1,4 @@
-"""Endpoints of the hub's operator: connectors, runs, topics, schemas, quarantine, tokens."""
+"""Endpoints of the hub's operator: connectors, runs, subscriptions, topics, schemas, quarantine, tokens."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ class RunRequest(BaseModel):
     accept_deletions: bool = Field(
         False, description="Publish deletions even when more than a tenth of the keys is gone."
     )
+
+
+class PushRequest(BaseModel):
+    """How to push."""
+
+    model_config = ConfigDict(extra="forbid")
+    once: bool = Field(False, description="End when all there is was pushed.")
+
+
+class RetryRequest(BaseModel):
+    """Which dead letters to send again."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str | None = Field(None, description="One of them; none means all that are open.", max_length=32)
 
 
 class ReplayRequest(BaseModel):
@@ -42,6 +56,7 @@ def router() -> APIRouter:
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(operator)])
     _notices(api)
     _connectors(api)
+    _subscriptions(api)
     _catalogue(api)
     _quarantine(api)
     _tokens(api)
@@ -93,8 +108,50 @@ def _connectors(api: APIRouter) -> None:
 
     @api.post("/reload")
     def reload(hub: HubOf) -> dict[str, Any]:
-        """Read connectors.d, topics.d and grants.d again. Files with mistakes are left out and named."""
+        """Read connectors.d, topics.d, grants.d and subscriptions.d again. Files with mistakes are left out and named."""
         return {"mistakes": hub.reload()}
+
+
+def _subscriptions(api: APIRouter) -> None:
+    @api.get("/subscriptions")
+    def subscriptions(hub: HubOf) -> dict[str, Any]:
+        """All subscriptions that the hub pushes, with their state."""
+        return {"subscriptions": hub.subscriptions.all()}
+
+    @api.get("/subscriptions/{name}")
+    def subscription(name: str, hub: HubOf) -> dict[str, Any]:
+        """One subscription, and how far it was pushed."""
+        return hub.subscriptions.one(name)
+
+    @api.post("/subscriptions/{name}/runs", status_code=202)
+    def push(name: str, body: PushRequest, hub: HubOf, response: Response) -> dict[str, str]:
+        """Start to push now."""
+        run_id = hub.subscriptions.run(name, once=body.once)
+        response.headers["Location"] = f"/api/v1/subscriptions/{name}/runs/{run_id}"
+        return {"run": run_id}
+
+    @api.get("/subscriptions/{name}/runs/{run_id}")
+    def pushed(
+        name: str, run_id: str, hub: HubOf, wait_ms: Annotated[int, Query(ge=0, le=MAX_WAIT_MS)] = 0
+    ) -> dict[str, Any]:
+        """The run with its totals so far; waits up to `wait_ms` for its end."""
+        return hub.subscriptions.result(name, run_id, wait_ms / 1000)
+
+    @api.get("/subscriptions/{name}/dead-letters")
+    def letters(name: str, hub: HubOf) -> dict[str, Any]:
+        """Batches that were not taken: where they stand in the topic, and why."""
+        return {"dead_letters": hub.subscriptions.letters(name)}
+
+    @api.post("/subscriptions/{name}/dead-letters/retry", status_code=202)
+    def retry(name: str, body: RetryRequest, hub: HubOf) -> dict[str, int]:
+        """Have them sent again, read anew under the grant as it is now."""
+        return {"waiting": hub.subscriptions.retry(name, body.id)}
+
+    @api.put("/subscriptions/{name}/{verb}", status_code=202)
+    def steer(name: str, verb: str, hub: HubOf) -> dict[str, Any]:
+        """pause or resume."""
+        hub.subscriptions.steer(name, verb)
+        return hub.subscriptions.one(name)
 
 
 def _catalogue(api: APIRouter) -> None:

@@ -52,7 +52,7 @@ def common(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hub.cli import author, consume, doctor, operate, quarantine, runs, schemas, serving
+    from hub.cli import author, consume, doctor, operate, quarantine, runs, schemas, serving, subscriptions
 
     app.callback()(common)
     author.register(app)
@@ -62,6 +62,7 @@ def build() -> typer.Typer:
     schemas.register(app)
     quarantine.register(app)
     consume.register(app)
+    subscriptions.register(app)
     doctor.register(app)
     return app
 

@@ -43,7 +43,7 @@ OP = Field(name="_op", type=OPERATION, doc="delete: the key is gone; all fields 
 
 def to_arrow(delivery: Delivery, schema_id: int) -> bytes:
     """One stream with one batch, or none for no records; topic, grant and schema id are the schema's metadata."""
-    columns = _about(delivery)
+    columns = about_columns(delivery)
     about = [pa.field(name, column.type, nullable=False) for name, column in columns.items()]
     schema = pa.schema([*about, *delivery.records.schema], metadata=_metadata(delivery.plan, schema_id))
     sink = pa.BufferOutputStream()
@@ -68,7 +68,7 @@ def to_ocf(delivery: Delivery, schema_id: int) -> bytes:
     deleted = delivery.deleted
     if deleted is not None and deleted.any():
         columns = {n: _with_nulls(c, deleted) if pa.types.is_union(c.type) else c for n, c in columns.items()}
-    body = raw(encode_valid({**_about(delivery), **columns}, record))[1].tobytes()
+    body = raw(encode_valid({**about_columns(delivery), **columns}, record))[1].tobytes()
     return b"".join([head, varint(delivery.records.num_rows), varint(len(body)), body, sync])
 
 
@@ -136,7 +136,8 @@ def _columns(records: pa.RecordBatch) -> dict[str, pa.Array]:
     return dict(zip(records.schema.names, records.columns, strict=True))
 
 
-def _about(delivery: Delivery) -> dict[str, pa.Array]:
+def about_columns(delivery: Delivery) -> dict[str, pa.Array]:
+    """What every record carries besides its fields."""
     columns = {"_offset": pa.array(delivery.offsets), "_partition": pa.array(delivery.partitions)}
     if delivery.deleted is not None:
         columns["_op"] = pc.if_else(pa.array(delivery.deleted), DELETE, UPSERT)

@@ -106,6 +106,37 @@ class Subscriptions:
         self._cursors.seek(key, member.reader, positions, plan.selection, self._clock_ms())
         return self.state(plan, member.group)
 
+    def resume(self, plan: Plan, member: Member, kept: Mapping[int, int] | None) -> bool:
+        """Go on where a subscriber's own system stands; `kept` None: it cannot say, and the last commit counts.
+
+        True: what it has was made under other fields or another filter, or nobody knows under which: all is read again, and
+        replaces that (R24). Raises GroupBusy.
+        """
+        key = self._take(plan, member)
+        committed, reset = _positions(plan, self._cursors.cursors(key))
+        if kept is None or reset:
+            return reset
+        if kept and not committed:
+            return True
+        if not kept:  # it was emptied
+            spans = self._log.ends(plan.topic)
+            positions: Mapping[int, int] = {p: span.earliest for p, span in spans.items()}
+        else:
+            positions = {**committed, **kept}
+        if committed and positions != committed:
+            self._cursors.seek(key, member.reader, positions, plan.selection, self._clock_ms())
+        return False
+
+    def wait(self, plan: Plan, positions: Mapping[int, int], timeout_s: float) -> bool:
+        """Is there anything behind these positions, within the time?"""
+        return self._log.wait(plan.topic, positions, timeout_s)
+
+    def again(self, plan: Plan, partition: int, offset: int, limits: ReadLimits) -> Pulled:
+        """Records from an offset of one partition on, beside any group's cursor."""
+        positions = {p: span.end for p, span in self._log.ends(plan.topic).items()}
+        delivery = self._reader.read(plan, {**positions, partition: offset}, limits)
+        return Pulled(delivery=delivery, schema_id=self._schema_id(plan), reset=False)
+
     def state(self, plan: Plan, group: str) -> GroupState:
         """Where a group stands; nobody needs to hold it."""
         spans = self._log.ends(plan.topic)

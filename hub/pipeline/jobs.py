@@ -19,6 +19,29 @@ from hub.pipeline.replay import Replay
 from hub.pipeline.task import Run, RunResult, Surroundings, record_failure
 from hub.ports import Log, Source
 
+PUSHED = "subscription/"  # tasks of subscriptions are named so; no connector's name has a slash
+
+
+def task_of(subscription: str) -> str:
+    """The task that pushes a subscription."""
+    return PUSHED + subscription
+
+
+def is_push(task: str) -> bool:
+    """Does it push a subscription? Else it runs a connector."""
+    return task.startswith(PUSHED)
+
+
+def called(task: str) -> str:
+    """For people: `connector NAME` or `subscription NAME`."""
+    return f"subscription {task.removeprefix(PUSHED)}" if is_push(task) else f"connector {task}"
+
+
+def command(task: str, verb: str) -> str:
+    """The command that steers it."""
+    kind, name = called(task).split(" ", 1)
+    return f"`datong {kind} {verb} {name}`"
+
 
 @dataclass
 class Job:
@@ -28,13 +51,18 @@ class Job:
     accept_deletions: bool = False
     replay: bool = False  # of open rows of quarantine, instead of reading the source
     case: str | None = None  # of a replay: these rows only
+    once: bool = False  # of a subscription: end when it has caught up
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
+    turn: threading.Event = field(
+        default_factory=threading.Event
+    )  # of a subscription: another one waits for its thread
     why: Literal["", "pause", "drain", "lost"] = ""  # it was stopped
 
     def to_text(self) -> str:
         """What another worker must know to go on with it."""
         told = {"run": self.run_id, "accept_deletions": self.accept_deletions, "replay": self.replay, "case": self.case}
+        told |= {"once": True} if self.once else {}
         return json.dumps(told, separators=(",", ":"))
 
     @classmethod
@@ -47,7 +75,15 @@ class Job:
             accept_deletions=told["accept_deletions"],
             replay=told["replay"],
             case=told["case"],
+            once=told.get("once", False),
         )
+
+
+class Runner(Protocol):
+    """Executes jobs of one kind of task. Safe from many threads."""
+
+    def execute(self, job: Job, epoch: int, progress: Callable[[RunTotals], None]) -> RunResult:
+        """Run to the end. Every DatongError becomes a result; anything else is a bug and is raised."""
 
 
 class Builder(Protocol):

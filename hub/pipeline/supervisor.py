@@ -22,7 +22,7 @@ import structlog
 from hub.errors import Conflict, DatongError, NotFound, NoWorker
 from hub.model import RunTotals
 from hub.pipeline import due
-from hub.pipeline.jobs import Job
+from hub.pipeline.jobs import Job, called, command, is_push
 from hub.pipeline.schedule import Schedule
 from hub.pipeline.task import RunResult
 from hub.pipeline.worker import Worker
@@ -104,7 +104,7 @@ class Supervisor:
         return self.worker is not None and self.worker.fenced.is_set()
 
     def watch(self, schedules: Mapping[str, Schedule], last_starts: Mapping[str, datetime]) -> None:
-        """The connectors there are now. `last_starts`: of those that the store has not seen start."""
+        """The tasks there are now. `last_starts`: of those that the store has not seen start."""
         now_ms = self._store.board().now_ms
         with self._lock:
             for name, schedule in schedules.items():
@@ -155,7 +155,7 @@ class Supervisor:
     def names(self) -> Sequence[str]:
         """The connectors of the catalogue, sorted."""
         with self._lock:
-            return sorted(self._known)
+            return sorted(name for name in self._known if not is_push(name))
 
     def status(self, name: str) -> ConnectorStatus:
         """Raises NotFound."""
@@ -164,21 +164,28 @@ class Supervisor:
 
     def statuses(self) -> Mapping[str, ConnectorStatus]:
         """Of every connector, all of one moment."""
+        return {name: status for name, status in self._statuses().items() if not is_push(name)}
+
+    def pushes(self) -> Mapping[str, ConnectorStatus]:
+        """Of the task of every subscription, all of one moment."""
+        return {name: status for name, status in self._statuses().items() if is_push(name)}
+
+    def _statuses(self) -> Mapping[str, ConnectorStatus]:
         board = self._store.board()
         with self._lock:
             known = sorted(self._known.items())
         return {name: self._status(name, one, board) for name, one in known}
 
-    def run_now(self, name: str, *, accept_deletions: bool = False) -> str:
+    def run_now(self, name: str, *, accept_deletions: bool = False, once: bool = False) -> str:
         """Start a run and return its id. Raises Conflict when one is under way or the connector is not to run."""
         self._find(name)
         state = self._store.states.get(name)
         if state.state in ("PAUSED", "STOPPED"):
             raise Conflict(
-                f"connector {name} is {state.state}" + (f": {state.reason}" if state.reason else ""),
-                remedy=f"`datong connector resume {name}` first",
+                f"{called(name)} is {state.state}" + (f": {state.reason}" if state.reason else ""),
+                remedy=f"{command(name, 'resume')} first",
             )
-        return self._begin(Job(name=name, accept_deletions=accept_deletions))
+        return self._begin(Job(name=name, accept_deletions=accept_deletions, once=once))
 
     def replay(self, name: str, case: str | None = None) -> str:
         """Start a replay of the open rows of quarantine, all or of one case, and return its run id (R20). Allowed in every
@@ -204,7 +211,8 @@ class Supervisor:
             try:
                 return self._known[name]
             except KeyError:
-                raise NotFound(f"there is no connector {name}", remedy="`datong connector list` names them") from None
+                kind = "subscription" if is_push(name) else "connector"
+                raise NotFound(f"there is no {called(name)}", remedy=f"`datong {kind} list` names them") from None
 
     def _begin(self, job: Job) -> str:
         """Here when this node works, else by whoever does."""
@@ -223,12 +231,10 @@ class Supervisor:
     def _occupied(self, row: TaskRow) -> Conflict:
         if row.held:
             return Conflict(
-                f"another worker runs connector {row.task}: {row.holder}",
-                remedy=f"wait, or `datong connector pause {row.task}`; a worker that is dead is replaced by itself",
+                f"another worker runs {called(row.task)}: {row.holder}",
+                remedy=f"wait, or {command(row.task, 'pause')}; a worker that is dead is replaced by itself",
             )
-        return Conflict(
-            f"a run of connector {row.task} waits for a worker already", remedy="wait until one has taken it"
-        )
+        return Conflict(f"a run of {called(row.task)} waits for a worker already", remedy="wait until one has taken it")
 
     def _status(self, name: str, known: _Known, board: Board) -> ConnectorStatus:
         row, state = board.task(name), board.state(name)
@@ -314,9 +320,13 @@ class Supervisor:
             views = [self._seen(name, known, board) for name, known in self._known.items()]
         ready = [seen for seen in views if seen.row.task not in busy and due.starts(seen, by)]
         for seen in sorted(ready, key=lambda one: due.when(one) or 0):
-            if not worker.idle() or self._stop.is_set():
-                return
             name = seen.row.task
+            if self._stop.is_set():
+                return
+            if not worker.idle(name):
+                if is_push(name):
+                    worker.make_room()
+                continue
             job = Job.of(name, seen.row.job) if seen.row.job else Job(name=name)
             with suppress(Conflict):  # a person was faster, here
                 if worker.begin(seen.row, job, stale=seen.row.held) and seen.row.held:

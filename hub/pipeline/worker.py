@@ -16,7 +16,7 @@ import structlog
 
 from hub.errors import Conflict, DatongError, Fenced, Reject, Retry
 from hub.model import RunTotals
-from hub.pipeline.jobs import Job, JobRunner, as_json
+from hub.pipeline.jobs import Job, JobRunner, Runner, as_json, called, command, is_push
 from hub.pipeline.task import RunResult
 from hub.store import Store
 from hub.store.leases import Ending, Lease, TaskRow
@@ -24,7 +24,7 @@ from hub.store.states import State, StateChange
 
 FOREIGN = (
     "was the store restored from an older backup, or does another hub use the same log? When you know that no other does, "
-    "`datong connector resume {name}` goes on under a higher epoch"
+    "{command} goes on under a higher epoch"
 )
 log = structlog.get_logger("datong.worker")
 
@@ -34,6 +34,8 @@ class WorkerOptions:
     """How many jobs at once, and how long things may take."""
 
     threads: int = 4
+    pushes: int = 32  # subscriptions at once, besides
+    turn_s: float = 30.0  # a push that ran for so long makes room for one that waits
     lease_s: float = 20.0  # a worker that is silent for so long is dead to the others
     retry_first_s: float = 1.0
     retry_most_s: float = 60.0
@@ -63,6 +65,7 @@ class Running:
     lease: Lease
     failures: int  # passing faults before it
     totals: RunTotals = field(default_factory=RunTotals)
+    began: float = field(default_factory=time.monotonic)
     renewed: float = field(default_factory=time.monotonic)
     state_mark: int | None = None  # the change of the connector's state that this job began under
     settling: bool = False  # it has ended, and its lease is being given back
@@ -73,10 +76,18 @@ class Worker:
     """Owns the threads in which jobs run. All methods are thread-safe."""
 
     def __init__(
-        self, name: str, runner: JobRunner, store: Store, clock_ms: Callable[[], int], options: WorkerOptions
+        self,
+        name: str,
+        runner: JobRunner,
+        store: Store,
+        clock_ms: Callable[[], int],
+        options: WorkerOptions,
+        pusher: Runner | None = None,
     ) -> None:
+        """`pusher` runs the tasks of subscriptions, in threads of their own: they wait for news most of the time."""
         self.name, self.options = name, options
         self.fenced = threading.Event()  # somebody took a task away from us: this process is to end (R4)
+        self._pusher: Runner = pusher or runner
         self._runner, self._store, self._clock_ms = runner, store, clock_ms
         self._running: dict[str, Running] = {}
         self._last: dict[str, RunResult] = {}
@@ -86,10 +97,22 @@ class Worker:
         self._over = threading.Event()  # nothing is waited for any more
         self._hands_over = False
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="task")
+        self._pushers = ThreadPoolExecutor(options.pushes, thread_name_prefix="push")
 
-    def idle(self) -> bool:
-        """Is a thread free?"""
-        return len(self._running) < self.options.threads
+    def idle(self, task: str) -> bool:
+        """Is a thread free for it?"""
+        push = is_push(task)
+        busy = sum(is_push(other) == push for other in self.running())
+        return busy < (self.options.pushes if push else self.options.threads)
+
+    def make_room(self) -> None:
+        """The push that ran longest ends, if it had its turn; its subscription is due again behind those that wait."""
+        pushes = [one for one in self.running().values() if is_push(one.job.name) and not one.job.turn.is_set()]
+        if len(pushes) < self.options.pushes:
+            return  # another one is ending
+        longest = min(pushes, key=lambda one: one.began)
+        if time.monotonic() - longest.began >= self.options.turn_s:
+            longest.job.turn.set()
 
     def running(self) -> Mapping[str, Running]:
         """The jobs of this process by task."""
@@ -103,7 +126,7 @@ class Worker:
                 raise Conflict("the hub is shutting down")
             if job.name in self._running:
                 raise Conflict(
-                    f"connector {job.name} is running already", remedy=f"wait, or `datong connector pause {job.name}`"
+                    f"{called(job.name)} is running already", remedy=f"wait, or {command(job.name, 'pause')}"
                 )
             lease = self._store.leases.acquire(
                 job.name,
@@ -119,7 +142,7 @@ class Worker:
             running = Running(job=job, lease=lease, failures=row.failures)
             with self._lock:
                 self._running[job.name] = running
-            self._pool.submit(self._run, running)
+            (self._pushers if is_push(job.name) else self._pool).submit(self._run, running)
             return True
 
     def renew(self) -> None:
@@ -166,7 +189,8 @@ class Worker:
             wait([one.done for one in left.values()], 0.2)
         ended = not self.running()
         self._over.set()
-        self._pool.shutdown(wait=ended, cancel_futures=True)
+        for pool in (self._pool, self._pushers):
+            pool.shutdown(wait=ended, cancel_futures=True)
         return ended
 
     @property
@@ -199,7 +223,8 @@ class Worker:
             running.totals = totals
 
         try:
-            return self._runner.execute(job, running.lease.epoch, progress)
+            runner = self._pusher if is_push(job.name) else self._runner
+            return runner.execute(job, running.lease.epoch, progress)
         except Exception as error:  # a bug of ours must fail this task, never the hub
             log.exception("run failed", connector=job.name)
             failure = error if isinstance(error, DatongError) else DatongError(f"unexpected {type(error).__name__}")
@@ -243,14 +268,17 @@ class Worker:
             return Ending(job=job.to_text(), due_in_ms=0, failures=running.failures), None
         if error is None:
             return Ending(outcome=outcome), self._change(job.name, "RUNNING", "", only_from="FAILED")
-        if isinstance(error, Retry) and (error.patient or running.failures < self.options.retries):
-            failures = running.failures + 1
+        moved = is_push(job.name) and result.totals.read  # what it pushed, it need not push again
+        before = 0 if moved else running.failures
+        if isinstance(error, Retry) and (error.patient or before < self.options.retries):
+            failures = before + 1
             wait_s = min(self.options.retry_first_s * 2 ** (failures - 1), self.options.retry_most_s)
             wait_s *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter against herds, not a secret
             return Ending(due_in_ms=int(wait_s * 1000), failures=failures, outcome=outcome), None
         paused = result.state == "paused" or isinstance(error, Reject)
         if isinstance(error, Fenced):  # counts only if the lease is ours still: then no other worker fenced us
-            reason = f"{error.message}, but no worker of this store has it: {FOREIGN.format(name=job.name)}"
+            foreign = FOREIGN.format(command=command(job.name, "resume"))
+            reason = f"{error.message}, but no worker of this store has it: {foreign}"
             return Ending(outcome=outcome, epoch=error.newest), self._change(job.name, "FAILED", reason)
         return Ending(outcome=outcome), self._change(job.name, "PAUSED" if paused else "FAILED", str(error))
 

@@ -14,6 +14,7 @@ from hub.store.clock import StoreClock
 from hub.store.engine import CONNECTIONS, open_engine, reading, writing
 from hub.store.groups import GroupCursors
 from hub.store.leases import Ending, Lease, Leases, TaskRow
+from hub.store.letters import DeadLetters
 from hub.store.migrate import migrate
 from hub.store.nodes import Nodes
 from hub.store.postgres import Refused
@@ -50,6 +51,7 @@ class Store:
         self.tokens = Tokens(engine, clock)
         self.groups = GroupCursors(engine, clock)
         self.nodes = Nodes(engine, clock)
+        self.letters = DeadLetters(engine, clock)
 
     @classmethod
     def open(

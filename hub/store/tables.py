@@ -168,3 +168,18 @@ group_leases = sa.Table(
     sa.Column("reader", sa.Text, nullable=False),  # empty = given back
     sa.Column("expires_at", sa.BigInteger, nullable=False),
 )
+
+dead_letters = sa.Table(
+    "dead_letters",  # batches that a subscriber's system did not take: where they stand, never what they hold
+    METADATA,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("subscription", sa.Text, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("first_offset", sa.BigInteger, nullable=False),
+    sa.Column("end_offset", sa.BigInteger, nullable=False),  # the one behind the last
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),  # open, waiting, delivered, void
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+    sa.Index("ix_dead_letters_subscription", "subscription", "status"),
+)

@@ -22,7 +22,15 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "README.zh.md", "docs/tutorial.md", "docs/how-to/consume.md", "docs/how-to/normalise.md"]
+    "page",
+    [
+        "README.md",
+        "README.zh.md",
+        "docs/tutorial.md",
+        "docs/how-to/consume.md",
+        "docs/how-to/normalise.md",
+        "docs/how-to/push.md",
+    ],
 )
 def test_a_page_runs(page: str, reader: Reader) -> None:
     reader.follow((ROOT / page).read_text(encoding="utf-8"))
