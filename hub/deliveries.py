@@ -157,11 +157,11 @@ class Deliveries:
 
     def _plan(self, request: Request) -> Plan:
         """The same for a caller at the edge: a refusal looks as if there were no such topic (S8)."""
-        refusal = self._decided(request)
-        if isinstance(refusal, Plan):
-            return refusal
-        if refusal.rule in ("expired", "several_grants", "other_purpose"):
-            raise refusal.error()
+        decided = self._decided(request)
+        if isinstance(decided, Plan):
+            return decided
+        if decided.rule in ("expired", "several_grants", "other_purpose"):
+            raise decided.error()
         raise NotFound(
             f"there is no topic {request.topic} for you to read",
             remedy="ask the publishing agency for a grant, and whether data was published yet",
@@ -204,6 +204,10 @@ class PushedGroup:
     def wait(self, positions: Mapping[int, int], timeout_s: float) -> bool:
         """Is there news?"""
         return self._groups.wait(self._plan(), positions, timeout_s)
+
+    def still(self, pulled: Pulled) -> bool:
+        """May what was pulled leave now as it is?"""
+        return self._plan().fingerprint == pulled.delivery.plan.fingerprint
 
     def commit(self, pulled: Pulled) -> None:
         """On record as the subscriber's receipt; whatever the grant says by now, it was given."""

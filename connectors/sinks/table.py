@@ -1,7 +1,8 @@
 """Sink `table`: records of a keyed topic as rows by key, deletions applied; of another topic, every record a row.
 
 The offsets stand in the same database and are written in the same transaction as the rows, so a crash at any moment leaves
-rows and offsets that fit each other. PostgreSQL gets its batches by COPY into a temporary table and one merge.
+rows and offsets that fit each other; and a worker that was paused and comes back finds them moved, and writes nothing (R4).
+PostgreSQL gets its batches by COPY into a temporary table and one merge.
 """
 
 from __future__ import annotations
@@ -61,14 +62,16 @@ class TableSink:
             schema=self._schema,
         )
         self._table: sa.Table | None = None
+        self._known: Mapping[int, int] | None = None  # positions as this sink last saw or moved them
 
     def positions(self) -> Mapping[int, int]:
         """As of the last transaction."""
         with self._translated(), self._engine.begin() as connection:
             if not sa.inspect(connection).has_table(OFFSETS, schema=self._schema):
-                return {}
-            mine = sa.select(self._offsets).where(self._offsets.c.subscription == self._name)
-            return {row.partition_number: row.position for row in connection.execute(mine)}
+                self._known = {}
+            else:
+                self._known = self._stored(connection)
+        return self._known
 
     def write(self, batch: SinkBatch) -> None:
         """Rows, deletions and offsets in one transaction. Raises SinkUnavailable, SinkRefused."""
@@ -83,6 +86,7 @@ class TableSink:
                 elif len(last):
                     self._replace(connection, table, batch, last)
                 self._move(connection, batch)
+        self._known = dict(batch.positions)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -146,7 +150,18 @@ class TableSink:
         )
         connection.exec_driver_sql(f"DROP TABLE {STAGING}")
 
+    def _stored(self, connection: Connection) -> dict[int, int]:
+        mine = sa.select(self._offsets).where(self._offsets.c.subscription == self._name).with_for_update()
+        return {row.partition_number: row.position for row in connection.execute(mine)}
+
     def _move(self, connection: Connection, batch: SinkBatch) -> None:
+        """Behind the rows, whose locks another writer waits for."""
+        if self._known is not None and self._stored(connection) != self._known:
+            raise SinkUnavailable(
+                "another worker wrote here since: nothing was written",
+                where=self._where,
+                remedy="nothing is to be done: it goes on from where that one came to",
+            )
         mine = self._offsets.c.subscription == self._name
         connection.execute(sa.delete(self._offsets).where(mine))
         rows = [

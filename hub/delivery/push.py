@@ -50,6 +50,9 @@ class Reading(Protocol):
     def wait(self, positions: Mapping[int, int], timeout_s: float) -> bool:
         """Is there news?"""
 
+    def still(self, pulled: Pulled) -> bool:
+        """May what was pulled leave now as it is? False: the grant gives other fields or rows by now."""
+
     def commit(self, pulled: Pulled) -> None:
         """The subscriber's system has it, or it is set aside."""
 
@@ -77,6 +80,7 @@ class PushRun:
         self._rules = sink.rules
         self._at: Mapping[int, int] = {}
         self._void = False  # what the sink has goes with the next batch
+        self._voided = False  # dead letters of what goes are void already
         self.notes: list[str] = []
 
     def execute(self) -> None:
@@ -124,9 +128,11 @@ class PushRun:
         batch = sink_batch(pulled, void=self._void)
         if not batch.reset and positions == self._at:
             return True
-        if not self._around.holds():
-            raise Fenced("another worker pushes this subscription now")
-        taken = self._deliver(batch)
+        self._hold()
+        if batch.reset and not self._voided:  # all of their records come again
+            self._letters.void()
+        self._voided = batch.reset
+        taken = self._deliver(pulled, batch)
         if taken is None:
             return False
         failpoints.hit("written")
@@ -139,8 +145,12 @@ class PushRun:
             self._around.progress(len(batch.offsets), deleted)
         return True
 
-    def _deliver(self, batch: SinkBatch) -> bool | None:
-        """True: written. False: set aside. None: stopped while it was tried again."""
+    def _hold(self) -> None:
+        if not self._around.holds():
+            raise Fenced("another worker pushes this subscription now")
+
+    def _deliver(self, pulled: Pulled, batch: SinkBatch) -> bool | None:
+        """True: written. False: set aside. None: it is not to be tried again, or not in this run."""
         wait_s = FIRST_WAIT_S
         for number in range(1, self._rules.tries + 1):
             try:
@@ -154,14 +164,22 @@ class PushRun:
                     self._set_aside(batch, error)
                     return False
                 asked = error.wait_s if error.wait_s is not None else wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-                if self._around.stop.wait(min(asked, self._rules.wait_most_s)):
+                if not self._pause(pulled, min(asked, self._rules.wait_most_s)):
                     return None
                 wait_s = min(wait_s * 2, self._rules.wait_most_s)
             else:
-                if batch.reset:
-                    self._letters.void()
                 return True
         raise AssertionError("a sink is tried at least once")
+
+    def _pause(self, pulled: Pulled, seconds: float) -> bool:
+        """Before the same batch is sent again, which the grant must allow then, too (G12)."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._around.stop.wait(min(left, WAIT_S))
+            if self._ends() or not self._reading.still(pulled):
+                return False
+        self._hold()
+        return not self._ends() and self._reading.still(pulled)
 
     def _set_aside(self, batch: SinkBatch, error: SinkRefused | SinkUnavailable) -> None:
         letters = self._letters.put(str(batch.about["topic"]), spans(batch), error.statement)
@@ -174,6 +192,7 @@ class PushRun:
         if not self._rules.dead_letters:
             return
         for letter in self._letters.waiting():
+            self._hold()
             try:
                 for pulled in self._reading.span(letter, self._rules.max_records):
                     self._sink.write(sink_batch(pulled, void=False))

@@ -231,3 +231,51 @@ def test_a_stop_while_a_batch_is_tried_again_takes_no_longer_than_the_answer(
     made.subscriptions.steer("s", "resume")
     push(made)
     assert receiver.codes == ALL
+
+
+@pytest.mark.parametrize("change", ["withdrawn", "narrowed"])
+def test_G12_a_batch_that_waits_to_be_sent_again_leaves_only_as_the_grant_is_then(
+    project: Project, hub: Open, hooked: Callable[..., None], receiver: Receiver, change: str
+) -> None:
+    hooked(wait_most_s=3600, tries=100)
+    receiver.refuses = lambda _data, _request: answer({}, 429, Retry_After="3600")
+    made = hub()
+    publish(made)
+    made.subscriptions.run("s", once=False)
+    until(lambda: len(receiver.server.requests) == 1)
+    if change == "withdrawn":
+        (project.root / "grants.d/planning.yaml").unlink()
+    else:
+        project.grant(fields=["branch_id"])
+    receiver.refuses = lambda _data, _request: None
+    made.reload()
+    result = made.supervisor.wait(task_of("s"), 60)
+    assert result is not None
+    assert receiver.taken == []
+    if change == "withdrawn":
+        assert (made.subscriptions.one("s")["state"], result.state) == ("PAUSED", "paused")
+    else:
+        push(made)
+        assert receiver.codes == ALL
+        assert not any("seats" in record for data in receiver.taken for record in data["records"])
+
+
+def test_R24_a_reset_that_is_refused_is_told_with_the_next_batch_and_its_records_stay_asked_for(
+    project: Project, hub: Open, hooked: Callable[..., None], receiver: Receiver
+) -> None:
+    hooked()
+    made = hub()
+    publish(made)
+    push(made)
+    receiver.taken = []
+    receiver.refuses = lambda data, _request: answer({}, 400) if has(data, "B-1") else None
+    project.grant(fields=["branch_id"])
+    made.reload()
+    push(made)
+    assert [data["reset"] for data in receiver.taken] == [True, False, False]
+    assert [(letter["from"], letter["status"]) for letter in made.subscriptions.letters("s")] == [(0, "open")]
+    receiver.refuses = lambda _data, _request: None
+    made.subscriptions.retry("s", None)
+    push(made)
+    assert sorted(receiver.codes) == ALL
+    assert not receiver.taken[-1]["reset"]

@@ -146,6 +146,21 @@ def test_R24_a_reset_voids_what_was_there(table: Callable[[], TableSink]) -> Non
     assert sink.positions() == {0: 1}
 
 
+def test_R4_a_writer_that_was_overtaken_writes_nothing(table: Callable[[], TableSink]) -> None:
+    first, second = table(), table()
+    first.write(batch([(0, "a", 1)]))
+    second.positions()
+    second.write(batch([(0, "a", 2), (0, "b", 3)], {0: 1}))
+    with pytest.raises(SinkUnavailable, match="another worker"):
+        first.write(batch([(0, "a", 2)], {0: 1}))
+    with pytest.raises(SinkUnavailable, match="another worker"):
+        first.write(batch([(0, "z", 9)], reset=True))
+    assert (state_of(second), table().positions()) == ({"a": 2, "b": 3}, {0: 3})
+    first.positions()
+    first.write(batch([(0, "b", None)], {0: 3}))
+    assert state_of(second) == {"a": 2}
+
+
 def test_the_table_equals_a_model_whatever_comes(table: Callable[[], TableSink]) -> None:
     sink, model, seed = table(), dict[str, int](), random.Random(5)
     for _ in range(12):
