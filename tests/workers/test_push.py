@@ -1,0 +1,59 @@
+"""Two workers and one subscription: one pushes, another goes on when it dies or sleeps (G7, G18, R4, R24)."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+
+import pytest
+
+from hub.pipeline.jobs import task_of
+from tests.support.nodes import Site, until
+
+ROWS = 30_000  # in batches of 100: pushed for some seconds, so that it is met in its middle
+GRANT = "{{grant: g, agency: city, topic: city.{name}.number.v1, purpose: p, fields: [n]}}\n"
+SUBSCRIPTION = """\
+subscription: {name}
+grant: g
+sink: {{kind: table, url: "sqlite:///out.db", table: numbers}}
+"""
+
+
+def numbers(place: Site) -> list[int]:
+    """What the subscriber's table has."""
+    connection = sqlite3.connect(place.project / "out.db", timeout=30)
+    try:
+        return [row[0] for row in connection.execute("SELECT n FROM numbers")]
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+def test_G18_R4_another_worker_goes_on_with_a_push_and_nothing_is_lost_or_doubled(
+    place: Site, sent: signal.Signals
+) -> None:
+    name = place.connector(ROWS)
+    topic = place.project / f"topics.d/{name}.yaml"
+    topic.write_text(topic.read_text().replace("not shared", "conditional"))
+    for _ in range(2):
+        place.start("worker", wait=False, DATONG_LIMITS__READ_RECORDS="100")
+    place.completed(name)
+    (place.project / "grants.d/g.yaml").write_text(GRANT.format(name=name))
+    (place.project / "subscriptions.d").mkdir()
+    (place.project / "subscriptions.d/s.yaml").write_text(SUBSCRIPTION.format(name=name))
+    place.store.nodes.signal()
+    task = task_of(name)
+    until(lambda: numbers(place), why=place.said)
+    victim = place.owner(task)
+    victim.send(sent)
+    assert len(numbers(place)) < ROWS, "it was over before it was met"
+    successor = place.other(victim)
+    until(lambda: successor.name in place.row(task).holder, why=place.said)
+    until(lambda: len(numbers(place)) >= ROWS, why=place.said)
+    if sent == signal.SIGSTOP:
+        victim.send(signal.SIGCONT)
+        assert victim.process.wait(60) == 7, victim.said()
+    assert sorted(numbers(place)) == list(range(ROWS))
+    assert place.store.states.get(task).state == "RUNNING"
