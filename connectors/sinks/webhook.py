@@ -38,8 +38,7 @@ class WebhookSink:
     def __init__(self, spec: WebhookSpec, context: SinkContext) -> None:
         self._spec, self._name = spec, context.subscription
         self._key = _key(context.secret(spec.secret), spec.secret)
-        parts = urlsplit(spec.url)
-        self._where = f"{parts.scheme}://{parts.netloc}{parts.path}"  # the query may hold a secret
+        self._where = _shown(spec.url)
         try:
             ca_file = str(context.place(spec.ca_file)) if spec.ca_file else None
             self._client = context.outbound.client(timeout_s=spec.timeout_s, ca_file=ca_file)
@@ -145,6 +144,16 @@ def _key(secret: str, reference: str) -> bytes:
             remedy="`whsec_` and 24 to 64 random bytes in base64, such as from `openssl rand -base64 32`",
         )
     return key
+
+
+def _shown(url: str) -> str:
+    """For messages: the query may hold a secret. Raises ConfigurationInvalid."""
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        raise ConfigurationInvalid("the address cannot be read", where="sink.url", remedy="https://HOST/PATH") from None
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -55,6 +55,12 @@ def test_signatures_are_those_of_the_specification() -> None:
     assert made["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+@pytest.mark.parametrize("url", ["http://[", "https://host:port/", "https://[::1/x"])
+def test_an_address_that_is_none_is_refused_at_once(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match="cannot be read"):
+        sink(url, tmp_path)
+
+
 def test_a_batch_is_one_signed_post_and_has_the_same_id_each_time(serve: Any, tmp_path: Path) -> None:
     server = serve(lambda _request: answer({}, 204))
     one = sink(f"{server.url}/in?token=x", tmp_path)
