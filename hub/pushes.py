@@ -71,7 +71,8 @@ class Pusher:
                 run.execute()
             finally:
                 with suppress(DatongError):  # it runs out by itself
-                    group.leave()
+                    if around.holds():  # else it is another worker's by now
+                        group.leave()
 
     def _spec(self, name: str) -> SubscriptionSpec:
         spec = self._catalogue().subscriptions.get(name)

@@ -56,4 +56,5 @@ def test_G18_R4_another_worker_goes_on_with_a_push_and_nothing_is_lost_or_double
         victim.send(signal.SIGCONT)
         assert victim.process.wait(60) == 7, victim.said()
     assert sorted(numbers(place)) == list(range(ROWS))
-    assert place.store.states.get(task).state == "RUNNING"
+    found = place.store.states.get(task)
+    assert found.state == "RUNNING", found.reason
