@@ -13,7 +13,7 @@ import pyarrow as pa
 from hub import buffers, ragged
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.matrix import Bytes, Days, Ints
-from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, text
+from hub.mapping.functions.table import Fails, Function, Kernel, Parameter, always, constant, text
 from hub.mapping.values import CODE, Codes, Mask, fail, merge, valid
 from hub.mapping.zones import Zone
 
@@ -186,7 +186,8 @@ def _timestamp_type(literals: Sequence[Any]) -> pa.DataType:
 FUNCTIONS = (
     Function(
         name="to_date",
-        doc="A date from text, in the first format that fits (%Y %m %d, zero-padded). Dates that do not exist fail.",
+        doc="A date from text, in the first format that fits (%Y %m %d, zero-padded; `parse_date` reads others). Dates that "
+        "do not exist fail.",
         parameters=(text(), constant("format", repeat=True)),
         result=always(pa.date32()),
         bind=_bind_date,
@@ -198,8 +199,9 @@ FUNCTIONS = (
     ),
     Function(
         name="to_timestamp",
-        doc="An instant from text. The zone's name comes last, unless the format itself ends in Z. Wall-clock times that "
-        "a clock change skips or repeats fail.",
+        doc="An instant from text, in the first format that fits (%Y %m %d %H %M %S %f, zero-padded; `parse_timestamp` "
+        "reads others). The zone's name comes last, unless the format itself ends in Z. Wall-clock times that a clock "
+        "change skips or repeats fail.",
         parameters=(text(), constant("format", repeat=True)),
         result=_timestamp_type,
         bind=_bind_timestamp,
@@ -209,6 +211,7 @@ FUNCTIONS = (
                 "CAST(to_timestamp('2023-07-01 12:00:00', '%Y-%m-%d %H:%M:%S', 'Europe/Rome') AS TEXT)",
                 "2023-07-01 10:00:00.000Z",
             ),
+            ("to_timestamp('2023-7-1 12:00', '%Y-%m-%d %H:%M', 'Europe/Rome')", Fails("BAD_TIMESTAMP")),
         ),
     ),
     Function(
