@@ -7,7 +7,9 @@ columns. What is wrong with the workbook is one line on stderr, with exit code 3
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,12 +23,17 @@ REFUSED = 3
 CPU_S = 120
 ROWS_AT_ONCE = 10_000
 MAX_COLUMNS = 2_000
+LOOKED_AT = 50  # rows in which the header is looked for
 EXACT = 2**53  # up to here a cell's number is a whole number for certain
 Cells = list[str]
 
 
 class Refused(Exception):
     """The workbook is not as the settings say."""
+
+
+class Misplaced(Refused):
+    """It would be, were its header another row."""
 
 
 def main(request: dict[str, Any]) -> int:
@@ -82,21 +89,42 @@ def write(sheets: Sequence[CalamineSheet], request: dict[str, Any]) -> None:
     writer: pa.RecordBatchStreamWriter | None = None
     schema: pa.Schema | None = None
     for sheet in sheets:
-        rows = rows_of(sheet)
-        names = header(rows, sheet, request)
-        body = grouped(rows, len(names), request["group_column"] is not None)
-        extra = [n for n in (request["group_column"], "@sheet" if many else None) if n]
-        found = pa.schema([(name, pa.string()) for name in [*names, *extra]])
-        if writer is None or schema is None:
-            schema = found
-            writer = pa.ipc.new_stream(sys.stdout.buffer, schema)
-        elif set(found.names) - set(schema.names):
-            raise Refused(f"sheet `{sheet.name}` has other columns than the sheets before it")
-        for made in batches(body, found, sheet.name if many else None):
-            columns = [made.column(n) if n in found.names else pa.nulls(len(made), pa.string()) for n in schema.names]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+        with hinted(sheet, request["header"]):
+            rows = rows_of(sheet)
+            names = header(rows, sheet, request)
+            body = grouped(rows, len(names), request["group_column"] is not None)
+            extra = [n for n in (request["group_column"], "@sheet" if many else None) if n]
+            found = pa.schema([(name, pa.string()) for name in [*names, *extra]])
+            if writer is None or schema is None:
+                schema = found
+                writer = pa.ipc.new_stream(sys.stdout.buffer, schema)
+            elif set(found.names) - set(schema.names):
+                raise Refused(f"sheet `{sheet.name}` has other columns than the sheets before it")
+            for made in batches(body, found, sheet.name if many else None):
+                columns = [
+                    made.column(n) if n in found.names else pa.nulls(len(made), pa.string()) for n in schema.names
+                ]
+                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     if writer is not None:
         writer.close()
+
+
+@contextlib.contextmanager
+def hinted(sheet: CalamineSheet, header: int) -> Iterator[None]:
+    """A refusal for the header's sake names the row that looks like the header."""
+    try:
+        yield
+    except Misplaced as reason:
+        row = likely_header(sheet)
+        hint = "" if row in (None, header) else f"; row {row} looks like the header: set `header: {row}`"
+        raise Refused(f"{reason}{hint}") from None
+
+
+def likely_header(sheet: CalamineSheet) -> int | None:
+    """The first row, 1 = first, with more than half as many cells filled as the fullest of the first rows."""
+    filled = [sum(map(bool, row)) for row in itertools.islice(rows_of(sheet), LOOKED_AT)]
+    most = max(filled, default=0)
+    return next((i for i, n in enumerate(filled, 1) if 2 * n > most), None) if most > 1 else None
 
 
 def rows_of(sheet: CalamineSheet) -> Iterator[Cells]:
@@ -128,7 +156,7 @@ def header(rows: Iterator[Cells], sheet: CalamineSheet, request: dict[str, Any])
     if request["columns"] is not None:
         return list(request["columns"])
     if len(lines) < count or not any(any(line) for line in lines):
-        raise Refused(f"has no header in row {first} of sheet `{sheet.name}`")
+        raise Misplaced(f"has no header in row {first} of sheet `{sheet.name}`")
     for (top, left), (bottom, right) in getattr(sheet, "merged_cell_ranges", None) or ():
         for row in range(top, bottom + 1):
             if 0 <= row - first + 1 < count and first - 1 <= top:
@@ -141,7 +169,7 @@ def header(rows: Iterator[Cells], sheet: CalamineSheet, request: dict[str, Any])
     named = [name or f"column_{i + 1}" for i, name in enumerate(names)]
     twice = next((n for n in named if named.count(n) > 1), None)
     if twice is not None:
-        raise Refused(f"has the column `{twice[:60]}` twice; name the columns under `columns:`")
+        raise Misplaced(f"has the column `{twice[:60]}` twice; name the columns under `columns:`")
     return named
 
 
@@ -159,7 +187,7 @@ def grouped(rows: Iterator[Cells], width: int, by_group: bool) -> Iterator[Cells
         if not any(row):
             continue
         if len(row) > width and any(row[width:]):
-            raise Refused("has cells to the right of its header; name the columns under `columns:`")
+            raise Misplaced("has cells to the right of its header; name the columns under `columns:`")
         cells = row[:width] + [""] * (width - len(row))
         if not by_group:
             yield cells

@@ -16,8 +16,6 @@ from connectors.sources import workbook
 from hub.errors import FileRefused
 from tests.sources.reading import read, rows
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-
 
 def sheet(
     root: Path, lines: list[list[Any]], *, title: str = "Data", merged: tuple[str, ...] = ()
@@ -90,6 +88,17 @@ def test_R35_a_workbook_that_is_not_as_the_settings_say(tmp_path: Path, spec: di
     assert refused.value.where == "f.xlsx"
 
 
+def test_R35_a_title_above_the_header_is_told_with_the_row_that_is_the_header(tmp_path: Path) -> None:
+    sheet(tmp_path, [["Of 2024"], [], ["a", "b", "c"], [1, 2, 3]])
+    for wrong in (1, 2):
+        with pytest.raises(FileRefused, match="row 3 looks like the header: set `header: 3`"):
+            read(tmp_path, header=wrong)
+    assert rows(read(tmp_path, header=3)) == [{"a": "1", "b": "2", "c": "3"}]
+    sheet(tmp_path, [["a", "b"], [1, 2], [3, 4, "note"]])  # the header is where it should be: no row is named
+    with pytest.raises(FileRefused, match=r"cells to the right of its header; name the columns under `columns:`$"):
+        read(tmp_path)
+
+
 def test_R16_a_workbook_goes_on_by_row_and_only_wanted_columns_come(tmp_path: Path) -> None:
     sheet(tmp_path, [["a", "b"], *[[i, "x"] for i in range(25_000)]])
     found = read(tmp_path, wanted=frozenset({"a"}))
@@ -138,19 +147,3 @@ def test_S16_the_child_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("DATONG_KAFKA__PASSWORD", "canary-4711")
     assert all(not name.startswith("DATONG") for name in workbook.environment())
     assert "canary-4711" not in workbook.environment().values()
-
-
-FIELD = [
-    ("it-education-bolzano/BolzanoLinguaItaliana20232024.xls", {}, 34),
-    ("it-education-bolzano/BolzanoLinguaItaliana20232024.xls", {"sheet": 2, "group_column": "istituto"}, 99),
-    ("it-education-bolzano/BolzanoLinguaTedesca20232024.xlsx", {"sheet": "*"}, 271 + 64 + 25 + 12 + 8),
-    ("it-education-trento/Trento_Religione_23_24.ods", {}, 85),
-    ("it-education-mim/Alunni*.xlsx", {"header": 2}, 51_920),
-]
-
-
-@pytest.mark.parametrize(("path", "spec", "count"), FIELD)
-def test_the_agencies_own_workbooks(path: str, spec: dict[str, Any], count: int) -> None:
-    if not SHARED.is_dir():
-        pytest.skip("the agencies' files are not beside this checkout")
-    assert sum(b.read for b in read(SHARED, path=path, **spec)) == count
