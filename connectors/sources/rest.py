@@ -264,13 +264,22 @@ def _since(after: SourceCheckpoint | None) -> str | None:
 
 def _at(document: Any, paging: Paging) -> str | None:
     """The value at a path of a page; None when it is not there, null, empty or false."""
-    for name in (paging.at or "").split("."):
-        document = document.get(name) if isinstance(document, Mapping) else None
-    if document is None or document is False or document == "":
+    found = _member(document, paging.at or "")
+    if found is None or found is False or found == "":
         return None
-    if isinstance(document, Mapping | list):
+    if isinstance(found, Mapping | list):
         raise FileRefused(f"what stands at `{paging.at}` is no text or number")
-    return str(document)
+    return str(found)
+
+
+def _member(document: Any, path: str) -> Any:
+    """What stands at a path; a member whose own name has dots in it, such as `@odata.nextLink`, comes first."""
+    if not isinstance(document, Mapping):
+        return None
+    if path in document:
+        return document[path]
+    name, _, rest = path.partition(".")
+    return _member(document.get(name), rest) if rest else None
 
 
 def _link(header: str) -> str | None:
