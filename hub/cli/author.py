@@ -227,14 +227,19 @@ def config(
 
 def spec(
     kind: Annotated[str, typer.Argument(help="A kind of source, such as files.")],
-    as_json: JsonOption = False,  # noqa: ARG001 - it never prints anything else
+    as_json: JsonOption = False,
 ) -> None:
-    """The settings of a kind of source, as JSON Schema. Example: datong connector spec files"""
+    """The settings of a kind of source; with --json as JSON Schema. Example: datong connector spec files"""
     from connectors import KINDS
+    from hub.catalogue.described import described
 
     if kind not in KINDS:
         raise NotFound(f"there is no kind {kind}", remedy=f"known: {', '.join(KINDS)}")
-    Output(as_json=True).data(KINDS[kind].spec.model_json_schema())
+    out, schema = Output(as_json=as_json), KINDS[kind].spec.model_json_schema()
+    if as_json:
+        out.data(schema)
+    rows = [[s.name, s.value, "required" if s.required else s.default, s.text] for s in described(schema, schema)]
+    out.table(rows, ["setting<", "value", "default", "what it is"])
 
 
 def check(connector: Target, project: ProjectOption = None, as_json: JsonOption = False) -> int:

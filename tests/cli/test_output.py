@@ -69,6 +69,13 @@ def test_tokens_and_projects_answer_in_json(here: Path, datong: Datong) -> None:
     assert json.loads(datong("connector", "spec", "files", "--json").out)["title"] == "FilesSpec"
 
 
+def test_the_settings_of_a_kind_are_told_in_words(here: Path, datong: Datong) -> None:
+    lines = {line.split()[0]: line for line in datong("connector", "spec", "rest").out.splitlines() if line.strip()}
+    assert {"url", "items", "paging", "paging.by", "paging.at", "auth.secret"} <= set(lines)
+    assert " required " in lines["url"]
+    assert " page, offset, cursor, link, next_url " in lines["paging.by"].replace("`", "")
+
+
 def test_reload_without_a_hub_says_that_there_is_none(here: Path, datong: Datong) -> None:
     done = datong("reload", "--json")
     assert (done.code, json.loads(done.out)) == (0, {"mistakes": [], "served": False})
