@@ -20,8 +20,6 @@ from hub.errors import FileRefused, SourceUnavailable
 from hub.model import Batch
 from tests.sources.reading import failures, read, rows, source
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-
 
 def test_R15_a_bad_row_costs_exactly_itself(tmp_path: Path) -> None:
     body = b"a,b\n1,x\n2\n3,y,z\n\n4,\xff\xfe\n5,ok\n" + b"6,caff\xc3\xa8\n" * 200
@@ -315,25 +313,6 @@ def test_S24_ndjson_rows_that_are_none(tmp_path: Path) -> None:
     assert rows(found)[0] == {"a": "1", "b.c": "x", "b.d": "[1, 2]", "e": "true", "f": None}
     reasons = ["DUPLICATE_MEMBER", "NOT_A_NUMBER", "BAD_JSON", "BAD_JSON", "BAD_ENCODING", "TOO_DEEP"]
     assert [reason for _, reason in failures(found)] == reasons
-
-
-@pytest.mark.parametrize(
-    ("path", "spec", "count"),
-    [
-        ("it-statistics-istat/Elenco*.csv", {}, 7_904),
-        ("it-education-mim/SCUANAGRAFEPAR*.csv", {}, 11_870),
-        ("it-education-mim/SCUANAGRAFESTAT*.csv.gz", {}, 50_349),
-        ("it-education-mim/SCUANAAUT*.csv", {}, 1_182),
-        ("it-finance-interior/allegato_0*.csv", {}, 7_333 + 571),
-        ("it-citizen-alessandria/*.csv", {"delimiter": ";"}, 3_428),
-        ("cn-environment-beijing/*Huairou*.csv.gz", {}, 35_064),
-        ("it-finance-mef/Redditi*.csv", {"delimiter": ";"}, 7_903),
-    ],
-)
-def test_real_files_have_the_rows_they_say(path: str, spec: dict[str, Any], count: int) -> None:
-    if not SHARED.is_dir():
-        pytest.skip("the agencies' files are not beside this checkout")
-    assert sum(b.read for b in read(SHARED, path=path, **spec)) == count
 
 
 def test_R16_a_drop_folder_is_watched_within_one_run(tmp_path: Path) -> None:
