@@ -51,7 +51,7 @@ class Outbound:
             raise TargetRefused(
                 "this address is private, and the operator has not allowed it",
                 where=where,
-                remedy=f"an operator adds `{host}:{port}` to the setting outbound.allow",
+                remedy=f"an operator allows it in datong.yaml: `outbound: {{allow: ['{host}:{port}']}}`",
             )
 
     def client(self, *, timeout_s: float, ca_file: str | None = None) -> httpx.Client:

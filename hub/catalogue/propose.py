@@ -29,6 +29,8 @@ IDENTIFIER = re.compile("^id|id$|code|codice|cod$|^cod|key|nummer|编码|编号|
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DATES = ("%Y-%m-%d", "%d/%m/%Y", "%d.%m.%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y%m%d")
 TIMES = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M")
+PARSED = "ISO 8601 with an offset"  # in place of a format: for parse_timestamp
+NEARLY = 0.9  # of a column's values
 CLOSE = 0.8  # how alike names must be to be taken for the same
 AVRO: Mapping[str, Any] = {
     "int": "int",
@@ -91,6 +93,8 @@ def _text(values: Sequence[str]) -> tuple[Guess, tuple[str, ...], str]:
     times = [f for f in TIMES if all(_is_time(v, f) for v in values)]
     if times:
         return "timestamp", (times[0], "UTC"), "name the zone of its clock in place of 'UTC'"
+    if all(_is_instant(v) for v in values):
+        return "timestamp", (PARSED,), ""
     if all_match(WHOLE):
         return ("int" if max(len(v.lstrip("+-")) for v in values) <= 9 else "long"), (), ""
     if all_match(POINT) and not any(v.lstrip("+-").startswith("0") and v.lstrip("+-")[1:2].isdigit() for v in values):
@@ -99,7 +103,14 @@ def _text(values: Sequence[str]) -> tuple[Guess, tuple[str, ...], str]:
         return "double", ("1.234,5",), ""
     if all_match(GROUPED):
         return "double", ("1,234.5",), ""
-    return "string", (), ""
+    return "string", (), _nearly(values)
+
+
+def _nearly(values: Sequence[str]) -> str:
+    """A word where a few values make a text of what else are numbers."""
+    numbers = sum(1 for v in values if POINT.fullmatch(v) or COMMA.fullmatch(v))
+    few = numbers >= NEARLY * len(values) and numbers < len(values)
+    return f"{numbers:,} of {len(values):,} are numbers; to_double(…) would quarantine the others" if few else ""
 
 
 def _is_time(value: str, form: str) -> bool:
@@ -108,6 +119,14 @@ def _is_time(value: str, form: str) -> bool:
     except ValueError:
         return False
     return len(value) >= 8
+
+
+def _is_instant(value: str) -> bool:
+    """A time in ISO 8601 with its offset."""
+    try:
+        return len(value) > len("2026-01-01T00:00") and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def reference(name: str) -> str:
@@ -132,6 +151,8 @@ def expression(column: Column, wanted: Guess | None = None) -> str:
     if column.guess == "typed":
         return name
     formats = "".join(f", {quoted(f)}" for f in column.formats) if kind == column.guess else ""
+    if kind == column.guess and column.formats == (PARSED,):
+        return f"parse_timestamp({name}, 'UTC')"
     functions: Mapping[str, Callable[[], str]] = {
         "int": lambda: f"to_int({name}{formats})",
         "long": lambda: f"to_long({name}{formats})",

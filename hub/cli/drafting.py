@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hub.catalogue.propose import Field
+    from hub.ports import Source
     from hub.settings import Settings
 
 SAMPLE_ROWS = 1000
+WORKBOOKS = ("workbook", "xlsx", "xlsm", "xls", "ods")
+LAST_ROWS = 50  # of a workbook, looked at for its footer
 LINE = 110  # columns of the YAML that is written
 Mode = Literal["append", "upsert", "snapshot"]
 
@@ -62,7 +67,8 @@ def new(
     topic = topic or answers.ask(f"Topic, {agency}.domain.entity.v1", "--topic", default=f"{agency}.data.{name}.v1")
     kind = kind or answers.ask("Kind of source", "--kind", default="files")
     source = _source(kind, settings or [], answers)
-    sample = _sample(kind, source, loaded.settings, name)
+    sampled = _look(kind, source, loaded.settings, name)
+    source, sample = sampled.source, sampled.rows
     columns = look(sample)
     keys = [k.strip() for k in key.split(",") if k.strip()] or likely_key(columns)
     unknown = [k for k in keys if k not in sample.schema.names]
@@ -70,14 +76,15 @@ def new(
         raise ConfigurationInvalid(
             f"the source has no column `{unknown[0]}`", remedy=", ".join(sample.schema.names[:40])
         )
-    draft = _Draft(root=root, name=name, agency=agency, topic=topic, kind=kind, source=source, keys=keys, mode=mode)
+    draft = _Draft(root=root, name=name, agency=agency, topic=topic, source=source, where=sampled.where, keys=keys,
+                   mode=mode)  # fmt: skip
     mapping = draft.with_schema(schema) if schema else draft.with_new_schema(columns)
     if schema:
         from hub.catalogue.propose import draft_mapping
 
         mapping = draft_mapping(draft.target, columns, draft.symbols)
     written = draft.write(mapping, required=schema == "")
-    return _report(out, root, name, written, mapping, sample.num_rows)
+    return _report(out, root, name, written, mapping, sampled)
 
 
 class _Answers:
@@ -121,34 +128,122 @@ def _source(kind: str, given: Sequence[str], answers: _Answers) -> dict[str, Any
     return made
 
 
-def _sample(kind: str, source: Mapping[str, Any], settings: Settings, name: str) -> pa.RecordBatch:
-    """Some rows of the source."""
+@dataclass(frozen=True, kw_only=True)
+class _Sampled:
+    """Rows of the table, the settings that give them, and what was noticed on the way."""
+
+    rows: pa.RecordBatch
+    looked_at: int
+    source: dict[str, Any]
+    where: str = ""  # leaves out what is none of the table
+    notes: Sequence[str] = ()
+
+
+def _look(kind: str, source: dict[str, Any], settings: Settings, name: str) -> _Sampled:
+    """A sample of the source, and of the list within it where it is one document."""
+    from hub.catalogue.noticed import MORE_PAGES, delimiter, envelope, footer
+    from hub.catalogue.propose import reference
+
+    notes: list[str] = []
+    mark = delimiter(_header(kind, source, settings, name)) if _is_csv(source) and "delimiter" not in source else ""
+    if mark:
+        source = {**source, "delimiter": mark}
+        notes.append(f"the columns are taken to have {json.dumps(mark)} between them: `delimiter: {json.dumps(mark)}`")
+    rows = _sample(kind, source, settings, name)
+    document = envelope(rows) if _is_json(kind, source) and "items" not in source else None
+    if document is not None:
+        source = {**source, "items": document.items}
+        if kind == "rest" and document.paging and "paging" not in source:
+            source["paging"] = dict(document.paging)
+        notes += document.notes
+        rows = _sample(kind, source, settings, name)
+    if kind == "rest" and "paging" not in source and not any("paging:" in note for note in notes):
+        notes.append(f"one page is read; if there are more, {MORE_PAGES}")
+    last = footer(rows) if _is_workbook(source) else None  # of others, the end is not in the sample
+    if last is None:
+        return _Sampled(rows=rows, looked_at=rows.num_rows, source=source, notes=notes)
+    where = f"{reference(last.column)} IS NOT NULL" if last.column else ""
+    left_out = f"left out by `where: {where}`" if where else "leave it out with `where:`"
+    notes.append(f"the last {last.rows} of these rows are nearly blank, which looks like a footer: {left_out}")
+    table = rows.slice(0, rows.num_rows - last.rows)
+    return _Sampled(rows=table, looked_at=rows.num_rows, source=source, where=where, notes=notes)
+
+
+def _header(kind: str, source: Mapping[str, Any], settings: Settings, name: str) -> Sequence[str]:
+    with _opened(kind, source, settings, name) as opened:
+        found: Sequence[str] = opened.discover()[0].columns.names
+        return found
+
+
+def _opened(kind: str, source: Mapping[str, Any], settings: Settings, name: str) -> closing[Source]:
     from connectors import KINDS
     from hub.builder import open_kind
 
-    opened = open_kind(kind, KINDS[kind].spec.model_validate(source), settings, task=name, mode="append")
-    stop = Event()
-    try:
-        for batch in opened.batches(None, stop):
+    return closing(open_kind(kind, KINDS[kind].spec.model_validate(source), settings, task=name, mode="append"))
+
+
+def _sample(kind: str, source: Mapping[str, Any], settings: Settings, name: str) -> pa.RecordBatch:
+    """Some rows of the source; of a workbook the last ones too, where its footer is."""
+    import pyarrow as pa
+
+    whole = _is_workbook(source)
+    head = tail = None
+    failed: list[str] = []
+    with _opened(kind, source, settings, name) as opened:
+        for batch in opened.batches(None, Event()):
+            failed += [f.reason for f in batch.failures]
             if batch.records.num_rows:
-                stop.set()
-                return batch.records.slice(0, SAMPLE_ROWS)
-    finally:
-        opened.close()
-    raise ConfigurationInvalid(
-        "the source has no rows to look at", remedy="see `datong connector check` once it has some"
+                head, tail = head or batch.records, batch.records
+                if not whole:
+                    break
+    if head is None or tail is None:
+        raise _nothing(failed)
+    if (head is tail and head.num_rows <= SAMPLE_ROWS) or head.schema != tail.schema or not whole:
+        return head.slice(0, SAMPLE_ROWS)
+    ends = [head.slice(0, SAMPLE_ROWS - LAST_ROWS), tail.slice(max(tail.num_rows - LAST_ROWS, 0))]
+    return pa.Table.from_batches(ends).combine_chunks().to_batches()[0]
+
+
+def _nothing(failed: Sequence[str]) -> ConfigurationInvalid:
+    """Why there is no sample: no rows, or none that can be read."""
+    if not failed:
+        remedy = "see `datong connector check` once it has some"
+        return ConfigurationInvalid("the source has no rows to look at", remedy=remedy)
+    reasons = ", ".join(sorted(set(failed)))
+    return ConfigurationInvalid(
+        f"none of the {len(failed):,} rows that were looked at can be read ({reasons})",
+        remedy="of a text file, say where its header is and what stands between columns: --set header=3 "
+        "--set 'delimiter=;'",
     )
+
+
+def _is_csv(source: Mapping[str, Any]) -> bool:
+    return _format(source) in ("csv", "txt")
+
+
+def _is_json(kind: str, source: Mapping[str, Any]) -> bool:
+    return kind == "rest" or _format(source) == "json"
+
+
+def _is_workbook(source: Mapping[str, Any]) -> bool:
+    return _format(source) in WORKBOOKS
+
+
+def _format(source: Mapping[str, Any]) -> str:
+    """Of files, the format that is set, or the ending; of other kinds nothing."""
+    name = str(source.get("member") or source.get("path") or "").lower().removesuffix(".gz")
+    return str(source.get("format") or name.removesuffix(".topo.json").rpartition(".")[2])
 
 
 class _Draft:
     """The files of one new connector."""
 
     def __init__(
-        self, *, root: Path, name: str, agency: str, topic: str, kind: str, source: dict[str, Any], keys: list[str],
+        self, *, root: Path, name: str, agency: str, topic: str, source: dict[str, Any], where: str, keys: list[str],
         mode: str,
     ) -> None:  # fmt: skip
-        self._root, self._name, self._agency, self._topic, self._kind = root, name, agency, topic, kind
-        self._source, self._keys, self._mode = source, keys, mode
+        self._root, self._name, self._agency, self._topic = root, name, agency, topic
+        self._source, self._where, self._keys, self._mode = source, where, keys, mode
         steps = topic.split(".")
         self._domain, self._entity = (steps[1], steps[-2]) if len(steps) >= 4 else ("data", name)
         self._schema_name = f"{self._domain}/{self._entity}.avsc"
@@ -201,7 +296,8 @@ class _Draft:
         publish: dict[str, Any] = {"topic": self._topic, "schema": self._schema_name}
         if mode != "append":
             publish["key"] = key
-        publish |= {"mode": mode, "fields": {f.path: f.expression for f in mapping if f.expression}}
+        publish |= {"mode": mode, "where": self._where} if self._where else {"mode": mode}
+        publish |= {"fields": {f.path: f.expression for f in mapping if f.expression}}
         document = {"connector": self._name, "agency": self._agency, "source": self._source, "publish": publish}
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=LINE)
         left = [f for f in mapping if not f.expression]
@@ -230,7 +326,7 @@ class _Draft:
         return ["agencies.yaml"]
 
 
-def _report(out: Output, root: Path, name: str, written: list[str], mapping: Sequence[Field], rows: int) -> int:
+def _report(out: Output, root: Path, name: str, written: list[str], mapping: Sequence[Field], sampled: _Sampled) -> int:
     from hub.app import read_catalogue
 
     mistakes = [
@@ -242,13 +338,16 @@ def _report(out: Output, root: Path, name: str, written: list[str], mapping: Seq
                 "written": written,
                 "fields": [vars(f) for f in mapping],
                 "mistakes": [vars(m) for m in mistakes],
-                "rows_looked_at": rows,
+                "rows_looked_at": sampled.looked_at,
+                "notes": list(sampled.notes),
             }
         )
         return 3 if mistakes else 0
     for file in written:
         out.line(f"wrote {file}")
-    out.line(f"looked at {rows:,} rows")
+    out.line(f"looked at {sampled.looked_at:,} rows")
+    for note in sampled.notes:
+        out.line(f"note: {note}", style="yellow")
     out.table([[f.path, f.expression or "?", f.note] for f in mapping], ["field", "expression", "note"])
     for mistake in mistakes:
         out.line(str(mistake), style="red")

@@ -27,6 +27,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "README.md",
         "README.zh.md",
         "docs/tutorial.md",
+        "docs/how-to/bring-in.md",
         "docs/how-to/consume.md",
         "docs/how-to/normalise.md",
         "docs/how-to/push.md",
