@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from connectors.context import SinkContext, SourceContext
 from connectors.sinks.specs import FileSpec, TableSpec, WebhookSpec
+from connectors.sources import push_specs
 from connectors.sources.rest_specs import RestSpec
 from connectors.sources.specs import FilesSpec, PostgresSpec, SqlSpec
 from hub.ports import Sink, Source
@@ -23,6 +24,7 @@ class Kind:
     summary: str
     spec: type[BaseModel]
     build: Callable[[Any, SourceContext], Source]
+    pushed: bool = False  # by HTTP, to /api/v1/intake/CONNECTOR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,12 @@ def _sql(spec: Any, context: SourceContext) -> Source:
     return SqlSource(spec, context)
 
 
+def _posted(spec: Any, context: SourceContext) -> Source:
+    from connectors.sources.webhook import WebhookSource
+
+    return WebhookSource(spec, context)
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -86,6 +94,13 @@ KINDS: Mapping[str, Kind] = {
             summary="A table of any database that SQLAlchemy speaks to, whole or incremental.",
             spec=SqlSpec,
             build=_sql,
+        ),
+        Kind(
+            name="webhook",
+            summary="Records that a department's system sends by HTTP, signed; it is answered when they are durable.",
+            spec=push_specs.WebhookSpec,
+            build=_posted,
+            pushed=True,
         ),
     )
 }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.outbound import Outbound
 from hub.errors import ConfigurationInvalid
 from hub.model import Mode
+from hub.ports import Intake, Remembered
+
+
+def _nothing(names: Sequence[bytes]) -> Sequence[bool]:
+    return [False] * len(names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,10 @@ class SourceContext:
     columns: frozenset[str] | None = None  # columns the mapping reads; None = all
     outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text
+    remembered: Remembered = _nothing  # what the source had remembered (`Batch.remember`)
+    intake: Intake | None = (
+        None  # where it takes what is pushed to it by HTTP; None: it is only looked at, nothing comes
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors import sink_specs, source_specs
+from connectors import KINDS, sink_specs, source_specs
 from hub import __version__, logs
 from hub.adapters import is_kafka, open_log, open_registry
 from hub.builder import ConnectorBuilder, open_sink, open_source, push_schedule_of, schedule_of
@@ -22,14 +22,24 @@ from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.deliveries import Deliveries
 from hub.directory import Directory, Role, Running
-from hub.errors import ConfigurationInvalid, Conflict, DatongError, NotAuthenticated, NotFound
+from hub.errors import (
+    ConfigurationInvalid,
+    Conflict,
+    DatongError,
+    NotAuthenticated,
+    NotFound,
+    SourceUnavailable,
+    StorageFull,
+)
 from hub.metrics import HubCollector, Metrics, OwnCollector
 from hub.model import INTERNAL_TOPICS
 from hub.pipeline.cases import QuarantineDesk
 from hub.pipeline.followers import OpenQuarantine, RunHistory
+from hub.pipeline.intake import Doors
 from hub.pipeline.jobs import JobRunner, task_of
 from hub.pipeline.supervisor import Supervisor, SupervisorOptions
 from hub.pipeline.worker import Worker, WorkerOptions
+from hub.ports import Door
 from hub.pushes import Pusher
 from hub.settings import Loaded, Settings
 from hub.store.nodes import Node
@@ -69,7 +79,8 @@ class Hub:
         self.history = RunHistory(self.log)
         index = OpenQuarantine(self.log, self.history)
         self.catalogue = read_catalogue(loaded)
-        self.builder = ConnectorBuilder(self.settings, self.catalogue, self.registry, self.log)
+        self.doors = Doors()
+        self.builder = ConnectorBuilder(self.settings, self.catalogue, self.registry, self.log, self.doors)
         self.deliveries = Deliveries(self.log, self.registry, self.store, lambda: self.catalogue, now, self.settings)
         self.supervisor = self._supervisor(index)
         self.quarantine = QuarantineDesk(index, self.supervisor, lambda: self.catalogue)
@@ -153,6 +164,29 @@ class Hub:
         if found is None:
             raise NotAuthenticated("the token is unknown, expired or revoked", remedy="ask the hub's operator for one")
         return Caller(role="agency", agency=found.agency, token_id=found.id)
+
+    def door(self, name: str) -> Door:
+        """Where what is pushed to a connector is taken. Raises NotFound when nothing ever is, StorageFull or SourceUnavailable
+        when it is not taken here now; nobody need be known to ask, so these say no more than whether to send again."""
+        door = self.doors.door(name)
+        if door is not None:
+            return door
+        spec = self.catalogue.connectors.get(name)
+        if spec is None or not KINDS[spec.kind].pushed:
+            raise NotFound("there is no connector of this name that takes what is pushed", remedy="check the address")
+        status = self.supervisor.status(name)
+        if status.outcome is not None and str(status.outcome["error"]).startswith(f"{StorageFull.__name__}:"):
+            raise StorageFull("the hub has no room for more", remedy="send it again later")
+        if status.running and status.worker != self.supervisor.node_name:
+            why, remedy = (
+                "another process of this hub runs the connector",
+                "send it there: the one that runs it takes it",
+            )
+        elif status.state == "RUNNING":
+            why, remedy = "the connector does not run yet", "send it again in a while"
+        else:
+            why, remedy = f"the connector is {status.state}", "send it again when its operator has resumed it"
+        raise SourceUnavailable(f"{why}; nothing was taken", remedy=remedy)
 
     def reload(self) -> list[str]:
         """Every node reads its configuration again. Connectors with mistakes keep out; those of this node are returned."""

@@ -23,7 +23,7 @@ from hub.mapping.program import columns_used
 from hub.model import Finding, Mode, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
-from hub.ports import LogWriter, Sink, Source
+from hub.ports import Intake, LogWriter, Remembered, Sink, Source
 from hub.registry import Schemas
 from hub.secrets import Secrets
 from hub.settings import Settings
@@ -35,8 +35,11 @@ FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins firs
 class ConnectorBuilder:
     """Implements `hub.pipeline.jobs.Builder` over a catalogue that may be read again while the hub runs."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, registry: Schemas, log: LogWriter) -> None:
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, registry: Schemas, log: LogWriter, intake: Intake
+    ) -> None:
         self._settings, self.catalogue, self._registry, self._log = settings, catalogue, registry, log
+        self._intake = intake
 
     def plan(self, name: str) -> TaskPlan:
         """Register the schema (BACKWARD enforced), ensure the topic, and put the plan together."""
@@ -50,9 +53,12 @@ class ConnectorBuilder:
         self._log.ensure(made.topic)
         return made
 
-    def source(self, name: str, plan: TaskPlan) -> Source:
+    def source(self, name: str, plan: TaskPlan, remembered: Remembered) -> Source:
         """Open the connector's source, reading only the columns that the mapping uses."""
-        return open_source(self._spec(name), self._settings, columns=frozenset(columns_used(plan.mapping)))
+        spec, columns = self._spec(name), frozenset(columns_used(plan.mapping))
+        context = context_of(self._settings, name, spec.publish.mode, columns)
+        running = replace(context, remembered=remembered, intake=self._intake)
+        return KINDS[spec.kind].build(spec.source, running)
 
     def _spec(self, name: str) -> ConnectorSpec:
         spec = self.catalogue.connectors.get(name)
@@ -114,8 +120,13 @@ def open_source(spec: ConnectorSpec, settings: Settings, *, columns: frozenset[s
 def open_kind(
     kind: str, source: Any, settings: Settings, *, task: str, mode: Mode, columns: frozenset[str] | None = None
 ) -> Source:
-    """A source by its kind and that kind's own settings."""
-    context = SourceContext(
+    """A source by its kind and that kind's own settings, to look at."""
+    return KINDS[kind].build(source, context_of(settings, task, mode, columns))
+
+
+def context_of(settings: Settings, task: str, mode: Mode, columns: frozenset[str] | None) -> SourceContext:
+    """What every source is given."""
+    return SourceContext(
         task=task,
         root=settings.files_path.resolve(),
         mode=mode,
@@ -124,7 +135,6 @@ def open_kind(
         outbound=outbound_of(settings),
         secret=Secrets(settings.root).fill,
     )
-    return KINDS[kind].build(source, context)
 
 
 def open_sink(spec: SubscriptionSpec, settings: Settings) -> Sink:

@@ -8,12 +8,14 @@
     │   ├── SinkUnavailable
     │   ├── StorageFull
     │   ├── NoWorker
+    │   ├── RateExceeded
     │   └── OutcomeUnknown
     ├── Reject                  one record, file or answer is bad: quarantined, the rest goes on
     │   ├── MalformedAvro
     │   ├── MalformedBlock
     │   ├── FileRefused
     │   ├── AnswerRefused
+    │   ├── PushRefused
     │   ├── SinkRefused
     │   │   └── SinkGone
     │   └── NotAcceptable
@@ -117,6 +119,10 @@ class TooBusy(Retry):
     """As many use this node as may; others are let in when somebody leaves."""
 
 
+class RateExceeded(Retry):
+    """More is pushed than the connector takes, by its rate or because the log is behind. Nothing of it was taken."""
+
+
 class OutcomeUnknown(Retry):
     """A commit did not answer: this writer is dead. Open a new one and go on from its checkpoint (R1)."""
 
@@ -164,6 +170,11 @@ class AnswerRefused(Reject):
     trusted, redirects in a circle, a target where no connection may go. The task pauses."""
 
     exit_code = 5
+
+
+class PushRefused(Reject):
+    """What was pushed is not what the connector takes: no JSON, no records, a record that is no object. Nothing of it was
+    taken, and sending it again would not help."""
 
 
 class Denied(DatongError):

@@ -81,15 +81,35 @@ class Batch:
     columns: Sequence[
         str
     ] = ()  # all that the source has there, those that nobody wants included; empty: not known (R13)
+    ids: pa.BinaryArray | None = (
+        None  # what the source calls each row, the same whenever it comes again; None: it does not
+    )
+    remember: Sequence[bytes] = ()  # names that `Remembered` says yes to for 72 hours, from the append of this batch on
 
     def __post_init__(self) -> None:
-        if len(self.rows) != self.records.num_rows:
-            raise ValueError("one row number per record")
+        if len(self.rows) != self.records.num_rows or (self.ids is not None and len(self.ids) != len(self.rows)):
+            raise ValueError("one row number per record, and one id where there are ids")
 
     @property
     def read(self) -> int:
         """Rows that the source handed over, good or bad."""
         return int(self.records.num_rows) + len(self.failures) + self.deduplicated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """What a departmental system sent by HTTP, before anybody looked at it."""
+
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a sender is told when all it sent is durable."""
+
+    records: int  # rows that came; the mapping may have filtered or quarantined some
+    again: bool = False  # it had been taken before
 
 
 @dataclass(frozen=True, kw_only=True)

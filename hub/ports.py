@@ -7,6 +7,7 @@ adapter, never `isinstance`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from threading import Event
 from typing import Protocol
 
@@ -17,14 +18,24 @@ from hub.model import (
     Checkpoint,
     Fetch,
     Finding,
+    Push,
     PushRules,
     Range,
+    Receipt,
     Report,
     SinkBatch,
     SourceCheckpoint,
     Stream,
     Topic,
 )
+
+
+class Remembered(Protocol):
+    """What a source that `repeats` had remembered (`Batch.remember`): its memory over restarts and other workers."""
+
+    def __call__(self, names: Sequence[bytes]) -> Sequence[bool]:
+        """Which of these are durable, from the append of their batch on, for 72 hours. Only once `batches` began; from
+        any thread. A name may be known before `acknowledge` says so: what is under way the source knows itself."""
 
 
 class Source(Protocol):
@@ -37,12 +48,12 @@ class Source(Protocol):
     @property
     def replayable(self) -> bool:
         """True when reading again from a checkpoint gives the same rows at the same (origin, row) (class A).
-        False: record ids are made from key and content (classes B and C)."""
+        False: record ids are made from `Batch.ids`, or from key and content where it has none (classes B and C)."""
 
     @property
     def repeats(self) -> bool:
         """True when a record may be given again long after it was (class C, and B read with an overlap): in append mode
-        the hub then knows the record ids of 72 hours and publishes each once (G4)."""
+        the hub then knows the record ids of 72 hours and publishes each once (G4). `Batch.remember` needs it."""
 
     def check(self) -> Report:
         """Is it reachable and readable, and what is missing? Never changes the system; does not raise for findings."""
@@ -64,6 +75,31 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back what is held. From any thread, any number of times; `batches` then ends or raises Retry."""
+
+
+class Door(Protocol):
+    """Where a source takes what is pushed to it, while its `batches` runs. Any thread uses it."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest body."""
+
+    def receive(self, push: Push) -> Future[Receipt]:
+        """Look at it, and hand it to `batches`. The future ends when the append is durable, or with Retry when it is not
+        known to be.
+
+        Raises NotAuthenticated, Conflict (its id stands for something else), PushRefused, LimitExceeded, RateExceeded, and
+        SourceUnavailable when the source has ended."""
+
+
+class Intake(Protocol):
+    """The doors of this process."""
+
+    def open(self, task: str, door: Door) -> None:
+        """What is pushed to the task goes to this door from now on."""
+
+    def close(self, task: str, door: Door) -> None:
+        """No more, unless another one was opened meanwhile. Idempotent."""
 
 
 class Sink(Protocol):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from connectors.sources.delimited import MAX_QUOTED, MAX_ROW, Rows
-from connectors.sources.objects import BYTES_AT_ONCE, ROWS_AT_ONCE, Bad, Number, add_names, columns_of, flatten, kept
+from connectors.sources.objects import BYTES_AT_ONCE, ROWS_AT_ONCE, Bad, add_names, columns_of, flatten, kept, parse
 from hub.model import ReadFailure
 
 
@@ -69,28 +67,10 @@ class JsonLines:
             text = line.decode(self._encoding)
         except UnicodeDecodeError as error:
             raise Bad("BAD_ENCODING") from error
-        try:
-            data = json.loads(
-                text, object_pairs_hook=_unique, parse_float=Number, parse_int=Number, parse_constant=_no_constant
-            )
-        except Bad:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise Bad("TOO_DEEP" if isinstance(error, RecursionError) else "BAD_JSON") from error
+        data = parse(text)
         if not isinstance(data, dict):
             raise Bad("BAD_JSON")
         return flatten(data)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Bad("DUPLICATE_MEMBER")
-    return found
-
-
-def _no_constant(_text: str) -> Any:
-    raise Bad("NOT_A_NUMBER")
 
 
 def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -23,6 +23,29 @@ class Number(str):
     """A number as it is written: 17 digits, 1e400 or a trailing zero are the mapping's to judge."""
 
 
+def parse(text: str) -> Any:
+    """A JSON document whose numbers keep their spelling. Raises Bad: BAD_JSON, TOO_DEEP, DUPLICATE_MEMBER, NOT_A_NUMBER."""
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_float=Number, parse_int=Number, parse_constant=_no_constant
+        )
+    except Bad:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise Bad("TOO_DEEP" if isinstance(error, RecursionError) else "BAD_JSON") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Bad("DUPLICATE_MEMBER")
+    return found
+
+
+def _no_constant(_text: str) -> Any:
+    raise Bad("NOT_A_NUMBER")
+
+
 def flatten(data: dict[str, Any]) -> Row:
     """One object as a row. Raises Bad: TOO_DEEP, TOO_LARGE, BAD_ENCODING."""
     row: Row = {}

@@ -35,7 +35,8 @@ def _encoding(value: str | None) -> str | None:
     return value
 
 
-def _distinct(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def distinct(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """No name twice."""
     again = next((v for i, v in enumerate(value or ()) if v in (value or ())[:i]), None)
     if again is not None:
         raise ValueError(f"names `{again}` twice")
@@ -122,7 +123,7 @@ class FilesSpec(BaseModel):
     header: int = Field(
         1, description="Line of the header, 1 = first; lines before it are skipped. 0: there is none.", ge=0, le=100
     )
-    columns: Annotated[tuple[str, ...] | None, AfterValidator(_distinct)] = Field(
+    columns: Annotated[tuple[str, ...] | None, AfterValidator(distinct)] = Field(
         None,
         description="Names of the columns of a file without header; set `header: 0`.",
         min_length=1,

@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 
 from hub import __version__
-from hub.api import consumers, health, operators, problems, streams
+from hub.api import consumers, health, intake, operators, problems, streams
 from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
@@ -23,7 +23,7 @@ from hub.registry.desk import Desk
 
 
 def create_app(hub: Hub) -> FastAPI:
-    """The API of a node: a worker's is its health alone. The hub must be open; closing it is the caller's."""
+    """The API of a node: a worker's is its health and its intake. The hub must be open; closing it is the caller's."""
     app = FastAPI(
         title="Datong",
         version=__version__,
@@ -37,6 +37,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.streams = streams.Streams(app.state.waiting, hub.settings.limits.streams)
     problems.install(app)
     app.include_router(health.router())
+    app.include_router(intake.router())  # of every role: a push is taken where its connector runs, the others say so
     if hub.role != "worker":
         app.include_router(consumers.router())
         app.include_router(streams.router())

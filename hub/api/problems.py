@@ -14,6 +14,7 @@ from hub import errors
 
 STATUS: tuple[tuple[type[errors.DatongError], int], ...] = (  # the first that fits
     (errors.StorageFull, 507),
+    (errors.RateExceeded, 429),
     (errors.Retry, 503),
     (errors.NotAuthenticated, 401),
     (errors.Denied, 403),

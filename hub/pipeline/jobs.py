@@ -15,9 +15,10 @@ from hub.model import RunTotals
 from hub.pipeline.manifest import RunState
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.quarantine import Entry
+from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.replay import Replay
 from hub.pipeline.task import Run, RunResult, Surroundings, record_failure
-from hub.ports import Log, Source
+from hub.ports import Log, Remembered, Source
 
 PUSHED = "subscription/"  # tasks of subscriptions are named so; no connector's name has a slash
 
@@ -92,7 +93,7 @@ class Builder(Protocol):
     def plan(self, name: str) -> TaskPlan:
         """Registers the schema and ensures the topic. Raises ConfigurationInvalid, SchemaIncompatible, NotFound."""
 
-    def source(self, name: str, plan: TaskPlan) -> Source:
+    def source(self, name: str, plan: TaskPlan, remembered: Remembered) -> Source:
         """Opens the connector's source."""
 
 
@@ -129,9 +130,10 @@ class JobRunner:
                 if job.replay:
                     writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
                     return Replay(plan, writer, around).execute(self._rows(job.name, job.case), job.stop)
-                source = held.enter_context(closing(self._builder.source(job.name, plan)))
+                ids = RecordIds(plan.connector)
+                source = held.enter_context(closing(self._builder.source(job.name, plan, ids.known)))
                 writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
-                return Run(plan, source, writer, around).execute(job.stop)
+                return Run(plan, source, writer, around, ids).execute(job.stop)
         except DatongError as error:
             return self._recorded(job, plan, around, error)
 

@@ -68,6 +68,11 @@ def positional_ids(task: str, origin: str, rows: Rows) -> pa.BinaryArray:
     return pc.binary_join_element_wise(pa.scalar(prefix.encode(), pa.binary()), numbers, pa.scalar(b"", pa.binary()))
 
 
+def named_ids(task: str, names: pa.BinaryArray) -> pa.BinaryArray:
+    """Record ids from what the source calls its rows (R7)."""
+    return content_ids(f"{task}\0named", names, pa.nulls(len(names), pa.binary()))
+
+
 def content_ids(task: str, keys: pa.BinaryArray | None, values: pa.BinaryArray) -> pa.BinaryArray:
     """Record ids from key and content, for sources whose positions do not repeat (R7)."""
     salt = hashlib.blake2b(task.encode(), digest_size=16).digest()

@@ -6,9 +6,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from threading import Event
 
+import pyarrow as pa
+
 from hub import failpoints
 from hub.mapping.program import Mapped
-from hub.model import Batch, SourceCheckpoint
+from hub.model import Batch, Rows, SourceCheckpoint
 from hub.pipeline import publish
 from hub.pipeline.changes import Content
 from hub.pipeline.normalise import Normalised, Normaliser
@@ -83,12 +85,20 @@ class Preparation:
 
     def _outgoing(self, batch: Batch, good: Normalised) -> Outgoing:
         plan = self._plan
-        if self._source.replayable:
-            ids = publish.positional_ids(plan.connector, batch.origin, batch.rows[good.rows])
-        else:
+        ids = given_ids(plan, self._source, batch, good.rows)
+        if ids is None:
             ids = publish.content_ids(plan.connector, good.keys, good.values)
         times = publish.iso_times(good.column(plan.event_time)) if plan.event_time else None
         return Outgoing(keys=good.keys, values=good.values, ids=ids, times=times)
+
+
+def given_ids(plan: TaskPlan, source: Source, batch: Batch, indexes: Rows) -> pa.BinaryArray | None:
+    """Record ids that rows have whatever becomes of them; None: only a record that is made has one (R7)."""
+    if batch.ids is not None:
+        return publish.named_ids(plan.connector, batch.ids.take(pa.array(indexes)))
+    if source.replayable:
+        return publish.positional_ids(plan.connector, batch.origin, batch.rows[indexes])
+    return None
 
 
 def _size(work: Work) -> int:

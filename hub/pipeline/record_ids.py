@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,9 @@ class Entry:
 
 
 class RecordIds:
-    """All ids of one task that are young enough. Not thread-safe: a task has one thread."""
+    """All ids of one task that are young enough, and the names that its source had remembered beside them.
+
+    The task's thread uses it; any thread may ask `known`."""
 
     def __init__(self, task: str) -> None:
         self._prefix = b"\1" + task.encode() + b"\0"
@@ -44,15 +47,19 @@ class RecordIds:
 
     @classmethod
     def load(cls, reader: LogReader, task: str) -> RecordIds:
-        """Read `__state` to its end."""
+        """What is known of a task."""
         ids = cls(task)
+        ids.read(reader)
+        return ids
+
+    def read(self, reader: LogReader) -> None:
+        """Read `__state` to its end."""
         found: dict[bytes, bytes | None] = {}
-        for keys, values in stored(reader, ids._prefix):
+        for keys, values in stored(reader, self._prefix):
             found.update(zip(keys.to_pylist(), values.to_pylist(), strict=True))
         entries = [_entry(key, value) for key, value in found.items() if value is not None]
-        ids._entries.extend(sorted(entries, key=lambda e: e.at))
-        ids._reindex()
-        return ids
+        self._entries = deque(sorted(entries, key=lambda e: e.at))
+        self._reindex()
 
     def __len__(self) -> int:
         return len(self._index)
@@ -65,9 +72,15 @@ class RecordIds:
         first = np.sort(np.unique(codes, return_index=True)[1]).astype(np.int64)
         return first[~self._known(_digests(ids.take(pa.array(first))))]
 
-    def remember(self, ids: pa.BinaryArray, batch: int, at_ms: int) -> list[Block]:
-        """These are published by the append that carries the blocks; what is older than 72 hours is forgotten with it."""
-        digests = _digests(ids)
+    def known(self, names: Sequence[bytes]) -> Sequence[bool]:
+        """Which of the names that a source gives (`hub.ports.Remembered`) were remembered. From any thread."""
+        found: list[bool] = self._known(_digests(_named(names))).tolist()
+        return found
+
+    def remember(self, ids: pa.BinaryArray, batch: int, at_ms: int, names: Sequence[bytes] = ()) -> list[Block]:
+        """These ids are published by the append that carries the blocks, and its source's `names` are known from then on;
+        what is older than 72 hours is forgotten with it."""
+        digests = _digests(pa.concat_arrays([ids, _named(names)]))
         keys: list[bytes] = []
         values: list[bytes | None] = []
         for part, start in enumerate(range(0, len(digests), PER_ENTRY)):
@@ -81,7 +94,7 @@ class RecordIds:
         if old:
             self._reindex()
         elif len(digests):
-            self._index = _sorted(np.concatenate([self._index, digests]))
+            self._index = _merged(self._index, _sorted(digests))
         return state_blocks(pa.array(keys, pa.binary()), pa.array(values, pa.binary()))
 
     def _forget(self, before_ms: int) -> list[bytes]:
@@ -96,12 +109,13 @@ class RecordIds:
 
     def _known(self, digests: Halves) -> npt.NDArray[np.bool_]:
         """Which of these are in the index. Neighbours that share the first half are looked at one by one."""
+        index = self._index  # an array that is put in its place is never written to
         known = np.zeros(len(digests), np.bool_)
-        at = np.searchsorted(self._index[:, 0], digests[:, 0])
+        at = np.searchsorted(index[:, 0], digests[:, 0])
         waiting = np.arange(len(digests))
         while len(waiting):
-            inside = waiting[at[waiting] < len(self._index)]
-            entries = self._index[at[inside]]
+            inside = waiting[at[waiting] < len(index)]
+            entries = index[at[inside]]
             same = entries[:, 0] == digests[inside, 0]
             hit = same & (entries[:, 1] == digests[inside, 1])
             known[inside[hit]] = True
@@ -114,10 +128,20 @@ def _digests(ids: pa.BinaryArray) -> Halves:
     return np.frombuffer(b"".join(digests(ids)), ">u8").astype(np.uint64).reshape(-1, 2)
 
 
+def _named(names: Sequence[bytes]) -> pa.BinaryArray:
+    """Names as they stand among record ids, none of which begins so."""
+    return pa.array([b"\0" + name for name in names], pa.binary())
+
+
 def _entry(key: bytes, value: bytes) -> Entry:
     digests = np.frombuffer(value, ">u8", offset=_AT.size).astype(np.uint64).reshape(-1, 2)
     return Entry(key, _AT.unpack_from(value)[0], digests)
 
 
 def _sorted(digests: Halves) -> Halves:
-    return digests[np.lexsort((digests[:, 1], digests[:, 0]))]
+    return digests[np.argsort(digests[:, 0], kind="stable")]
+
+
+def _merged(index: Halves, more: Halves) -> Halves:
+    """Both sorted by their first half; so is the whole. A push source adds a few ids to many, many times."""
+    return np.insert(index, np.searchsorted(index[:, 0], more[:, 0]), more, axis=0)

@@ -99,6 +99,11 @@ class Supervisor:
         self._configuration = 0  # what was signalled before we read it is met by the first look
 
     @property
+    def node_name(self) -> str:
+        """This process, as leases name it."""
+        return self._node.name
+
+    @property
     def fenced(self) -> bool:
         """Did another worker take a task away from this one? Then this process is to end (R4)."""
         return self.worker is not None and self.worker.fenced.is_set()

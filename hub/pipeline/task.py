@@ -17,7 +17,7 @@ from hub import failpoints
 from hub.errors import DatongError, ReconciliationFailed, TooManyDeletions
 from hub.mapping.program import columns_used
 from hub.model import Batch, Block, Checkpoint, RunTotals, SourceCheckpoint
-from hub.pipeline import publish, quarantine
+from hub.pipeline import quarantine
 from hub.pipeline.breaker import Breaker
 from hub.pipeline.changes import Changes, Compared, pick
 from hub.pipeline.columns import SHOWN, SourceColumns
@@ -26,7 +26,7 @@ from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing, Publisher
 from hub.pipeline.quarantine import Closing, OpenEntries, Rejection
-from hub.pipeline.ready import Preparation, Ready, Work
+from hub.pipeline.ready import Preparation, Ready, Work, given_ids
 from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.snapshot import KeyState
 from hub.ports import LogReader, Source, Writer
@@ -127,7 +127,10 @@ class Run:
     Reading, mapping and encoding run ahead (ready.py). All that has an order or a memory is here, in the caller's thread:
     comparing, numbering, quarantine, the breaker, the append. What was read ahead and not appended is read again."""
 
-    def __init__(self, plan: TaskPlan, source: Source, writer: Writer, around: Surroundings) -> None:
+    def __init__(
+        self, plan: TaskPlan, source: Source, writer: Writer, around: Surroundings, ids: RecordIds | None = None
+    ) -> None:
+        """`ids`: what the source asks for what was remembered; read here, after the writer was opened."""
         self._plan, self._source, self._writer, self._around = plan, source, writer, around
         stored = writer.checkpoint() or Checkpoint(source=None)
         self._position = stored.source
@@ -135,8 +138,10 @@ class Run:
         self._preparation = Preparation(plan, source)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences)
         self._open = OpenEntries.load(around.reader, plan.connector)
-        delivered_again = source.repeats and not plan.keyed
-        self._ids = RecordIds.load(around.reader, plan.connector) if delivered_again else None
+        ids = RecordIds(plan.connector) if ids is None else ids
+        self._ids = ids if source.repeats else None
+        if self._ids is not None:
+            self._ids.read(around.reader)
         self._changes = Changes(plan, KeyState.load(around.reader, plan.connector)) if plan.keyed else None
         self._breaker = Breaker(plan.limits)
         self._columns = SourceColumns(stored.columns, columns_used(plan.mapping))
@@ -188,6 +193,7 @@ class Run:
             return None
         good = work.ready.good
         compared = self._compare(work.ready)
+        state = [*compared.state_blocks, *self._remember(compared, batch)]
         rejections = [*good.rejections, *self._duplicates(good, compared)]
         totals = RunTotals(
             read=batch.read,
@@ -199,7 +205,7 @@ class Run:
         )
         reasons = Counter(r.reason for r in rejections)
         manifest = self._account.manifest(totals, reasons=reasons, warnings=good.warnings, origin=batch.origin)
-        internal = [*self._quarantine(batch, rejections), *compared.state_blocks]
+        internal = [*self._quarantine(batch, rejections), *state]
         self._write(compared.out, internal, manifest, batch.position)
         self._source.acknowledge(batch.position)
         failpoints.hit("acknowledged")
@@ -207,7 +213,7 @@ class Run:
         return self._breaker.observe(quarantine.in_order(batch, bad))
 
     def _compare(self, ready: Ready) -> Compared:
-        if self._ids is not None:
+        if self._ids is not None and not self._plan.keyed:
             return self._first_time(self._ids, ready.out)
         if self._changes is None or ready.content is None:
             return Compared(out=ready.out, published=len(ready.out), unchanged=0, state_blocks=())
@@ -219,9 +225,15 @@ class Run:
         """Records whose id was not published in the last 72 hours (G4)."""
         fresh = known.fresh(out.ids)
         chosen = out if len(fresh) == len(out) else pick(out, fresh)
-        state = known.remember(chosen.ids, self._account.batch + 1, self._around.clock_ms())
         again = len(out) - len(fresh)
-        return Compared(out=chosen, published=len(fresh), unchanged=0, state_blocks=state, deduplicated=again)
+        return Compared(out=chosen, published=len(fresh), unchanged=0, state_blocks=(), deduplicated=again)
+
+    def _remember(self, compared: Compared, batch: Batch) -> list[Block]:
+        """Ids that this append publishes, and names that its source wants to know again."""
+        if self._ids is None or (self._plan.keyed and not batch.remember):
+            return []
+        ids = pa.array([], pa.binary()) if self._plan.keyed else compared.out.ids
+        return self._ids.remember(ids, self._account.batch + 1, self._around.clock_ms(), batch.remember)
 
     def _duplicates(self, good: Normalised, compared: Compared) -> list[Rejection]:
         return [
@@ -233,12 +245,9 @@ class Run:
         """Blocks for the entries that are not open yet (R22)."""
         if not rejections:
             return []
-        ids: dict[int, str] = {}
-        if self._source.replayable:
-            indexes = [r.index for r in rejections if not r.in_failures]
-            numbers = batch.rows[np.array(indexes, np.int64)]
-            made = publish.positional_ids(self._plan.connector, batch.origin, numbers).cast(pa.string()).to_pylist()
-            ids = dict(zip(indexes, made, strict=True))
+        indexes = [r.index for r in rejections if not r.in_failures]
+        made = given_ids(self._plan, self._source, batch, np.array(indexes, np.int64))
+        ids = dict(zip(indexes, made.cast(pa.string()).to_pylist(), strict=True)) if made is not None else {}
         entries = quarantine.entries(
             self._plan, batch, rejections, ids, run=self._around.run_id, at_ms=self._around.clock_ms()
         )

@@ -31,6 +31,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "docs/how-to/consume.md",
         "docs/how-to/normalise.md",
         "docs/how-to/push.md",
+        "docs/how-to/push-in.md",
     ],
 )
 def test_a_page_runs(page: str, reader: Reader) -> None:

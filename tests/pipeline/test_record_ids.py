@@ -76,6 +76,17 @@ def test_G4_ids_are_found_again_after_a_restart_and_forgotten_after_72_hours(
     log.close()
 
 
+def test_G4_names_of_a_source_are_known_beside_record_ids_and_never_taken_for_one(tmp_path: Path) -> None:
+    log = SqliteLog.at(tmp_path / "log.db", clock=lambda: START)
+    writer, ids = log.open("t", 1), RecordIds("t")
+    made = ids.remember(column("a", "b"), 1, START, [b"a", b"name"])
+    writer.append(made, Checkpoint(source=None, batch=1))
+    for known in (ids, RecordIds.load(log, "t")):
+        assert list(known.known([b"name", b"b", b"a", b"c"])) == [True, False, True, False]
+        assert known.fresh(column("name", "b", "c")).tolist() == [0, 2]
+    log.close()
+
+
 @pytest.fixture
 def table() -> list[dict[str, Any]]:
     return [{"ID": f"b{i}", "REGION": "N", "SEATS": "5"} for i in range(20)]

@@ -23,6 +23,7 @@ from hub.mapping.program import MappingSpec
 from hub.model import Mode, Topic
 from hub.pipeline.plan import TaskLimits, TaskPlan
 from hub.pipeline.quarantine import history
+from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.replay import Replay
 from hub.pipeline.task import Run, RunResult, Surroundings
 from hub.ports import Source
@@ -89,13 +90,15 @@ class Bench:
         made = FilesSpec(kind="files", path=spec.pop("path", "*.csv"), stable_after_s=0, **spec)
         return FilesSource(made, SourceContext(task="branches", root=self.data, mode=mode))
 
-    def run(self, plan: TaskPlan | None = None, source: Source | None = None) -> RunResult:
+    def run(
+        self, plan: TaskPlan | None = None, source: Source | None = None, ids: RecordIds | None = None
+    ) -> RunResult:
         plan = plan or make_plan()
         self.log.ensure(plan.topic)
         self.epoch += 1
         writer = self.log.open(plan.connector, self.epoch)
         around = Surroundings(reader=self.log, clock_ms=self.clock, epoch=self.epoch)
-        return Run(plan, source or self.source(plan.mode), writer, around).execute(Event())
+        return Run(plan, source or self.source(plan.mode), writer, around, ids).execute(Event())
 
     def replay(self, plan: TaskPlan) -> RunResult:
         self.epoch += 1
