@@ -50,8 +50,8 @@ def serve(
         Role,
         typer.Option(
             help="all: everything in this process. api: answers, runs nothing. worker: runs connectors, answers /livez, "
-            "/readyz and /metrics. api and worker share their work through PostgreSQL and Kafka. registry: the schema "
-            "registry alone."
+            "/readyz, /metrics and what is pushed to them. api and worker share their work through PostgreSQL and Kafka. "
+            "registry: the schema registry alone."
         ),
     ] = "all",
 ) -> int:
