@@ -43,6 +43,12 @@ def _files(spec: Any, context: SourceContext) -> Source:
     return FilesSource(spec, context)
 
 
+def _mqtt(spec: Any, context: SourceContext) -> Source:
+    from connectors.sources.mqtt import MqttSource
+
+    return MqttSource(spec, context)
+
+
 def _postgres(spec: Any, context: SourceContext) -> Source:
     from connectors.sources.postgres import PostgresSource
 
@@ -76,6 +82,12 @@ KINDS: Mapping[str, Kind] = {
             "XML, and workbooks (XLSX, XLS, ODS).",
             spec=FilesSpec,
             build=_files,
+        ),
+        Kind(
+            name="mqtt",
+            summary="Messages of an MQTT broker (3.1.1 and 5, QoS 1), acknowledged to it when they are durable.",
+            spec=push_specs.MqttSpec,
+            build=_mqtt,
         ),
         Kind(
             name="postgres",

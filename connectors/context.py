@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.outbound import Outbound
-from hub.errors import ConfigurationInvalid
+from hub.errors import ConfigurationInvalid, SourceUnavailable
 from hub.model import Mode
 from hub.ports import Intake, Remembered
 
@@ -28,9 +28,17 @@ class SourceContext:
     outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text
     remembered: Remembered = _nothing  # what the source had remembered (`Batch.remember`)
-    intake: Intake | None = (
-        None  # where it takes what is pushed to it by HTTP; None: it is only looked at, nothing comes
-    )
+    intake: Intake | None = None  # where it takes what is pushed to it by HTTP; None: it is only looked at
+
+    def running(self) -> Intake:
+        """The intake of a run. Raises SourceUnavailable where a source that is pushed to is only looked at."""
+        if self.intake is None:
+            raise SourceUnavailable(
+                "what is pushed is not there to be looked at",
+                where=self.task,
+                remedy="try examples of records with `datong test`; what comes is published while the hub serves",
+            )
+        return self.intake
 
 
 @dataclass(frozen=True, kw_only=True)

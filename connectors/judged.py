@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +36,9 @@ class Judged(httpcore.NetworkBackend):
 
     def _addresses(self, host: str, port: int) -> list[str]:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return self._outbound.addresses(host, port)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError("the host name is not known") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        for address in addresses:
-            self._outbound.judge(host, port, ipaddress.ip_address(address.partition("%")[0]))
-        return addresses
 
     def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.NetworkStream:
         """Never."""

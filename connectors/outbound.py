@@ -1,4 +1,4 @@
-"""HTTP to departmental systems: the one module that makes clients, and the rule where they may connect (S2, R17).
+"""Connections to departmental systems: the rule where they may lead, and the one module that makes HTTP clients (S2, R17).
 
 A name is resolved once a connection, every address it gives is judged, and the connection goes to a judged address, so a
 name that answers differently the second time gains nothing. Redirects are followed by the caller, who judges each hop.
@@ -7,6 +7,7 @@ name that answers differently the second time gains nothing. Redirects are follo
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 from dataclasses import dataclass
 
@@ -53,6 +54,28 @@ class Outbound:
                 where=where,
                 remedy=f"an operator allows it in datong.yaml: `outbound: {{allow: ['{host}:{port}']}}`",
             )
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """The addresses of a name, all judged. Raises TargetRefused when any of them is refused, OSError, UnicodeError."""
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for address in addresses:
+            self.judge(host, port, ipaddress.ip_address(address.partition("%")[0]))
+        return addresses
+
+    def connect(self, host: str, port: int, *, timeout_s: float) -> socket.socket:
+        """A connection to the first judged address that answers. Raises TargetRefused, OSError."""
+        problem: OSError | None = None
+        try:
+            addresses = self.addresses(host, port)
+        except UnicodeError as error:
+            raise OSError("the host name cannot be one") from error
+        for address in addresses:
+            try:
+                return socket.create_connection((address, port), timeout_s)
+            except OSError as error:
+                problem = error
+        raise problem or OSError("the name has no address")
 
     def client(self, *, timeout_s: float, ca_file: str | None = None) -> httpx.Client:
         """A client that follows no redirect, takes no proxy from the environment and connects to judged addresses only."""

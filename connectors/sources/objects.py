@@ -100,6 +100,18 @@ def add_names(names: list[str], rows: Sequence[Row]) -> None:
     del names[MAX_MEMBERS:]
 
 
+def record_batch(rows: Sequence[Row], wanted: frozenset[str] | None) -> pa.RecordBatch:
+    """Rows of a source that is pushed to. A wanted column that no row has is NULL: no sender can stop a connector (R13)."""
+    names: list[str] = []
+    if wanted is None:
+        add_names(names, rows)
+    else:
+        names += sorted(wanted)
+    if names:
+        return pa.RecordBatch.from_arrays(columns_of(rows, names), names)
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * len(rows), pa.struct([])))
+
+
 def kept(names: Sequence[str], wanted: frozenset[str] | None) -> list[int]:
     """Places of the columns that are wanted."""
     return [i for i, n in enumerate(names) if wanted is None or n in wanted]

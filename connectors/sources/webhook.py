@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from connectors.context import SourceContext
-from connectors.sources.objects import BYTES_AT_ONCE, ROWS_AT_ONCE, Bad, Row, add_names, columns_of, flatten, parse
+from connectors.sources.objects import BYTES_AT_ONCE, ROWS_AT_ONCE, Bad, Row, flatten, parse, record_batch
 from connectors.sources.push_specs import WebhookSpec
 from connectors.sources.signatures import Signed, Verifier
 from hub.errors import (
@@ -115,12 +115,11 @@ class WebhookSource:
 
     def batches(self, after: SourceCheckpoint | None, stop: Event) -> Iterator[Batch]:
         """What is pushed from now on, until `stop`. A body is whole in one batch, in the order of acceptance."""
-        self._verifier = self._keys()
+        intake, self._verifier = self._context.running(), self._keys()
         last = self._number = int(after.value["received"]) if after is not None else 0
         with self._changed:
             self._taking = not self._closed
-        if self._context.intake is not None:
-            self._context.intake.open(self._context.task, self)
+        intake.open(self._context.task, self)
         try:
             while not stop.is_set() and not self._closed:
                 bodies = self._take(stop)
@@ -224,19 +223,10 @@ class WebhookSource:
 
     def _batch(self, bodies: Sequence[_Body], last: int) -> Batch:
         rows = [row for body in bodies for row in body.rows]
-        names: list[str] = []
-        if self._context.columns is None:
-            add_names(names, rows)
-        else:  # a record that lacks a column has NULL there: no sender can stop the connector (R13)
-            names += sorted(self._context.columns)
-        if names:
-            records = pa.RecordBatch.from_arrays(columns_of(rows, names), names)
-        else:
-            records = pa.RecordBatch.from_struct_array(pa.array([{}] * len(rows), pa.struct([])))
         numbers = [number for body in bodies for number in range(1, len(body.rows) + 1)]
         ids = [_row_id(body.id, index) for body in bodies for index in range(len(body.rows))]
         return Batch(
-            records=records,
+            records=record_batch(rows, self._context.columns),
             position=SourceCheckpoint(value={"received": last}),
             origin=bodies[0].id if len(bodies) == 1 else f"{len(bodies)} bodies" if bodies else "",
             rows=np.array(numbers, np.int64),

@@ -22,7 +22,7 @@ from tests.support.fault_server import Answer, FaultServer, Pages, Request, answ
 
 ROWS = 25_000
 CANARY = "canary-cell-5150"
-PUSHED = {"webhook"}  # they have no end and no beginning: test_push_contract.py
+PUSHED = {"mqtt", "webhook"}  # they have no end and no beginning: test_push_contract.py
 
 
 @pytest.fixture

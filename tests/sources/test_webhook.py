@@ -20,7 +20,7 @@ from connectors.sources.push_specs import WebhookSpec
 from connectors.sources.webhook import WebhookSource
 from hub.api import intake
 from hub.app import Hub
-from hub.errors import ConfigurationInvalid, Conflict
+from hub.errors import ConfigurationInvalid, Conflict, SourceUnavailable
 from hub.model import Push, Receipt, RunTotals
 from hub.pipeline.intake import Doors
 from hub.pipeline.quarantine import Entry, history
@@ -354,6 +354,28 @@ def test_S25_ids_are_known_for_72_hours_and_then_forgotten(tmp_path: Path) -> No
     assert not push(body, "msg_3").again
     assert not push(body, "msg_1").again
     assert len(bench.records()) == 4
+
+
+def test_G1_nobody_is_answered_before_acknowledge_and_all_up_to_it_then(tmp_path: Path) -> None:
+    doors = Doors()
+    context = SourceContext(task="t", root=tmp_path, mode="append", secret=lambda _text: secret(), intake=doors)
+    source = WebhookSource(WebhookSpec(kind="webhook", keys=("${secret:KEY}",)), context)
+    batches = source.batches(None, threading.Event())
+    next(batches)
+    door, sender, pending, positions = doors.door("t"), Sender(httpx.Client()), [], []
+    assert door is not None
+    for name in ("m1", "m2", "m3"):
+        pending.append(door.receive(Push(headers=sender.headers(BODY, name), body=BODY)))
+        positions.append(next(batches).position)
+    assert [p.done() for p in pending] == [False] * 3
+    source.acknowledge(positions[1])
+    assert [p.done() for p in pending] == [True, True, False]
+    source.close()
+    with pytest.raises(SourceUnavailable, match="before this was durable"):
+        pending[2].result(0)
+    assert doors.door("t") is None
+    with pytest.raises(SourceUnavailable):
+        door.receive(Push(headers=sender.headers(BODY, "m4"), body=BODY))
 
 
 @pytest.mark.parametrize("key", ["", "whsec_", "whsec_*", "whsec_QUJD", "whpk_QUJD", "c2VjcmV0", "whsk_" + "A" * 44])

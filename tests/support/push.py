@@ -132,8 +132,9 @@ def until_open(hub: Hub, name: str = NAME) -> None:
 
 
 @contextmanager
-def serving(project: Path, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    """`datong serve` in a process of its own, answering; killed at the end if it still runs."""
+def serving(project: Path, *, wait: bool = True, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    """`datong serve` in a process of its own, answering; killed at the end if it still runs. Without `wait`, it may be
+    dead before it answers."""
     port = free_port()
     command = [sys.executable, "-m", "hub.cli.main", "serve", "--port", str(port)]
     told = {**os.environ, "PYTHONPATH": str(ROOT), "DATONG_REGISTRY__PORT": "0", **env}
@@ -142,7 +143,7 @@ def serving(project: Path, **env: str) -> Iterator[tuple[subprocess.Popen[bytes]
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
             deadline = time.monotonic() + 60
-            while True:
+            while wait:
                 with suppress(httpx.TransportError):
                     if client.get("/livez").status_code == 200:
                         break
