@@ -122,7 +122,8 @@ def _profile(names: Any) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--keep", action="store_true", help="also write it to docs/benchmarks")
     parser.add_argument("--rows", type=_positive, default=3 * MILLION)
-    parser.add_argument("--sink", choices=["kafka", "sqlite"], default="sqlite")
+    parser.add_argument("--sink", choices=["kafka", "sqlite", "postgres"], default="sqlite",
+                        help="`postgres`: a table of it, to SQLite")  # fmt: skip
     parser.add_argument("--peers", type=Path, default=peers.home(), help="folder with the sampler's environment")
     parser.set_defaults(do=lambda chosen: profile(chosen.rows, chosen.sink, chosen.peers))
 

@@ -37,6 +37,7 @@ TITLES = {
     "small-batch": "Small batches",
     "delivery": "Delivery",
     "profile-kafka": "Where the time goes: CSV → Kafka",
+    "profile-postgres": "Where the time goes: PostgreSQL → SQLite",
     "profile-sqlite": "Where the time goes: CSV → SQLite",
 }
 WORDS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,6 +63,16 @@ def _opened(options: Options) -> Iterator[tuple[Bench, Server]]:
         tell(f"loading {options.rows:,} rows")
         run(module("benchmarks.table", "load", bench.extracts(options.rows)), env=there.env, cores=2)
         yield bench, there
+
+
+@contextmanager
+def published_table(rows: int) -> Iterator[tuple[Project, Mapping[str, str]]]:
+    """A project that publishes the loaded table to SQLite, and the environment that it runs in."""
+    with server() as there, pipeline.opened(pipeline.Options(rows=rows, sink="sqlite")) as bench:
+        tell(f"loading {rows:,} rows")
+        run(module("benchmarks.table", "load", bench.extracts(rows)), env=there.env, cores=2)
+        with bench.place() as place:
+            yield _project(place.folder, place.tag, there, TABLE), there.env
 
 
 def check_content(bench: Bench, there: Server, rows: int) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from benchmarks import machine
 from benchmarks.measure import SubjectFailed, module, pin
 from benchmarks.peers import environment
 from benchmarks.pipeline import Options, opened
+from benchmarks.postgres import published_table
 from benchmarks.project import Project
 from benchmarks.rounds import ratios, tell
 
@@ -68,23 +70,34 @@ Stack = tuple[Seen, ...]
 
 
 def profile(rows: int, sink: str, folder: Path) -> dict[str, Any]:
-    """Sample one run of an ordinary project. Raises SubjectFailed, ServiceMissing."""
+    """Sample one run of an ordinary project; `postgres`: of a table, to SQLite. Raises SubjectFailed, ServiceMissing."""
     said = environment(SAMPLER, PACKAGES, folder)
     if said.startswith("not"):
         raise SubjectFailed(f"py-spy is {said}")
-    with opened(Options(rows=rows, sink=sink)) as bench, bench.place() as place:
-        project = Project(directory=place.folder, tag=place.tag)
-        project.write(bench.extracts(rows))
+    with _table(rows) if sink == "postgres" else _extract(rows, sink) as (project, env):
         tell(f"sampling a run of {rows:,} rows")
-        url = f"kafka://{bench.broker.bootstrap}" if bench.broker else ""
-        folded = _sample(project, url, folder / SAMPLER / "bin" / "py-spy")
+        folded = _sample(project, env, folder / SAMPLER / "bin" / "py-spy")
     return report(rows, sink, folded)
 
 
-def _sample(project: Project, url: str, sampler: Path) -> list[str]:
+@contextmanager
+def _extract(rows: int, sink: str) -> Iterator[tuple[Project, Mapping[str, str]]]:
+    with opened(Options(rows=rows, sink=sink)) as bench, bench.place() as place:
+        project = Project(directory=place.folder, tag=place.tag)
+        project.write(bench.extracts(rows))
+        yield project, {"DATONG_LOG__URL": f"kafka://{bench.broker.bootstrap}" if bench.broker else ""}
+
+
+@contextmanager
+def _table(rows: int) -> Iterator[tuple[Project, Mapping[str, str]]]:
+    with published_table(rows) as (project, env):
+        yield project, {**env, "DATONG_LOG__URL": ""}
+
+
+def _sample(project: Project, env: Mapping[str, str], sampler: Path) -> list[str]:
     """Folded stacks. The run has one core, the sampler what is left."""
     command = module("hub.cli.main", "run", project.connector, "--json", "--project", project.directory)
-    env = {**os.environ, "DATONG_LOG__URL": url}
+    env = {**os.environ, **env}
     out = project.directory / "folded.txt"
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, preexec_fn=lambda: pin(range(1))) as run:
         options = ["--native", "--rate", str(RATE), "--format", "raw", "--output", str(out), "--pid", str(run.pid)]
