@@ -142,6 +142,9 @@ def _report(options: Options, content: dict[str, Any], outcome: Outcome, there: 
     start_up = outcome.runs.pop("start-up")
     us, rows = outcome.us, options.rows
     limit, to_kafka = us("copy"), us(KAFKA)
+    begun_cpu = spread([m.cpu_s for m in start_up])["median"] / rows * 1e6
+    cpu = us(KAFKA, "cpu_s")
+    cpu_running = None if cpu is None else cpu - begun_cpu
     running = None if to_kafka is None else to_kafka - spread([m.wall_s for m in start_up])["median"] / rows * 1e6
     made = {
         "read_vs_copy": quotient(limit, us("read")),
@@ -149,6 +152,7 @@ def _report(options: Options, content: dict[str, Any], outcome: Outcome, there: 
         "to_kafka_vs_copy_running": quotient(limit, running),
         "to_sqlite_vs_copy": quotient(limit, us(SQLITE)),
         "cpu_vs_warm_debezium": quotient(us(KAFKA, "cpu_s"), us(f"{PEER}, warm", "cpu_s")),
+        "cpu_vs_warm_debezium_running": quotient(cpu_running, us(f"{PEER}, warm", "cpu_s")),
     }
     return {
         "benchmark": "postgres",
