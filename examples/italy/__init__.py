@@ -1,1 +1,1 @@
-"""The demo: four Italian publishers. See README.md for sources and licences."""
+"""The demo: six Italian publishers. See README.md for sources and licences."""

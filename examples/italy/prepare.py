@@ -1,15 +1,18 @@
 """Makes data/ and the code lists from the published originals: `python3 examples/italy/prepare.py ORIGINALS`.
 
-Kept so that anyone can see what was done to the files. Three are copied byte for byte. From the school register the two
-e-mail columns and the web-site column, in which schools also wrote personal addresses, are left out.
+Kept so that anyone can see what was done to the files. Most are copied byte for byte. From the school register the two
+e-mail columns and the web-site column, in which schools also wrote personal addresses, are left out; from the workbooks of
+Bolzano, who wrote them.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +24,17 @@ SCHOOLS = "it-education-mim/SCUANAGRAFEPAR20232420230901.csv"
 TRANSFERS = ("it-finance-interior/allegato_01.csv", "it-finance-interior/allegato_02.csv")
 CROSSWALK = "it-finance-interior/COD_ISTAT_codINT.csv"
 REQUESTS = "it-citizen-alessandria/segnalazioni-municipium_2023-2024.csv"
+TRENTO = "it-education-trento/Trento_Religione_23_24.ods"
+BOLZANO_ITALIAN = "it-education-bolzano/BolzanoLinguaItaliana20232024.xls"
+BOLZANO_GERMAN = "it-education-bolzano/BolzanoLinguaTedesca20232024.xlsx"
 LEFT_OUT = {"INDIRIZZOEMAILSCUOLA", "INDIRIZZOPECSCUOLA", "SITOWEBSCUOLA"}
+COMUNI = ["code", "name", "valid_from", "valid_to", "successor", "to:it.cadastral", "to:it.region"]
+SHORT = {  # names of comuni as the German schools' file shortens them
+    "021004": "Eppan", "021015": "Kaltern", "021018": "Kastelbell", "021024": "Kurtatsch", "021025": "Kurtinig",
+    "021027": "Graun", "021031": "Völs", "021045": "Margreid", "021052": "Welsberg|Taisten", "021054": "Moos",
+    "021067": "Prad", "021076": "Salurn", "021080": "St. Leonhard", "021083": "St. Martin", "021098": "Tramin",
+    "021102": "Truden", "021103": "Taufers i.M.", "021118": "Unser Frau St. Felix",
+}  # fmt: skip
 SPELLINGS = {"02": "Valle d'Aosta", "04": "Trentino Alto Adige|Trentino-Alto Adige", "06": "Friuli-Venezia G."}
 
 
@@ -32,8 +45,12 @@ def main(originals: Path) -> None:
         shutil.copyfile(originals / name, HERE / "data/interior" / Path(name).name)
     shutil.copyfile(originals / REQUESTS, HERE / "data/alessandria" / Path(REQUESTS).name)
     schools(originals / SCHOOLS, HERE / "data/mim/scuole-paritarie-2023-24.csv")
+    shutil.copyfile(originals / TRENTO, HERE / "data/tn" / Path(TRENTO).name)
+    italian(originals / BOLZANO_ITALIAN, HERE / "data/bz" / Path(BOLZANO_ITALIAN).name)
+    german(originals / BOLZANO_GERMAN, HERE / "data/bz" / Path(BOLZANO_GERMAN).name)
     register = read(originals / REGISTER)
-    write(CODES / "it.istat.csv", ["code", "name", "to:it.cadastral", "to:it.region"], comuni(register))
+    write(CODES / "it.istat.csv", COMUNI, comuni(register, read(CODES / "it.istat.csv")))
+    write(HERE / "schemas/codes/it.bz.place.csv", ["code", "name", "aliases", "to:it.istat"], german_places(register))
     write(CODES / "it.region.csv", ["code", "name", "aliases"], regions(register))
     write(CODES / "it.interior.csv", ["code", "to:it.istat"], interior(read(originals / CROSSWALK)))
 
@@ -54,11 +71,45 @@ def schools(source: Path, target: Path) -> None:
     target.write_text(out.getvalue(), encoding="utf-8", newline="")
 
 
-def comuni(register: list[dict[str, str]]) -> Iterable[list[str]]:
-    """ISTAT's codes with their cadastral codes and regions."""
+def italian(source: Path, target: Path) -> None:
+    """XLS: the author's name, thrice in the file and always of the same length, becomes blanks. No other byte changes."""
+    data = source.read_bytes()
+    user = data.index(b"\x5c\x00\x70\x00") + 4  # the record WRITEACCESS: length, width, text
+    length = int.from_bytes(data[user : user + 2], "little")
+    name = data[user + 3 : user + 3 + length]
+    target.write_bytes(data.replace(name, b" " * length))
+
+
+def german(source: Path, target: Path) -> None:
+    """XLSX: the author's names and the path in a user's folder become empty. All other parts are as they were."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for part in old.infolist():
+            data = old.read(part)
+            if part.filename == "docProps/core.xml":
+                data = re.sub(rb"(<dc:creator>|<cp:lastModifiedBy>)[^<]*", rb"\1", data)
+            elif part.filename == "xl/workbook.xml":
+                data = re.sub(rb'(absPath url=")[^"]*', rb"\1", data)
+            new.writestr(part, data)
+
+
+def comuni(register: list[dict[str, str]], known: list[dict[str, str]]) -> Iterable[list[str]]:
+    """ISTAT's codes with their cadastral codes and regions. Days and successors, which have other sources, and codes that
+    the register lacks stay as they are in the list."""
+    by_code = {row["Codice Comune formato alfanumerico"]: row for row in register}
+    for old in known:
+        row = by_code.get(old["code"])
+        if row is not None:
+            named = {"name": row["Denominazione in italiano"], "to:it.region": row["Codice Regione"]}
+            old = {**old, **named, "to:it.cadastral": row["Codice Catastale del comune"]}
+        yield [old[name] for name in COMUNI]
+
+
+def german_places(register: list[dict[str, str]]) -> Iterable[list[str]]:
+    """The comuni of Bolzano by their German names."""
     for row in register:
-        code, cadastral = row["Codice Comune formato alfanumerico"], row["Codice Catastale del comune"]
-        yield [code, row["Denominazione in italiano"], cadastral, row["Codice Regione"]]
+        code = row["Codice Comune formato alfanumerico"]
+        if code.startswith("021"):
+            yield [code, row["Denominazione altra lingua"], SHORT.get(code, ""), code]
 
 
 def regions(register: list[dict[str, str]]) -> Iterable[list[str]]:

@@ -145,7 +145,7 @@ def demo(
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Publish real Italian open data through four connectors, and read it as two agencies. Example: datong demo --once"""
+    """Publish real Italian open data through seven connectors, and read it as two agencies. Example: datong demo --once"""
     from hub.app import Hub
     from hub.cli.demonstration import make_project, run_demo, show
     from hub.settings import load_settings

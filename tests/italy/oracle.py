@@ -1,21 +1,21 @@
-"""What the demo's files must become, computed row by row with the standard library and fastavro only.
+"""What the demo's files must become, computed row by row with the standard library only.
 
-Shares no code with the hub: `python3 tests/italy/oracle.py` prints the table."""
+Shares no code with the hub: `python3 -m tests.italy.oracle` prints the table."""
 
 from __future__ import annotations
 
 import csv
 import datetime as dt
 import decimal
-import json
 import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import fastavro
+from tests.italy import workbooks
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "examples" / "italy" / "data"
@@ -25,6 +25,12 @@ LEVELS = {
     "SCUOLA PRIMARIA NON STATALE": "PRIMARY",
     "SCUOLA SEC. PRIMO GRADO NON STATALE": "LOWER_SECONDARY",
     "SCUOLA SEC. SECONDO GRADO NON STATALE": "UPPER_SECONDARY",
+}
+GERMAN_LEVELS = {
+    "Scuola primaria": "PRIMARY",
+    "Scuola secondaria di primo grado": "LOWER_SECONDARY",
+    "Scuola secondaria di secondo grado": "UPPER_SECONDARY",
+    "Scuola professionale": "UPPER_SECONDARY",
 }
 STATES = {
     "aperta": "OPEN",
@@ -69,9 +75,10 @@ def fold(text: str) -> str:
     return "".join(c for c in plain if c.isalnum())
 
 
-def region_names() -> dict[str, str]:
+def by_name(path: Path) -> dict[str, str]:
+    """Codes of a list by all names."""
     found = {}
-    for row in rows(CODES / "it.region.csv"):
+    for row in rows(path):
         for name in [row["name"], *filter(None, row["aliases"].split("|"))]:
             found[fold(name)] = row["code"]
     return found
@@ -148,7 +155,56 @@ def school(row: dict[str, str], places: dict[str, str], regions: dict[str, str])
             "postcode": row["CAPSCUOLA"],
             "municipality": title(row["DESCRIZIONECOMUNE"]),
         },
+        "language": None,
+        "pupils": None,
     }
+
+
+def sheet_rows(sheets: workbooks.Sheets) -> list[dict[str, str]]:
+    """Rows of all sheets by column name; what a row lacks at its end is blank."""
+    found = []
+    for header, *body in sheets.values():
+        found += [dict(zip(header, row + [""] * (len(header) - len(row)), strict=True)) for row in body]
+    return found
+
+
+def provincial(school_id: str, name: str, level: str | None, pupils: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    """A school of an autonomous province."""
+    need(int(pupils) > 0, "CHECK_FAILED")
+    return school_id, {
+        "school_id": school_id,
+        "name": blanks(name),
+        "level": level,
+        "school_year": "2023/24",
+        "division_code": None,
+        "region": "04",
+        "address": None,
+        "language": None,
+        "pupils": int(pupils),
+        **more,
+    }
+
+
+def trento(row: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    code, name = row["CODICE MECC."], row["ISTITUZIONE SCOLASTICA"]
+    level = "UPPER_SECONDARY" if code and code[2:4] != "IC" else None
+    return provincial(code or blanks(name), name, level, row["TOTALE STUDENTI"])
+
+
+def bolzano_italian(row: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    code = row["Codice meccanografico"]
+    need(re.fullmatch(r"[A-Z]{2}[A-Z0-9]{8}", code) is not None, "CHECK_FAILED")
+    need(row["Anno scolastico"] == "2023/2024", "the oracle knows this year only")
+    level = {"IC": None, "1M": "LOWER_SECONDARY"}.get(code[2:4], "UPPER_SECONDARY")
+    return provincial(code, row["Istituzione scolastica"], level, row["Totale"], language="it")
+
+
+def bolzano_german(row: dict[str, str], places: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    institute, kind, name = (blanks(row[column]) for column in ("Istituti", "Gradi scolastici", "Luoghi"))
+    need(re.search(r"\+[A-Z]+[0-9]", name) is None, "CHECK_FAILED")
+    level = next(level for start, level in GERMAN_LEVELS.items() if kind.startswith(start))
+    place = places.get(fold(row["Luoghi"].split("/")[0]))
+    return provincial(f"{institute} / {name}", name, level, row["Alunni Totali"], language="de", division_code=place)
 
 
 def transfer(row: dict[str, str], codes: dict[str, str], regions: dict[str, str]) -> tuple[str, dict[str, Any]]:
@@ -213,34 +269,34 @@ def outcome(source: list[dict[str, str]], make: Any, keep: Any = lambda _row: Tr
     return found
 
 
+@cache
 def expected() -> dict[str, Expected]:
     """Everything, by connector."""
-    regions = region_names()
+    regions = by_name(CODES / "it.region.csv")
+    german_places = by_name(ROOT / "examples/italy/schemas/codes/it.bz.place.csv")
     places = {r["to:it.cadastral"]: r["code"] for r in rows(CODES / "it.istat.csv")}
     interior = {r["code"]: r["to:it.istat"] for r in rows(CODES / "it.interior.csv")}
     transfers = rows(DATA / "interior/allegato_01.csv") + rows(DATA / "interior/allegato_02.csv")
     requests = rows(DATA / "alessandria/segnalazioni-municipium_2023-2024.csv", ";")
+    italian = list(workbooks.xls(DATA / "bz/BolzanoLinguaItaliana20232024.xls").items())[:1]
+    german = workbooks.xlsx(DATA / "bz/BolzanoLinguaTedesca20232024.xlsx")
     return {
         "it-istat-divisions": outcome(rows(DATA / "istat/comuni-2020-01-01.csv"), division),
         "it-mim-schools": outcome(
             rows(DATA / "mim/scuole-paritarie-2023-24.csv"), lambda r: school(r, places, regions)
         ),
+        "it-tn-schools": outcome(
+            sheet_rows(workbooks.ods(DATA / "tn/Trento_Religione_23_24.ods")),
+            trento,
+            lambda r: r["POSIZIONE GIURIDICA"],
+        ),
+        "it-bz-schools-italian": outcome(sheet_rows(dict(italian)), bolzano_italian),
+        "it-bz-schools-german": outcome(
+            sheet_rows(german), lambda r: bolzano_german(r, german_places), lambda r: r["Istituti"] != "Totale"
+        ),
         "it-interior-transfers": outcome(transfers, lambda r: transfer(r, interior, regions)),
         "it-alessandria-requests": outcome(requests, request, lambda r: r["Stato"] != "eliminata"),
     }
-
-
-SCHEMAS = {
-    "it-istat-divisions": "administration/division.avsc",
-    "it-mim-schools": "education/school.avsc",
-    "it-interior-transfers": "finance/transfer.avsc",
-    "it-alessandria-requests": "citizen/case.avsc",
-}
-
-
-def schema(connector: str) -> Any:
-    """Parsed by fastavro."""
-    return fastavro.parse_schema(json.loads((ROOT / "schemas" / SCHEMAS[connector]).read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
