@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The project's one command. `python3 dev.py demo` and `python3 dev.py test` do all set-up by themselves.
 
-    demo [OPTIONS]     publish real data through seven connectors and read it as two agencies; with --kafka, on a real broker
+    demo [OPTIONS]     publish real data through eight connectors and read it as two agencies; with --kafka, on a real broker
     test [OPTIONS]     run the tests (options go to pytest)
     check [--static]   format, lint, types, import contracts, then the tests
     docs               write docs/reference from the code

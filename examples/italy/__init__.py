@@ -1,1 +1,1 @@
-"""The demo: six Italian publishers. See README.md for sources and licences."""
+"""The demo: seven Italian publishers. See README.md for sources and licences."""

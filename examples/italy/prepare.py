@@ -27,6 +27,7 @@ REQUESTS = "it-citizen-alessandria/segnalazioni-municipium_2023-2024.csv"
 TRENTO = "it-education-trento/Trento_Religione_23_24.ods"
 BOLZANO_ITALIAN = "it-education-bolzano/BolzanoLinguaItaliana20232024.xls"
 BOLZANO_GERMAN = "it-education-bolzano/BolzanoLinguaTedesca20232024.xlsx"
+CIVIL_PROTECTION = "it-health-civilprotection/regioni"
 LEFT_OUT = {"INDIRIZZOEMAILSCUOLA", "INDIRIZZOPECSCUOLA", "SITOWEBSCUOLA"}
 COMUNI = ["code", "name", "valid_from", "valid_to", "successor", "to:it.cadastral", "to:it.region"]
 SHORT = {  # names of comuni as the German schools' file shortens them
@@ -48,6 +49,8 @@ def main(originals: Path) -> None:
     shutil.copyfile(originals / TRENTO, HERE / "data/tn" / Path(TRENTO).name)
     italian(originals / BOLZANO_ITALIAN, HERE / "data/bz" / Path(BOLZANO_ITALIAN).name)
     german(originals / BOLZANO_GERMAN, HERE / "data/bz" / Path(BOLZANO_GERMAN).name)
+    for day in (originals / CIVIL_PROTECTION).glob("*.csv"):
+        shutil.copyfile(day, HERE / "data/dpc" / day.name)
     register = read(originals / REGISTER)
     write(CODES / "it.istat.csv", COMUNI, comuni(register, read(CODES / "it.istat.csv")))
     write(HERE / "schemas/codes/it.bz.place.csv", ["code", "name", "aliases", "to:it.istat"], german_places(register))

@@ -145,21 +145,33 @@ def demo(
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Publish real Italian open data through seven connectors, and read it as two agencies. Example: datong demo --once"""
-    from hub.app import Hub
-    from hub.cli.demonstration import make_project, run_demo, show
-    from hub.settings import load_settings
+    """Publish real Italian open data through eight connectors, and read it as two agencies. Example: datong demo --once"""
+    from examples.italy import service
+    from hub.cli.demonstration import make_project
 
     out = Output(as_json=as_json)
     if fresh and (directory / "datong.yaml").is_file():
         shutil.rmtree(directory)
     make_project(directory, out)
+    with service.running(directory) as web:
+        if web is not None:
+            out.note(
+                f"it-dpc-regions reads a web service on http://{service.HOST}:{web.port}, which ends with the demo"
+            )
+        return _demonstrate(directory, out, once=once)
+
+
+def _demonstrate(directory: Path, out: Output, *, once: bool) -> int:
+    from hub.app import Hub
+    from hub.cli.demonstration import run_demo, show
+    from hub.settings import load_settings
+
     loaded = load_settings(directory.resolve())
     with Hub.open(loaded, scheduled=False) as hub:
         server, thread = _background(hub, loaded)
         try:
             result = run_demo(hub, loaded, out)
-            if as_json:
+            if out.as_json:
                 out.data(result.summary)
             else:
                 show(out, result)

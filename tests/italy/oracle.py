@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.italy import workbooks
 
@@ -251,6 +252,34 @@ def request(row: dict[str, str]) -> tuple[str, dict[str, Any]]:
     }
 
 
+def epidemic_day(row: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    code, day = row["codice_regione"], row["data"][:10]
+    need(int(row["nuovi_positivi"]) >= 0, "CHECK_FAILED")
+    whole = sum(int(row[name]) for name in ("totale_positivi", "dimessi_guariti", "deceduti"))
+    need(int(row["totale_casi"]) == whole, "CHECK_FAILED")
+    rapid = row.get("totale_positivi_test_antigenico_rapido")
+    return f'["{code}","{day}"]', {
+        "disease": "U07.1",
+        "area_code": code,
+        "area": row["denominazione_regione"],
+        "region": "04" if code in ("21", "22") else code,
+        "nuts2": row.get("codice_nuts_2") or None,
+        "day": dt.date.fromisoformat(day),
+        "reported_at": dt.datetime.fromisoformat(row["data"]).replace(tzinfo=ZoneInfo("Europe/Rome")),
+        "new_cases": int(row["nuovi_positivi"]),
+        "active": int(row["totale_positivi"]),
+        "hospitalised": int(row["totale_ospedalizzati"]),
+        "intensive_care": int(row["terapia_intensiva"]),
+        "isolated": int(row["isolamento_domiciliare"]),
+        "recovered": int(row["dimessi_guariti"]),
+        "deaths": int(row["deceduti"]),
+        "total_cases": int(row["totale_casi"]),
+        "tests": int(row["tamponi"]),
+        "rapid_test_cases": int(rapid) if rapid else None,
+        "note": row["note"] or None,
+    }
+
+
 def outcome(source: list[dict[str, str]], make: Any, keep: Any = lambda _row: True) -> Expected:
     found = Expected(read=len(source))
     for row in source:
@@ -294,6 +323,7 @@ def expected() -> dict[str, Expected]:
         "it-bz-schools-german": outcome(
             sheet_rows(german), lambda r: bolzano_german(r, german_places), lambda r: r["Istituti"] != "Totale"
         ),
+        "it-dpc-regions": outcome([r for p in sorted((DATA / "dpc").glob("*.csv")) for r in rows(p)], epidemic_day),
         "it-interior-transfers": outcome(transfers, lambda r: transfer(r, interior, regions)),
         "it-alessandria-requests": outcome(requests, request, lambda r: r["Stato"] != "eliminata"),
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,12 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
+import httpx
 import pytest
+import yaml
 
+from examples.italy.service import Service, running
 from hub.cli.demonstration import make_project
 from hub.cli.output import Output
 from hub.log.sqlite import SqliteLog
 from hub.registry import Registry
+from hub.settings import load_settings
 from hub.store import Store
 from tests.italy import oracle, workbooks
 from tests.support.ports import free_port
@@ -33,6 +39,7 @@ TOPICS = {
     "it-tn-schools": "it-tn.education.school.v1",
     "it-bz-schools-italian": "it-bz.education.school.v1",
     "it-bz-schools-german": "it-bz.education.school.v1",
+    "it-dpc-regions": "it-dpc.health.epidemic-day.v1",
     "it-interior-transfers": "it-interior.finance.transfer.v1",
     "it-alessandria-requests": "it-alessandria.citizen.case.v1",
 }
@@ -128,9 +135,14 @@ def test_a_second_run_publishes_nothing_and_a_changed_row_one_record(
             "WHERE Id=(SELECT MIN(Id) FROM richieste WHERE Stato='aperta' AND Chiusa IS NULL)"
         )
     connection.close()
+    edit(
+        tmp_path / "demo/data/dpc/dpc-covid19-ita-regioni-20221201.csv",
+        ",P.A. Bolzano,",
+        ",Provincia autonoma di Bolzano,",
+    )
     done = datong("demo", "--once", "--json", "--directory", "demo", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
-    changed = ("it-istat-divisions", "it-alessandria-requests")
+    changed = ("it-istat-divisions", "it-alessandria-requests", "it-dpc-regions")
     published = {n: c["published"] for n, c in by_name(json.loads(done.stdout)).items()}
     assert published == {**dict.fromkeys(TOPICS, 0), **dict.fromkeys(changed, 1)}
 
@@ -161,13 +173,71 @@ def test_what_is_changed_in_the_example_reaches_the_demo(tmp_path: Path) -> None
     assert [row for row in requests_of(demo) if row not in before] == changed
 
 
+def ask(service: Service, page: str) -> httpx.Response:
+    url = f"http://127.0.0.1:{service.port}/regioni"
+    return httpx.get(url, params={"pagina": page, "righe": "100"}, trust_env=False)
+
+
+def test_the_civil_protections_service_turns_pages_drifts_and_refuses_now_and_then(tmp_path: Path) -> None:
+    make_project(tmp_path / "demo", Output(as_json=True))
+    with running(tmp_path / "demo") as service:
+        assert service is not None
+        pages: list[list[dict[str, Any]]] = []
+        refused = []
+        while not pages or pages[-1]:
+            answer = ask(service, str(len(pages) + 1))
+            if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                refused.append((service.asked, answer.headers["retry-after"]))
+            else:
+                pages.append(answer.raise_for_status().json()["dati"])
+        assert ask(service, "0").status_code == httpx.codes.BAD_REQUEST
+        assert ask(service, "9" * 5000).status_code == httpx.codes.BAD_REQUEST
+    assert refused == [(5, "1"), (10, "1")]
+    rows = [row for page in pages for row in page]
+    assert [len(page) for page in pages] == [100] * 7 + [14, 0]
+    assert Counter(len(row) for row in rows) == {24: 231, 30: 483}
+    written = [r for p in sorted((oracle.DATA / "dpc").glob("*.csv")) for r in oracle.rows(p)]
+    numbers = ("nuovi_positivi", "totale_casi", "tamponi")
+    assert [[r["codice_regione"], r["note"], *(r[n] for n in numbers)] for r in rows] == [
+        [r["codice_regione"], r["note"] or None, *(int(r[n]) for n in numbers)] for r in written
+    ]
+
+
+def test_a_service_whose_port_is_taken_is_found_and_allowed_at_another(tmp_path: Path) -> None:
+    make_project(tmp_path / "demo", Output(as_json=True))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        old = f"127.0.0.1:{taken.getsockname()[1]}"
+        for name in ("connectors.d/it-dpc-regions.yaml", "datong.yaml"):
+            edit(tmp_path / "demo" / name, "127.0.0.1:8090", old)
+        with running(tmp_path / "demo") as service:
+            assert service is not None
+            new = f"127.0.0.1:{service.port}"
+            assert ask(service, "1").status_code == httpx.codes.OK
+    assert new != old
+    assert load_settings(tmp_path / "demo").settings.outbound.allow == (new,)
+    spec = yaml.safe_load((tmp_path / "demo/connectors.d/it-dpc-regions.yaml").read_text(encoding="utf-8"))
+    assert spec["source"]["url"] == f"http://{new}/regioni"
+    with running(tmp_path / "demo") as service:
+        assert service is not None
+        assert service.port == int(new.rpartition(":")[2])  # and stays there
+
+
+def test_a_project_without_that_connector_has_no_service(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        assert service is None
+
+
 @pytest.mark.parametrize("kind", ["xls", "xlsx"])
 def test_no_name_of_an_author_came_with_the_workbooks(kind: str) -> None:
     (path,) = (ROOT / "examples/italy/data/bz").glob(f"*.{kind}")
     if kind == "xls":
-        records = workbooks.records(workbooks.workbook_stream(path.read_bytes()), 0)
-        (user,) = (body for record, body in records if record == 0x5C)
+        data = path.read_bytes()
+        (user,) = (body for record, body in workbooks.records(workbooks.workbook_stream(data), 0) if record == 0x5C)
         assert user[3:].strip() == b""
+        properties = re.findall(
+            rb"\x1e\0\0\0\x14\0\0\0(.{20})", data, re.DOTALL
+        )  # author and last editor: texts of 20 bytes
+        assert properties == [b" " * 16 + bytes(4)] * 2
         return
     with zipfile.ZipFile(path) as archive:
         core = archive.read("docProps/core.xml").decode()
