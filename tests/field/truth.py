@@ -1,6 +1,6 @@
 """What must become of every row of ../shared/data, said row by row with the standard library alone.
 
-Shares no code with the hub, and reads workbooks with readers of its own: `python3 -m tests.field.truth` prints the table.
+Shares no code with the hub, and reads workbooks with readers of the tests: `python3 -m tests.field.truth` prints the table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.field import readers
+from tests.support import workbooks
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ABSENT = "Non Disponibile"
@@ -96,7 +96,7 @@ def database(name: str) -> list[dict[str, str]]:
         return [dict(row) for row in connection.execute(f"SELECT * FROM {name}")]
 
 
-def named(lines: list[list[readers.Cell]], header: int = 0) -> list[dict[str, readers.Cell]]:
+def named(lines: list[list[workbooks.Cell]], header: int = 0) -> list[dict[str, workbooks.Cell]]:
     """Lines below a header as rows."""
     names = [str(n) for n in lines[header]]
     return [dict(zip(names, [*row, *[""] * len(names)], strict=False)) for row in lines[header + 1 :]]
@@ -138,7 +138,7 @@ def schools(pattern: str, filtered: Callable[[str], bool]) -> Outcome:
 
 def pupils() -> Outcome:
     """Cells of a number column that say `<=3` to protect the few."""
-    (lines,) = readers.xlsx(next(SHARED.glob("it-education-mim/Alunni*.xlsx"))).values()
+    (lines,) = workbooks.xlsx(next(SHARED.glob("it-education-mim/Alunni*.xlsx"))).values()
 
     def verdict(row: Row) -> str:
         return PUBLISHED if isinstance(row["n° Alunni"], float) else "BAD_NUMBER"
@@ -148,7 +148,7 @@ def pupils() -> Outcome:
 
 
 def bolzano(sheet: int) -> Outcome:
-    lines = list(readers.xls(SHARED / "it-education-bolzano/BolzanoLinguaItaliana20232024.xls").values())[sheet]
+    lines = list(workbooks.xls(SHARED / "it-education-bolzano/BolzanoLinguaItaliana20232024.xls").values())[sheet]
     if sheet == 0:
         return judge([{"code": r[2], "pupils": r[4]} for r in lines[1:]], key=lambda r: r["code"],
                      number=lambda r: int(r["pupils"]))  # fmt: skip
@@ -159,7 +159,7 @@ def bolzano(sheet: int) -> Outcome:
 def german() -> Outcome:
     """Every sheet ends with its total, which the schools above it add up to."""
     found, totals = Outcome(), Decimal(0)
-    for lines in readers.xlsx(SHARED / "it-education-bolzano/BolzanoLinguaTedesca20232024.xlsx").values():
+    for lines in workbooks.xlsx(SHARED / "it-education-bolzano/BolzanoLinguaTedesca20232024.xlsx").values():
         rows = named(lines)
         totals += sum(Decimal(r["Alunni Totali"]) for r in rows if r["Istituti"] == "Totale")
         one = judge(rows, lambda r: FILTERED if r["Istituti"] == "Totale" else PUBLISHED)
@@ -170,7 +170,7 @@ def german() -> Outcome:
 
 
 def trento() -> Outcome:
-    (lines,) = readers.ods(SHARED / "it-education-trento/Trento_Religione_23_24.ods").values()
+    (lines,) = workbooks.ods(SHARED / "it-education-trento/Trento_Religione_23_24.ods").values()
     return judge(
         named(lines),
         lambda r: PUBLISHED if r["POSIZIONE GIURIDICA"] else FILTERED,  # the source note

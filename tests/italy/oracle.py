@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.italy import workbooks
+from tests.support import workbooks
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "examples" / "italy" / "data"
@@ -162,10 +162,13 @@ def school(row: dict[str, str], places: dict[str, str], regions: dict[str, str])
 
 
 def sheet_rows(sheets: workbooks.Sheets) -> list[dict[str, str]]:
-    """Rows of all sheets by column name; what a row lacks at its end is blank."""
+    """Rows of all sheets by column name, as text; what a row lacks at its end is blank."""
     found = []
     for header, *body in sheets.values():
-        found += [dict(zip(header, row + [""] * (len(header) - len(row)), strict=True)) for row in body]
+        names = [str(name) for name in header]
+        for row in body:
+            cells = [str(int(c)) if isinstance(c, float) and c.is_integer() else str(c) for c in row]
+            found.append(dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True)))
     return found
 
 

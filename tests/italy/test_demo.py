@@ -28,7 +28,8 @@ from hub.log.sqlite import SqliteLog
 from hub.registry import Registry
 from hub.settings import load_settings
 from hub.store import Store
-from tests.italy import oracle, workbooks
+from tests.italy import oracle
+from tests.support import workbooks
 from tests.support.ports import free_port
 from tests.support.reading import records_of
 

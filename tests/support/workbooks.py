@@ -95,12 +95,12 @@ def _ods_rows(table: ET.Element) -> Iterator[list[Cell]]:
 
 
 def xls(path: Path) -> Sheets:
-    """A text is shown as `#` and its number in the workbook's table of texts: same number, same text."""
-    stream = _workbook_stream(path.read_bytes())
-    return {name: _xls_sheet(stream, at) for name, at in _bound_sheets(stream)}
+    stream = workbook_stream(path.read_bytes())
+    texts = _shared_texts(stream)
+    return {name: _xls_sheet(stream, at, texts) for name, at in _bound_sheets(stream)}
 
 
-def _workbook_stream(data: bytes) -> bytes:
+def workbook_stream(data: bytes) -> bytes:
     """The stream `Workbook` of a compound file whose sector table fits into its header."""
     size = 1 << struct.unpack_from("<H", data, 30)[0]
     tables, first = struct.unpack_from("<II", data, 44)
@@ -127,7 +127,7 @@ def _workbook_stream(data: bytes) -> bytes:
     raise ValueError("no stream `Workbook`")
 
 
-def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+def records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
     """Up to the end of the substream."""
     while at + 4 <= len(stream):
         kind, length = struct.unpack_from("<HH", stream, at)
@@ -138,28 +138,62 @@ def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _bound_sheets(stream: bytes) -> Iterator[tuple[str, int]]:
-    for kind, body in _records(stream, 0):
+    for kind, body in records(stream, 0):
         if kind == 0x0085:
             length, wide = body[6], body[7] & 1
             name = body[8 : 8 + length * (1 + wide)].decode("utf-16-le" if wide else "latin-1")
             yield name, struct.unpack_from("<I", body)[0]
 
 
-def _xls_sheet(stream: bytes, at: int) -> list[list[Cell]]:
+def _shared_texts(stream: bytes) -> list[str]:
+    """The workbook's table of texts. A text may be cut by the end of a record; the next one begins with its width anew."""
+    parts: list[bytes] = []
+    for kind, body in records(stream, 0):
+        if kind == 0x00FC or (kind == 0x003C and parts):
+            parts.append(body)
+        elif parts:
+            break
+    texts: list[str] = []
+    part, at = 0, 8
+    for _n in range(struct.unpack_from("<I", parts[0], 4)[0]):
+        if at == len(parts[part]):
+            part, at = part + 1, 0
+        length, options = struct.unpack_from("<HB", parts[part], at)
+        at += 3
+        behind = 0  # bytes of formats and phonetics behind the text
+        if options & 8:
+            behind, at = 4 * struct.unpack_from("<H", parts[part], at)[0], at + 2
+        if options & 4:
+            behind, at = behind + struct.unpack_from("<I", parts[part], at)[0], at + 4
+        text = ""
+        while True:
+            wide = options & 1
+            here = parts[part][at : at + (length - len(text)) * (1 + wide)]
+            text += here.decode("utf-16-le" if wide else "latin-1")
+            at += len(here)
+            if len(text) == length:
+                break
+            part, at, options = part + 1, 1, parts[part + 1][0]
+        at += behind
+        texts.append(text)
+    return texts
+
+
+def _xls_sheet(stream: bytes, at: int, texts: list[str]) -> list[list[Cell]]:
     rows: dict[int, dict[int, Cell]] = {}
-    for kind, body in _records(stream, at):
+    for kind, body in records(stream, at):
         if kind in (0x00FD, 0x0203, 0x027E, 0x00BD, 0x0006):
             row, column = struct.unpack_from("<HH", body)
-            for i, value in enumerate(_xls_values(kind, body)):
+            for i, value in enumerate(_xls_values(kind, body, texts)):
                 rows.setdefault(row, {})[column + i] = value
         elif kind == 0x0204:
             raise ValueError("a text outside the table of texts")
     return [line(rows[n]) for n in sorted(rows)]
 
 
-def _xls_values(kind: int, body: bytes) -> list[Cell]:
+def _xls_values(kind: int, body: bytes, texts: list[str]) -> list[Cell]:
     if kind == 0x00FD:
-        return [f"#{struct.unpack_from('<I', body, 6)[0]}"]
+        return [texts[struct.unpack_from("<I", body, 6)[0]]]
     if kind in (0x0203, 0x0006):
         return [float(struct.unpack_from("<d", body, 6)[0])]
     if kind == 0x027E:
