@@ -70,13 +70,18 @@ def make_project(directory: Path, out: Output, example: Path | None = None) -> N
     known = (directory / "datong.yaml").exists()
     if not known:
         out.note(f"making the demo's project in {directory}")
+    added = 0
     for source in _files(example):
         target = directory / source.relative_to(example)
-        if not target.exists() or source.stat().st_mtime > target.stat().st_mtime:
+        new = not target.exists()
+        if new or source.stat().st_mtime > target.stat().st_mtime:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-            if known:
+            added += new
+            if not new:
                 out.note(f"{target}: copied again, for it changed in the example")
+    if known and added:
+        out.note(f"{directory}: files of the example that were not here yet: {added}")
     departmental.ensure(directory)
 
 

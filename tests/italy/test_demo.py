@@ -155,7 +155,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_what_is_changed_in_the_example_reaches_the_demo(tmp_path: Path) -> None:
+def test_what_is_changed_in_the_example_reaches_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example, demo, out = tmp_path / "example", tmp_path / "demo", Output(as_json=True)
     shutil.copytree(ROOT / "examples/italy", example)
     make_project(demo, out, example)
@@ -164,7 +164,13 @@ def test_what_is_changed_in_the_example_reaches_the_demo(tmp_path: Path) -> None
     edit(example / "data/mim/scuole-paritarie-2023-24.csv", "VIA NADI 23,", "VIA NADI 25,")
     edit(example / "data/alessandria/segnalazioni-municipium_2023-2024.csv", ";chiusa;2023;", ";archiviata;2023;")
     before = requests_of(demo)
+    (example / "topics.d/new.yaml").write_text("topic: it-tn.education.new.v1\n", encoding="utf-8")
+    capsys.readouterr()
     make_project(demo, out, example)
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert told.count("copied again") == 2
+    assert "files of the example that were not here yet: 1" in told
+    assert (demo / "topics.d/new.yaml").exists()
     assert "VIA NADI 25," in (demo / "data/mim/scuole-paritarie-2023-24.csv").read_text(encoding="utf-8")
     assert (demo / "agencies.yaml").read_text(encoding="utf-8") == mine
     changed = [row for row in requests_of(demo) if row not in before]
