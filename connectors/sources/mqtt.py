@@ -39,6 +39,7 @@ GATHER_S = 0.1  # what comes in so short a time is appended together
 MOST_WAITING = 16 * 1024 * 1024  # bytes that wait to be read; then the broker is not listened to
 MESSAGE_BYTES = 200  # what a message takes besides its payload
 TOPIC, RETAINED, VALUE = "@topic", "@retained", "value"  # columns beside those of the payload
+SEE = "see that it runs, and that host and port are right"
 log = structlog.get_logger("datong.mqtt")
 
 
@@ -72,6 +73,8 @@ class MqttSource:
         self._bytes = 0
         self._trouble: DatongError | None = None
         self._closed = False
+        self._heard: float | None = None  # when the broker last sent something; None until it has our subscription
+        self._away = 0.0  # since when we wait for that
         self._client: BrokerClient | None = None
 
     @property
@@ -106,9 +109,7 @@ class MqttSource:
             client.end()
         except DatongError as error:
             end(error)
-        away = SourceUnavailable(
-            "the broker does not answer", remedy="see that it runs, and that host and port are right"
-        )
+        away = SourceUnavailable("the broker does not answer", remedy=SEE)
         problem = answered[0] if answered else away
         if problem is not None:
             return Report(findings=[Finding(name=self._where, ok=False, detail=problem.message, remedy=problem.remedy)])
@@ -125,8 +126,9 @@ class MqttSource:
         return [Stream(name=self._where, columns=pa.schema([(n, pa.string()) for n in names]))]
 
     def batches(self, after: SourceCheckpoint | None, stop: Event) -> Iterator[Batch]:
-        """What comes from now on, in the order in which the broker sends it, until `stop`."""
+        """What comes from now on, in the order in which the broker sends it, until `stop` or until it is quiet."""
         self._context.running()
+        self._away = time.monotonic()
         last = self._resume(after)
         client = BrokerClient(
             self._spec,
@@ -148,7 +150,7 @@ class MqttSource:
                 messages = self._take(stop)
                 if self._trouble is not None:
                     raise self._trouble
-                if self._ended():
+                if self._ended() or (not messages and self._quiet()):
                     return
                 last = messages[-1].number if messages else last
                 yield self._batch(messages, last)
@@ -198,6 +200,17 @@ class MqttSource:
             self._changed.notify_all()
             return taken
 
+    def _quiet(self) -> bool:
+        """Whether a run that has `quiet_s` is over. Raises SourceUnavailable when the broker has not been there in time."""
+        with self._changed:
+            if self._spec.quiet_s is None or self._waiting:
+                return False
+            if self._heard is not None:
+                return time.monotonic() - self._heard >= self._spec.quiet_s
+            if time.monotonic() - self._away < self._spec.connect_timeout_s:
+                return False
+        raise SourceUnavailable("the broker does not answer", where=self._where, remedy=SEE)
+
     def _ended(self) -> bool:
         return self._closed or self._trouble is not None
 
@@ -218,6 +231,8 @@ class MqttSource:
             self._window.connected(session=flags.session_present)
             known = self._subscribed if flags.session_present else frozenset()
             self._subscribed = known & wanted
+            if not wanted - known:
+                self._heard = time.monotonic()
         if known - wanted:
             client.unsubscribe(sorted(known - wanted))
         if wanted - known:
@@ -239,6 +254,7 @@ class MqttSource:
             return
         with self._changed:
             self._subscribed |= self._asked.pop(mid, frozenset())
+            self._heard = time.monotonic()
 
     def _arrived(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         """Waits while too much waits already: then the broker's window fills, and it waits too."""
@@ -252,6 +268,7 @@ class MqttSource:
         digest = digest_of(topic, payload)
         with self._changed:
             self._changed.wait_for(lambda: self._ended() or self._bytes < MOST_WAITING)
+            self._heard = time.monotonic()
             if self._ended():
                 return
             number = self._window.arrived(message.mid if message.qos else 0, digest, dup=message.dup, empty=empty)
@@ -270,6 +287,8 @@ class MqttSource:
 
     def _broken(self) -> None:
         with self._changed:
+            if self._heard is not None:
+                self._heard, self._away = None, time.monotonic()
             self._window.disconnected()
 
     def _disconnected(

@@ -122,6 +122,14 @@ class MqttSpec(_Part):
         ge=60,
         le=4_294_967_294,
     )
+    quiet_s: float | None = Field(
+        None,
+        description="End a run when the broker has sent nothing for so many seconds, and fail it when the broker is not there "
+        "within `connect_timeout_s`: for a schedule such as `every 15m`, between whose runs the broker keeps what comes. "
+        "Without it a run goes on until it is stopped, as `continuous` wants it.",
+        gt=0,
+        le=3600,
+    )
     keepalive_s: int = Field(30, description="Seconds after which a silent connection counts as broken.", ge=5, le=3600)
     connect_timeout_s: float = Field(10, description="Seconds until the broker must have answered.", gt=0, le=300)
     reconnect_most_s: float = Field(

@@ -16,7 +16,7 @@ from connectors.outbound import Outbound
 from connectors.sources.mqtt import MqttSource
 from connectors.sources.push_specs import MqttSpec
 from hub.app import Hub
-from hub.errors import AnswerRefused, ConfigurationInvalid
+from hub.errors import AnswerRefused, ConfigurationInvalid, SourceUnavailable
 from hub.model import Batch, RunTotals, SourceCheckpoint
 from hub.pipeline.intake import Doors
 from tests.support.line import Line
@@ -336,6 +336,26 @@ def test_a_broker_that_is_away_is_said_by_check_and_waited_for_by_a_run() -> Non
     assert (finding.ok, finding.detail) == (False, "the broker does not answer")
     with Reading(source(port)) as one:
         assert eventually(lambda: len(one.batches) > 3)  # signs of life
+
+
+@VERSIONS
+def test_F25_a_run_with_quiet_s_ends_when_all_was_taken_and_the_next_takes_what_was_kept(
+    broker: Mosquitto, version: str
+) -> None:
+    with broker.publisher() as device:
+        device.publish("wells/w1/level", ["1"], retain=True)
+        first = list(source(broker.port, version=version, quiet_s=1).batches(None, Event()))
+        device.publish("wells/w2/level", ["2", "3"])
+    second = list(source(broker.port, version=version, quiet_s=1).batches(first[-1].position, Event()))
+    taken = [[row["value"] for b in batches for row in b.records.to_pylist()] for batches in (first, second)]
+    assert taken[0] == ["1"]
+    assert taken[1][-2:] == ["2", "3"]
+
+
+def test_a_run_with_quiet_s_fails_when_the_broker_is_away() -> None:
+    with pytest.raises(SourceUnavailable, match="does not answer") as caught:
+        list(source(free_port(), quiet_s=1, connect_timeout_s=0.5).batches(None, Event()))
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize("topics", [("a#",), ("a/#/b",), ("+a",), ("",), ()])
