@@ -1,1 +1,1 @@
-"""The demo: seven Italian publishers. See README.md for sources and licences."""
+"""The demo: seven Italian publishers, and sensors where mosquitto is installed. See README.md for sources and licences."""

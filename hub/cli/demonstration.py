@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,20 +92,21 @@ def _files(example: Path) -> list[Path]:
     return sorted(found)
 
 
-def run_demo(hub: Hub, loaded: Loaded, out: Output) -> Demonstration:
-    """Run every connector through the hub's own API, then subscribe as each agency of the grants."""
+def run_demo(hub: Hub, loaded: Loaded, out: Output, without: Collection[str] = ()) -> Demonstration:
+    """Run the connectors through the hub's own API, those `without` their system aside, then subscribe as each agency."""
     from hub.cli.serving import _shown
 
     url = f"http://{_shown(loaded)}"
     headers = {"Authorization": f"Bearer {hub.operator_token()}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60.0, trust_env=False) as client:
         api = Api(client, local=False)
-        names = [c["name"] for c in api.get("/connectors")["connectors"]]
+        names = [c["name"] for c in api.get("/connectors")["connectors"] if c["name"] not in without]
+        silent = {hub.catalogue.connectors[name].publish.topic for name in without if name in hub.catalogue.connectors}
         runs = run_connectors(api, out, names)
         views = [_view(hub, api, url, name) for name in sorted(hub.catalogue.grants)]
         return Demonstration(
             runs=runs,
-            topics=api.get("/topics")["topics"],
+            topics=[t for t in api.get("/topics")["topics"] if t["records"] or t["topic"] not in silent],
             cases=api.get("/quarantine")["cases"],
             views=views,
         )

@@ -145,23 +145,27 @@ def demo(
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Publish real Italian open data through eight connectors, and read it as two agencies. Example: datong demo --once"""
-    from examples.italy import service
+    """Publish real Italian open data through its connectors, and read it as two agencies. Example: datong demo --once"""
+    from examples.italy import broker, service
     from hub.cli.demonstration import make_project
 
     out = Output(as_json=as_json)
     if fresh and (directory / "datong.yaml").is_file():
         shutil.rmtree(directory)
     make_project(directory, out)
-    with service.running(directory) as web:
+    with service.running(directory) as web, broker.running(directory) as sensors:
         if web is not None:
             out.note(
                 f"it-dpc-regions reads a web service on http://{service.HOST}:{web.port}, which ends with the demo"
             )
-        return _demonstrate(directory, out, once=once)
+        if sensors is None:
+            out.note(f"mosquitto is not installed: {broker.NAME}, sensors over MQTT, is left out")
+        else:
+            out.note(f"{broker.NAME} reads an MQTT broker on {broker.HOST}:{sensors}, which ends with the demo")
+        return _demonstrate(directory, out, once=once, without=() if sensors else (broker.NAME,))
 
 
-def _demonstrate(directory: Path, out: Output, *, once: bool) -> int:
+def _demonstrate(directory: Path, out: Output, *, once: bool, without: tuple[str, ...]) -> int:
     from hub.app import Hub
     from hub.cli.demonstration import run_demo, show
     from hub.settings import load_settings
@@ -170,7 +174,7 @@ def _demonstrate(directory: Path, out: Output, *, once: bool) -> int:
     with Hub.open(loaded, scheduled=False) as hub:
         server, thread = _background(hub, loaded)
         try:
-            result = run_demo(hub, loaded, out)
+            result = run_demo(hub, loaded, out, without)
             if out.as_json:
                 out.data(result.summary)
             else:

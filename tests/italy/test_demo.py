@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import httpx
 import pytest
 import yaml
 
+from examples.italy import broker
 from examples.italy.service import Service, running
 from hub.cli.demonstration import make_project
 from hub.cli.output import Output
@@ -29,7 +31,7 @@ from hub.registry import Registry
 from hub.settings import load_settings
 from hub.store import Store
 from tests.italy import oracle
-from tests.support import workbooks
+from tests.support import mosquitto, workbooks
 from tests.support.ports import free_port
 from tests.support.reading import records_of
 
@@ -46,8 +48,17 @@ TOPICS = {
 }
 
 
-def datong(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hub.cli.main", *arguments]
+SENSORS = "it-lom-sensors"
+READINGS = f"{SENSORS}.environment.reading.v1"
+WITHOUT_MOSQUITTO = (
+    "from examples.italy import broker; from hub.cli.main import main; broker.program = lambda: None; main()"
+)
+
+
+def datong(*arguments: str, cwd: Path, env: dict[str, str], sensors: bool = False) -> subprocess.CompletedProcess[str]:
+    """By default as on a machine where mosquitto is not installed."""
+    how = ("-m", "hub.cli.main") if sensors else ("-c", WITHOUT_MOSQUITTO)
+    command = [sys.executable, *how, *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -63,6 +74,7 @@ def first(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> tupl
     where = tmp_path_factory.mktemp("italy")
     done = datong("demo", "--once", "--json", "--directory", "demo", cwd=where, env=env)
     assert done.returncode == 0, done.stderr
+    assert f"mosquitto is not installed: {SENSORS}, sensors over MQTT, is left out" in done.stderr.replace("\n", " ")
     return where, json.loads(done.stdout)
 
 
@@ -148,6 +160,79 @@ def test_a_second_run_publishes_nothing_and_a_changed_row_one_record(
     assert published == {**dict.fromkeys(TOPICS, 0), **dict.fromkeys(changed, 1)}
 
 
+def test_F25_G2_sensors_are_read_from_a_broker_of_the_demos_own_and_a_second_run_publishes_none(
+    first: tuple[Path, dict[str, Any]], env: dict[str, str], tmp_path: Path
+) -> None:
+    mosquitto.need()
+    shutil.copytree(first[0] / "demo", tmp_path / "demo")
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # as where 1884 is somebody else's
+        port = taken.getsockname()[1]
+        edit(tmp_path / "demo/connectors.d" / f"{SENSORS}.yaml", "port: 1884", f"port: {port}")
+        edit(tmp_path / "demo/datong.yaml", "127.0.0.1:1884", f"127.0.0.1:{port}")
+        done = datong("demo", "--once", "--json", "--directory", "demo", cwd=tmp_path, env=env, sensors=True)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    with broker.running(tmp_path / "demo"):  # what a demo does, which would also look through all the rest again
+        done = datong("run", SENSORS, "--json", "--project", "demo", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    (again,) = json.loads(done.stdout)["runs"]
+    nothing = dict.fromkeys(("filtered", "deduplicated", "deleted"), 0)
+    expected = {"read": 145, "published": 140, "quarantined": 5, "unchanged": 0, **nothing}
+    assert by_name(summary)[SENSORS] == expected
+    assert {k: again["totals"][k] for k in expected} == {**expected, "published": 0, "unchanged": 140}
+    assert {c["name"] for c in summary["connectors"]} == {*TOPICS, SENSORS}
+    assert [t["records"] for t in summary["topics"] if t["name"] == READINGS] == [140]
+    reasons = {q["reason"]: q["count"] for q in summary["quarantine"] if q["topic"] == READINGS}
+    assert reasons == dict.fromkeys(("BAD_JSON", "BAD_NUMBER", "BAD_TIMESTAMP", "CHECK_FAILED", "NULL_REQUIRED"), 1)
+    assert quantities(tmp_path / "demo/var") == published_quantities()
+
+
+def quantities(data: Path) -> list[tuple[Any, ...]]:
+    """What the topic has, read by fastavro."""
+    with Store.open(f"sqlite:///{data / 'store.db'}") as store:
+        registry, log = Registry(store), SqliteLog.at(data / "log.db", clock=lambda: 0)
+        values = [value for _key, value in records_of(log, READINGS) if value is not None]
+        log.close()
+        schemas = [fastavro.parse_schema(json.loads(registry.by_id(int.from_bytes(v[1:5], "big")))) for v in values]
+    read = [fastavro.schemaless_reader(io.BytesIO(v[5:]), s, None) for v, s in zip(values, schemas, strict=True)]
+    fields = ("sensor_id", "division_code", "quantity", "unit", "quality")
+    return sorted(
+        (*(r[f] for f in fields), r["measured_at"].isoformat(), -1 if r["value"] is None else round(r["value"], 6))
+        for r in read
+    )
+
+
+def published_quantities() -> list[tuple[Any, ...]]:
+    """The good ones of the file, computed apart from the hub; the day is in winter."""
+    found = []
+    for line in (oracle.DATA / "sensors/messages.tsv").read_text(encoding="utf-8").splitlines()[:-1]:
+        name, payload = line.split("\t")
+        _aria, division, quantity = name.split("/")
+        for row in json.loads(payload):
+            text, hour = row["valore"] or "-1", row.get("ora", "T24")
+            if text == "-9999.0" or "circa" in text or "T24" in hour:
+                continue
+            milli = row["unita"] == "mg/m3"
+            at = datetime.fromisoformat(f"{hour}+01:00").astimezone(UTC).isoformat()
+            quality = {"VA": "GOOD", "NV": "SUSPECT", "ND": "MISSING"}[row["stato"]]
+            value = round(float(text) * (1000 if milli else 1), 6)
+            found.append((row["sensore"], division, quantity, "ug/m3" if milli else row["unita"], quality, at, value))
+    return sorted(found)
+
+
+def test_no_broker_is_started_where_mosquitto_is_missing_or_the_project_has_no_sensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with broker.running(tmp_path) as port:
+        assert port is None
+    make_project(tmp_path / "demo", Output(as_json=True))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(broker, "PLACES", (str(tmp_path),))
+    with broker.running(tmp_path / "demo") as port:
+        assert port is None
+    assert not (tmp_path / "demo" / broker.OWN).exists()
+
+
 def edit(path: Path, old: str, new: str) -> None:
     """As a person does: the file is newer then."""
     text = path.read_text(encoding="utf-8")
@@ -221,7 +306,7 @@ def test_a_service_whose_port_is_taken_is_found_and_allowed_at_another(tmp_path:
             new = f"127.0.0.1:{service.port}"
             assert ask(service, "1").status_code == httpx.codes.OK
     assert new != old
-    assert load_settings(tmp_path / "demo").settings.outbound.allow == (new,)
+    assert load_settings(tmp_path / "demo").settings.outbound.allow == (new, "127.0.0.1:1884")
     spec = yaml.safe_load((tmp_path / "demo/connectors.d/it-dpc-regions.yaml").read_text(encoding="utf-8"))
     assert spec["source"]["url"] == f"http://{new}/regioni"
     with running(tmp_path / "demo") as service:

@@ -42,14 +42,20 @@ keyfile {root}/tls/broker.key
 """
 
 
+def need() -> str:
+    """The program; skips without it, or fails where TEST_REQUIRE names it."""
+    found = shutil.which("mosquitto") or next((p for p in PLACES if Path(p).exists()), "")
+    if not found:
+        unavailable("mosquitto", "mosquitto is not installed (Debian package mosquitto)")
+    return found
+
+
 class Mosquitto:
     """Started by `start`; sessions and retained messages survive `stop`."""
 
     def __init__(self, root: Path, *, secure: bool = False, inflight: int = 20) -> None:
         """`inflight`: messages that wait for an acknowledgement at once, where the client does not say."""
-        self._program = shutil.which("mosquitto") or next((p for p in PLACES if Path(p).exists()), "")
-        if not self._program:
-            unavailable("mosquitto", "mosquitto is not installed (Debian package mosquitto)")
+        self._program = need()
         self.root, self.port, self.inflight, self._secure = root, free_port(), inflight, secure
         root.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
