@@ -85,7 +85,7 @@ class Answers:
                     raise SourceUnavailable(
                         str(problem), where=_where(url), remedy="the run is tried again later by itself"
                     ) from None
-                asked = problem.wait_s if problem.wait_s is not None else wait * random.uniform(0.5, 1.0)  # noqa: S311
+                asked = problem.wait_s if problem.wait_s is not None else wait * random.SystemRandom().uniform(0.5, 1.0)
                 stop.wait(min(asked, self._spec.wait_most_s))
                 wait = min(wait * 2, self._spec.wait_most_s)
         raise AssertionError

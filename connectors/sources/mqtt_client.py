@@ -120,7 +120,7 @@ class BrokerClient(Client):
         lasted = self._since and time.monotonic() - self._since >= STABLE_S
         self._tries, self._since = (0 if lasted else min(self._tries, MOST_DOUBLINGS)) + 1, 0.0
         longest = min(FIRST_S * 2 ** (self._tries - 1), self._spec.reconnect_most_s)
-        wait = longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter against herds, not a secret
+        wait = longest * random.SystemRandom().uniform(0.5, 1.0)  # jitter against herds, not a secret
         self.reconnect_delay_set(wait, wait)
 
     def _create_socket_connection(self) -> socket.socket:

@@ -163,7 +163,9 @@ class PushRun:
                         raise
                     self._set_aside(batch, error)
                     return False
-                asked = error.wait_s if error.wait_s is not None else wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+                asked = (
+                    error.wait_s if error.wait_s is not None else wait_s * random.SystemRandom().uniform(0.5, 1.0)
+                )  # jitter
                 if not self._pause(pulled, min(asked, self._rules.wait_most_s)):
                     return None
                 wait_s = min(wait_s * 2, self._rules.wait_most_s)

@@ -242,7 +242,7 @@ class Worker:
                 held = self._store.settle(running.lease, ending, change)
             except Retry as error:
                 log.warning("the store does not hear how a run ended", connector=running.job.name, error=error.message)
-                if self._over.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter against herds
+                if self._over.wait(pause * random.SystemRandom().uniform(0.5, 1.0)):  # jitter against herds
                     return
                 pause = min(pause * 2, self.options.longest_pause_s)
             except DatongError as error:
@@ -273,7 +273,7 @@ class Worker:
         if isinstance(error, Retry) and (error.patient or before < self.options.retries):
             failures = before + 1
             wait_s = min(self.options.retry_first_s * 2 ** (failures - 1), self.options.retry_most_s)
-            wait_s *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter against herds, not a secret
+            wait_s *= random.SystemRandom().uniform(0.5, 1.0)  # jitter against herds, not a secret
             return Ending(due_in_ms=int(wait_s * 1000), failures=failures, outcome=outcome), None
         paused = result.state == "paused" or isinstance(error, Reject)
         if isinstance(error, Fenced):  # counts only if the lease is ours still: then no other worker fenced us

@@ -119,7 +119,7 @@ class BackOff:
     def _failed(self, cause: DatongError) -> None:
         with self._lock:
             self._cause = cause
-            self._until = time.monotonic() + self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - against herds
+            self._until = time.monotonic() + self._pause * random.SystemRandom().uniform(0.5, 1.0)  # against herds
             self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
 
 

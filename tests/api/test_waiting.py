@@ -33,8 +33,8 @@ def appended(log: SqliteLog) -> None:
     writer.append([block], Checkpoint(source=None))
 
 
-def watchers() -> int:
-    return sum(thread.name.startswith("watch ") for thread in threading.enumerate())
+def watchers(topic: str = NEWS) -> int:
+    return sum(thread.name == f"watch {topic}" for thread in threading.enumerate())
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_G17_R28_a_hundred_who_wait_hold_up_nobody(tmp_path: Path) -> None:
 
     async def scenario(api: Api) -> None:
         waits = await api.wait(SUBSCRIBERS)
-        assert watchers() == 1
+        assert watchers(TOPIC) == 1
         assert (await api.client.get("/livez")).json() == {"status": "ok"}
         assert (await api.client.get("/api/v1/connectors", headers=api.operator)).status_code == 200
         assert api.waiting == SUBSCRIBERS

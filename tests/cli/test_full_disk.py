@@ -58,7 +58,8 @@ def test_F15_R35_serve_waits_for_space_and_says_so(disk: Path, tmp_path: Path) -
             for line in server.stdout:
                 lines.put(line)
 
-        threading.Thread(target=listen, daemon=True).start()
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
         try:
             first = lines.get(timeout=PATIENCE_S)
             assert first.startswith("waiting: ")
@@ -69,3 +70,4 @@ def test_F15_R35_serve_waits_for_space_and_says_so(disk: Path, tmp_path: Path) -
                 pass
         finally:
             server.terminate()
+            listener.join(PATIENCE_S)  # its pipe is closed behind this block

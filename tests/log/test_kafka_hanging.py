@@ -67,6 +67,7 @@ def test_F2_a_commit_without_markers_is_completed_by_the_next_writer(trusting: C
     assert [v for _, v in contents(log, topic)] == [b"1", b"2"]
     assert outcomes(told) == {"committed"}
     assert not log.reader.undecided(log._places())
+    writer.close()
     log.close()
 
 
@@ -81,6 +82,7 @@ def test_F8_what_nobody_remembers_is_aborted_and_appended_again(trusting: Cluste
     assert writer.checkpoint() == at(1)
     writer.append(make_blocks(["a"], ["2"], topic=topic), at(2))
     assert [v for _, v in contents(log, topic)] == [b"1", b"2"]
+    writer.close()
     log.close()
 
 
@@ -97,4 +99,5 @@ def test_an_open_transaction_of_another_task_is_left_alone(trusting: Cluster) ->
     bulk.commit()
     assert log.wait(topic, {0: 0}, 5)
     assert [v for _, v in contents(log, topic)] == [b"1"]
+    other.close()
     log.close()
