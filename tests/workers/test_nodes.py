@@ -19,7 +19,7 @@ from deploy.services import kafka, postgres
 from tests.support.nodes import ROOT, Node, Site, check, site, until
 from tests.support.postgres import drop_database, new_database
 
-ROWS = 200_000
+ROWS = 600_000  # so that a run is met in its middle
 TOKEN = "canary-operators-own-token-of-all-nodes-01"
 
 
@@ -100,13 +100,13 @@ def test_a_run_that_is_asked_for_at_one_node_is_done_by_another_and_seen_by_all(
     run = nodes.start(name)
     path = f"/connectors/{name}/runs/{run}"
     nodes.site.in_the_middle(name)
+    with nodes.second.api() as client:
+        again = client.post(f"/api/v1/connectors/{name}/runs", json={})
+        assert (again.status_code, nodes.worker.name in again.json()["detail"]) == (409, True)
     for node in (nodes.first, nodes.second):
         shown = nodes.get(f"/connectors/{name}", node)
         assert (shown["running"], nodes.worker.name in shown["worker"]) == (True, True)
     until(lambda: 0 < nodes.get(path, nodes.second)["totals"]["published"] <= ROWS)
-    with nodes.second.api() as client:
-        again = client.post(f"/api/v1/connectors/{name}/runs", json={})
-        assert (again.status_code, nodes.worker.name in again.json()["detail"]) == (409, True)
     until(lambda: nodes.get(path, nodes.second, wait_ms=5000)["state"] != "running")
     for node in (nodes.first, nodes.second):
         ended = nodes.get(path, node)
