@@ -91,7 +91,6 @@ class Site:
     store_url: str
     kafka: str
     store: Store
-    client: confluent_kafka.Consumer
     takeover_s: float = 4.0
     nodes: list[Node] = field(default_factory=list)
 
@@ -166,10 +165,13 @@ class Site:
         """Committed records and markers on the connector's topic, by a foreign client."""
         topic = f"city.{name}.number.v1"
         places = [TopicPartition(topic, p) for p in range(PARTITIONS)]
-        try:
-            return sum(max(self.client.get_watermark_offsets(place, timeout=30)[1], 0) for place in places)
+        client = confluent_kafka.Consumer({"bootstrap.servers": self.kafka, "group.id": "looks"})
+        try:  # a new one each time: it would remember for half a minute that there was no such topic
+            return sum(max(client.get_watermark_offsets(place, timeout=5)[1], 0) for place in places)
         except confluent_kafka.KafkaException:
             return 0  # not made yet, or without leaders
+        finally:
+            client.close()
 
     def in_the_middle(self, name: str) -> Node:
         """Wait until a run has published something; who runs it. Fails when it was over too soon to be met."""
@@ -212,10 +214,8 @@ def site(directory: Path, store_url: str, kafka: str, **more: Any) -> Iterator[S
     (directory / "agencies.yaml").write_text("agencies:\n  - {id: city, name: {en: City, zh: 市}}\n")
     (directory / "schemas/number.avsc").write_text(SCHEMA)
     with ExitStack() as stack:
-        client = confluent_kafka.Consumer({"bootstrap.servers": kafka, "group.id": "looks"})
-        stack.callback(client.close)
         store = stack.enter_context(Store.open(store_url))
-        made = Site(directory, store_url, kafka, store, client, **more)
+        made = Site(directory, store_url, kafka, store, **more)
         stack.callback(made.close)
         yield made
 
