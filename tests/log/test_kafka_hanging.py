@@ -22,6 +22,7 @@ from hub.log.kafka.topics import CHECKPOINT_PARTITIONS, CHECKPOINTS
 from hub.model import Topic
 from tests.contracts.log_contract import at, contents, make_blocks
 from tests.support.kafka import fresh, need_kafka, options_of
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def leave_hanging(log: KafkaLog, task: str, topic: str) -> KafkaWriter:
     log.ensure(Topic(name=topic))
     writer = log.open(task, 1)
     writer.append(make_blocks(["a"], ["1"], topic=topic), at(1))
+    assert eventually(lambda: not log.reader.undecided(log._places()))  # its late markers would end the next one too
     bulk: Any = writer._producer
     begin = bulk.begin
     places = [TopicPartition(topic, 0), *(TopicPartition(CHECKPOINTS, p) for p in range(CHECKPOINT_PARTITIONS))]
