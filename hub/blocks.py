@@ -398,6 +398,13 @@ def first_headers(section: bytes) -> dict[str, bytes | None]:
     return _read_headers(section, at, end)
 
 
+def first_key(section: bytes) -> bytes | None:
+    """Key of the first record alone. Raises MalformedBlock."""
+    _offset, at, end = _first(section)
+    start, length, _end = _read_bytes(section, at, end)
+    return bytes(section[start : start + length]) if length >= 0 else None
+
+
 def first_value(section: bytes) -> tuple[int, bytes | None]:
     """Offset delta and value of the first record alone: of sections that have one, a twentieth of the time of `decode`.
     Raises MalformedBlock."""

@@ -23,6 +23,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from hub.access.decide import Request as Asked
+from hub.api.consumers import Grant
 from hub.api.deps import AgencyCaller, HubOf, agency, caller
 from hub.api.problems import from_error
 from hub.api.waiting import Waiting
@@ -38,7 +39,6 @@ Start = Annotated[
     Literal["earliest", "latest"],
     Query(description="Where to begin without `Last-Event-ID`: all there is, or only news."),
 ]
-Grant = Annotated[str | None, Query(description="Which grant, when several fit.", max_length=100)]
 
 
 def router() -> APIRouter:

@@ -7,7 +7,6 @@ records, and the next one goes on.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from hub.delivery.formats import FORMATS, Wanted
 from hub.delivery.groups import Pulled
 from hub.delivery.parquet import to_parquet
 from hub.errors import Fenced, SinkGone, SinkRefused, SinkUnavailable
+from hub.jitter import jittered
 from hub.model import SinkBatch
 from hub.ports import Sink
 from hub.store.letters import Letter, Letters
@@ -163,9 +163,7 @@ class PushRun:
                         raise
                     self._set_aside(batch, error)
                     return False
-                asked = (
-                    error.wait_s if error.wait_s is not None else wait_s * random.SystemRandom().uniform(0.5, 1.0)
-                )  # jitter
+                asked = error.wait_s if error.wait_s is not None else jittered(wait_s)
                 if not self._pause(pulled, min(asked, self._rules.wait_most_s)):
                     return None
                 wait_s = min(wait_s * 2, self._rules.wait_most_s)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub import blocks
-from hub.model import STATE, Block, Rows
+from hub.model import STATE, Block
 from hub.pipeline.digests import DIGEST_BYTES, digests
 from hub.ports import LogReader
 
@@ -229,8 +229,8 @@ def stored(reader: LogReader, prefix: bytes) -> Iterator[tuple[pa.BinaryArray, p
     while True:
         fetch = reader.read(STATE, 0, offset, FETCH_BYTES)
         for block in fetch.blocks:
-            records = blocks.decode(block.records, block.base_offset)
-            if len(records.keys) and records.keys[0].as_py().startswith(prefix):
+            if block.count and (blocks.first_key(block.records) or b"").startswith(prefix):
+                records = blocks.decode(block.records, block.base_offset)
                 keys.append(records.keys)
                 values.append(records.values)
                 waiting += len(records.keys)
@@ -252,8 +252,3 @@ def state_blocks(keys: pa.BinaryArray, values: pa.BinaryArray) -> list[Block]:
         Block(topic=STATE, partition=0, count=count, records=section)
         for _start, count, section in blocks.split(keys, values, headers)
     ]
-
-
-def as_rows(slots: Slots) -> Rows:
-    """Slots as row numbers, for `take`."""
-    return slots.astype(np.int64)

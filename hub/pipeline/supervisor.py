@@ -7,7 +7,6 @@ breaker, changed columns or too many deletions, pauses a connector; an error tha
 from __future__ import annotations
 
 import json
-import random
 import threading
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import Any
 import structlog
 
 from hub.errors import Conflict, DatongError, NotFound, NoWorker
+from hub.jitter import jittered
 from hub.model import RunTotals
 from hub.pipeline import due
 from hub.pipeline.jobs import Job, called, command, is_push
@@ -268,7 +268,7 @@ class Supervisor:
         while not self._stop.wait(wait_s):
             try:
                 self._tick()
-                wait_s = self._options.tick_s * random.SystemRandom().uniform(0.75, 1.25)  # nodes do not march in step
+                wait_s = jittered(self._options.tick_s, 0.75, 1.25)  # nodes do not march in step
                 if time.monotonic() - self._cleaned >= self._options.housekeeping_s:
                     self._cleaned = time.monotonic()
                     self._housekeeping()
@@ -276,7 +276,7 @@ class Supervisor:
                 log.error("tick failed", error=error.code, message=error.message)
                 self._forget_seen()
                 longer = min(max(wait_s, 0.1) * 2, self._slowest_s)
-                wait_s = longer * random.SystemRandom().uniform(0.5, 1.0)  # jitter against herds, not a secret
+                wait_s = jittered(longer)
             except Exception:  # a bug of ours must not end the loop: leases would run out
                 log.exception("tick failed")
                 wait_s = self._slowest_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from hub.errors import Conflict, DatongError, Fenced, Reject, Retry
+from hub.jitter import jittered
 from hub.model import RunTotals
 from hub.pipeline.jobs import Job, JobRunner, Runner, as_json, called, command, is_push
 from hub.pipeline.task import RunResult
@@ -242,7 +242,7 @@ class Worker:
                 held = self._store.settle(running.lease, ending, change)
             except Retry as error:
                 log.warning("the store does not hear how a run ended", connector=running.job.name, error=error.message)
-                if self._over.wait(pause * random.SystemRandom().uniform(0.5, 1.0)):  # jitter against herds
+                if self._over.wait(jittered(pause)):
                     return
                 pause = min(pause * 2, self.options.longest_pause_s)
             except DatongError as error:
@@ -273,7 +273,7 @@ class Worker:
         if isinstance(error, Retry) and (error.patient or before < self.options.retries):
             failures = before + 1
             wait_s = min(self.options.retry_first_s * 2 ** (failures - 1), self.options.retry_most_s)
-            wait_s *= random.SystemRandom().uniform(0.5, 1.0)  # jitter against herds, not a secret
+            wait_s = jittered(wait_s)
             return Ending(due_in_ms=int(wait_s * 1000), failures=failures, outcome=outcome), None
         paused = result.state == "paused" or isinstance(error, Reject)
         if isinstance(error, Fenced):  # counts only if the lease is ours still: then no other worker fenced us

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 import time
@@ -14,6 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from hub.errors import ConfigurationInvalid, DatongError, Fatal, Reject, Retry, StorageFull
+from hub.jitter import jittered
 
 WHERE = "store.url"
 POOL_WAIT_S = 10.0  # for one of the connections, when all are in use
@@ -119,7 +119,7 @@ class BackOff:
     def _failed(self, cause: DatongError) -> None:
         with self._lock:
             self._cause = cause
-            self._until = time.monotonic() + self._pause * random.SystemRandom().uniform(0.5, 1.0)  # against herds
+            self._until = time.monotonic() + jittered(self._pause)
             self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
 
 

@@ -52,7 +52,7 @@ class KafkaLog:
             self.checkpoints = Checkpoints(self.reader)
             self.hanging = Hanging(admin, self.reader, self._places)
             self._topics.ensure_internal()
-            self._watch = Watch(self.reader, self._topics.all, options.transaction_timeout_s)
+            self._watch = Watch(self.reader, self._topics.places, options.transaction_timeout_s)
             undo.callback(self._watch.close)
             self._undo = undo.pop_all()
 
@@ -110,8 +110,7 @@ class KafkaLog:
         self._mirror.put(group, topic, positions)
 
     def _places(self) -> list[Place]:
-        places = [(name, p) for name, topic in self._topics.all().items() for p in range(topic.partitions)]
-        return places + [(CHECKPOINTS, p) for p in range(CHECKPOINT_PARTITIONS)]
+        return self._topics.places() + [(CHECKPOINTS, p) for p in range(CHECKPOINT_PARTITIONS)]
 
     def require(self, topic: str, partition: int) -> None:
         """Raises NotFound unless there is such a partition."""

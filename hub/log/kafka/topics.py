@@ -11,7 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from hub.errors import ConfigurationInvalid, Conflict, LogUnavailable
 from hub.log.kafka.admin import Admin
-from hub.log.kafka.cluster import Cluster
+from hub.log.kafka.cluster import Cluster, Place
 from hub.log.kafka.options import KafkaOptions
 from hub.model import INTERNAL_TOPICS, STATE, TOPIC_NAME, Topic
 
@@ -45,6 +45,10 @@ class Topics:
             if fresh or time.monotonic() - self._known_at > KNOWN_S:
                 self._known, self._known_at = self._look(), time.monotonic()
             return self._known
+
+    def places(self) -> list[Place]:
+        """Every partition of these."""
+        return [(name, partition) for name, topic in self.all().items() for partition in range(topic.partitions)]
 
     def ensure(self, *topics: Topic) -> None:
         """See `hub.ports.LogWriter.ensure`; several are made by one request."""

@@ -12,7 +12,7 @@ import structlog
 from hub.errors import DatongError
 from hub.log.kafka.cluster import Place
 from hub.log.kafka.reader import KafkaReader
-from hub.model import Finding, Topic
+from hub.model import Finding
 
 log = structlog.get_logger(__name__)
 LOOK_S = 3.0
@@ -30,8 +30,8 @@ class Held:
 class Watch:
     """Looks at all partitions every three seconds, in a thread of its own."""
 
-    def __init__(self, reader: KafkaReader, topics: Callable[[], Mapping[str, Topic]], patience_s: float) -> None:
-        self._reader, self._topics, self._patience_s = reader, topics, patience_s
+    def __init__(self, reader: KafkaReader, places: Callable[[], Sequence[Place]], patience_s: float) -> None:
+        self._reader, self._places, self._patience_s = reader, places, patience_s
         self._held: Mapping[Place, Held] = {}
         self._told: set[Place] = set()
         self._ended = threading.Event()
@@ -66,11 +66,10 @@ class Watch:
             self._tell()
 
     def _look(self) -> Mapping[Place, Held]:
-        places = [(name, p) for name, topic in self._topics().items() for p in range(topic.partitions)]
         now = time.monotonic()
         return {
             place: before if (before := self._held.get(place)) and before.offset == offset else Held(offset, now)
-            for place, offset in self._reader.undecided(places).items()
+            for place, offset in self._reader.undecided(self._places()).items()
         }
 
     def _tell(self) -> None:
