@@ -148,12 +148,12 @@ def show_connector(name: Name, project: ProjectOption = None, as_json: JsonOptio
 
 def pause(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Let the run under way finish its batch and start no more. Example: datong connector pause it-mim-schools"""
-    _steer(project, name, "pause", as_json)
+    steer(project, "connectors", name, "pause", as_json)
 
 
 def stop(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Like pause, for good: nothing resumes it but you. Example: datong connector stop it-mim-schools"""
-    _steer(project, name, "stop", as_json)
+    steer(project, "connectors", name, "stop", as_json)
 
 
 def resume(
@@ -166,7 +166,7 @@ def resume(
 ) -> int:
     """Let a paused, stopped or failed connector run again. Example: datong connector resume it-mim-schools"""
     if not accept_deletions:
-        _steer(project, name, "resume", as_json)
+        steer(project, "connectors", name, "resume", as_json)
         return 0
     out = Output(as_json=as_json)
     with open_api(project) as api:
@@ -176,13 +176,14 @@ def resume(
     return worst(ended)
 
 
-def _steer(project: Path | None, name: str, verb: str, as_json: bool) -> None:
+def steer(project: Path | None, kind: str, name: str, verb: str, as_json: bool) -> None:
+    """Change the state of a connector or a subscription (`kind`: as in the path of the API) and say what it is now."""
     out = Output(as_json=as_json)
     with open_api(project) as api:
-        connector = api.put(f"/connectors/{name}/{verb}")
+        found = api.put(f"/{kind}/{name}/{verb}")
     if as_json:
-        out.data(connector)
-    out.line(f"{name} is {connector['state']}")
+        out.data(found)
+    out.line(f"{name} is {found['state']}")
 
 
 def _token() -> typer.Typer:

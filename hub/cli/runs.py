@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -80,13 +81,22 @@ def run_connectors(api: Api, out: Output, names: list[str], *, accept_deletions:
 
 def follow(api: Api, name: str, run: str, show: Any) -> dict[str, Any]:
     """Wait for the end of a run; `show` is given a text of how far it is."""
-    while True:
-        record: dict[str, Any] = api.get(f"/connectors/{name}/runs/{run}", wait_ms=int(POLL_S * 1000))
+
+    def told(record: dict[str, Any]) -> None:
         totals = record["totals"]
         if record["state"] == "running" and record["worker"] is None:
             show("waits for a worker")
         else:
             show(f"{totals['read']:,} read · {totals['published']:,} published · {totals['quarantined']:,} quarantined")
+
+    return ended_run(api, f"/connectors/{name}/runs/{run}", told)
+
+
+def ended_run(api: Api, path: str, show: Callable[[dict[str, Any]], object] = lambda _record: None) -> dict[str, Any]:
+    """Wait for the end of the run at a path of the API; `show` is given its record at each look."""
+    while True:
+        record: dict[str, Any] = api.get(path, wait_ms=int(POLL_S * 1000))
+        show(record)
         if record["state"] != "running":
             return record
         if not api.local:
@@ -94,18 +104,14 @@ def follow(api: Api, name: str, run: str, show: Any) -> dict[str, Any]:
 
 
 def _not_started(name: str, error: DatongError) -> dict[str, Any]:
-    return {
-        "connector": name,
-        "run": None,
-        "topic": None,
-        "state": "failed",
-        "totals": dict.fromkeys(TOTALS, 0),
-        "reasons": {},
-        "warnings": {},
-        "notes": [],
-        "error": f"{error.code}: {error}",
-        "exit_code": error.exit_code or 1,
-    }
+    nothing = {"topic": None, "totals": dict.fromkeys(TOTALS, 0), "reasons": {}, "warnings": {}}
+    return {"connector": name, **nothing, **not_begun(error)}
+
+
+def not_begun(error: DatongError) -> dict[str, Any]:
+    """What the record of a run has in common that could not start."""
+    said = f"{error.code}: {error}"
+    return {"run": None, "state": "failed", "notes": [], "error": said, "exit_code": error.exit_code or 1}
 
 
 def show_runs(out: Output, ended: list[dict[str, Any]]) -> None:

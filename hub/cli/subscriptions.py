@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hub.cli.main import JsonOption, ProjectOption
+from hub.cli.operate import steer
 from hub.cli.output import Output, counted
-from hub.cli.runs import POLL_S, worst
+from hub.cli.runs import ended_run, not_begun, worst
 from hub.cli.session import Api, open_api
 from hub.errors import DatongError
 
@@ -62,21 +61,12 @@ def _reads(found: dict[str, Any]) -> str:
 
 def pause(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Let the batch under way end and push no more. Example: datong subscription pause planning-table"""
-    _steer(project, name, "pause", as_json)
+    steer(project, "subscriptions", name, "pause", as_json)
 
 
 def resume(name: Name, project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Push a paused or failed subscription again. Example: datong subscription resume planning-table"""
-    _steer(project, name, "resume", as_json)
-
-
-def _steer(project: Path | None, name: str, verb: str, as_json: bool) -> None:
-    out = Output(as_json=as_json)
-    with open_api(project) as api:
-        found = api.put(f"/subscriptions/{name}/{verb}")
-    if as_json:
-        out.data(found)
-    out.line(f"{name} is {found['state']}")
+    steer(project, "subscriptions", name, "resume", as_json)
 
 
 def run(
@@ -94,7 +84,10 @@ def run(
         api.post("/reload")
         names = subscriptions or [s["name"] for s in api.get("/subscriptions")["subscriptions"]]
         started = {name: _start(api, name, once) for name in names}
-        ended = [_follow(api, name, run) if isinstance(run, str) else run for name, run in started.items()]
+        ended = [
+            ended_run(api, f"/subscriptions/{name}/runs/{run}") if isinstance(run, str) else run
+            for name, run in started.items()
+        ]
     if as_json:
         out.data({"runs": ended})
     for record in ended:
@@ -114,25 +107,7 @@ def _start(api: Api, name: str, once: bool) -> str | dict[str, Any]:
     try:
         return str(api.post(f"/subscriptions/{name}/runs", {"once": once})["run"])
     except DatongError as error:
-        said = f"{error.code}: {error}"
-        kept: dict[str, Any] = {
-            "subscription": name,
-            "run": None,
-            "state": "failed",
-            "totals": {},
-            "notes": [],
-            "error": said,
-        }
-        return {**kept, "exit_code": error.exit_code or 1}
-
-
-def _follow(api: Api, name: str, run: str) -> dict[str, Any]:
-    while True:
-        record: dict[str, Any] = api.get(f"/subscriptions/{name}/runs/{run}", wait_ms=int(POLL_S * 1000))
-        if record["state"] != "running":
-            return record
-        if not api.local:
-            time.sleep(POLL_S)
+        return {"subscription": name, "totals": {}, **not_begun(error)}
 
 
 def dead_letters(

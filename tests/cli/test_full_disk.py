@@ -16,6 +16,7 @@ import pytest
 from hub.directory import Directory
 from hub.errors import StorageFull
 from tests.api.test_api import make_project
+from tests.support.disks import small_disk
 from tests.support.ports import free_port
 
 PATIENCE_S = 120
@@ -24,17 +25,11 @@ PATIENCE_S = 120
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, full but for what the file `ballast` takes."""
-    if os.geteuid() != 0:
-        pytest.skip("a small file system is mounted by root alone")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True).returncode:
-        pytest.skip("this machine does not let us mount")
-    with (folder / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
-        while True:
-            ballast.write(bytes(4096))
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path, 24) as folder:
+        with (folder / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while True:
+                ballast.write(bytes(4096))
+        yield folder
 
 
 def test_F15_R35_a_full_disk_is_told_with_its_remedy(disk: Path) -> None:

@@ -6,7 +6,6 @@ one."""
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,10 +25,10 @@ from hub.log.kafka import KafkaLog
 from hub.log.kafka.log import KafkaWriter
 from hub.model import Topic
 from tests.contracts.log_contract import at, contents, make_blocks
+from tests.support import disks
 from tests.support.kafka import fresh, need_kafka, options_of
 from tests.support.kafka_runner import Runner, check
 from tests.support.proxy import END_TXN, Proxy
-from tests.support.requirements import unavailable
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -401,15 +400,8 @@ def events(told: list[MutableMapping[str, Any]]) -> list[str]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 48 MB."""
-    if os.getuid() != 0 or shutil.which("mount") is None:
-        unavailable("root", "a small file system can be mounted by root only")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        unavailable("root", "this machine mounts no tmpfs")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=False)
+    with disks.small_disk(tmp_path, 48) as folder:
+        yield folder
 
 
 @pytest.mark.long

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from deploy.services.tls import make_certificates
 from tests.support.ports import free_port
 from tests.support.requirements import unavailable
+from tests.support.waiting import answers
 
 PLACES = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
 USER, PASSWORD = "hub", "canary-mqtt-password-8842"
@@ -78,15 +77,7 @@ class Mosquitto:
         config.write_text(text.format(root=self.root, port=self.port, inflight=self.inflight))
         with (self.root / "log").open("ab") as log:
             self._process = subprocess.Popen([self._program, "-c", str(config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError((self.root / "log").read_text())
+        assert answers(self._process, self.port), (self.root / "log").read_text()
 
     def stop(self) -> None:
         """It writes down what it keeps."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 from tests.support.ports import free_port
 from tests.support.requirements import unavailable
+from tests.support.waiting import answers
 
 PLACES = ("/usr/sbin/sshd", "/usr/local/sbin/sshd")
 SUBSYSTEMS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/libexec/sftp-server")
@@ -48,15 +47,7 @@ class Sshd:
             self._process = subprocess.Popen(
                 [self._sshd, "-D", "-e", "-f", str(self.root / "config")], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError((self.root / "log").read_text())
+        assert answers(self._process, self.port), (self.root / "log").read_text()
 
     def stop(self) -> None:
         """With all its connections."""

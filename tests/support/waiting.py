@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -14,3 +16,16 @@ def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Does a server that was just started listen on this port of the loopback, within ten seconds?"""
+
+    def listens() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            return process.poll() is not None
+        return True
+
+    return eventually(listens, 10) and process.poll() is None
