@@ -102,7 +102,7 @@ class BrokerClient(Client):
         """See paho: the client's thread. One that dies is told, since nothing would come any more."""
         try:
             return super().loop_forever(timeout, retry_first_connection)
-        except Exception as error:
+        except Exception as error:  # whatever it is of paho's: the run ends with it and is tried again
             self._trouble(SourceUnavailable(f"the connection ended by {type(error).__name__}", where=self.where))
             return MQTTErrorCode.MQTT_ERR_UNKNOWN
 

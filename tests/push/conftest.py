@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from hub.cli.templates import FILES
 from hub.pipeline.jobs import task_of
 from hub.pipeline.task import RunResult
 from hub.settings import load_settings
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTOR, GRANT, TOPIC = "city-library-branches", "planning-branches", "city-library.culture.branch.v1"
@@ -119,7 +119,4 @@ def push(hub: Hub, name: str = "s") -> RunResult:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert eventually(condition, 60)
