@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -185,6 +187,30 @@ def test_S16_a_refusal_has_its_cause_and_no_secret_within_five_seconds(
     assert refused.value.remedy
     for secret in (WRONG, kafka_secure.password("admin")):
         assert secret not in f"{refused.value} {refused.value!r} {made!r}"
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_S16_a_tls_alert_in_place_of_an_answer_is_a_wrong_protocol(hangs_up: bool) -> None:
+    """What a TLS listener says to plain text, read before or after it closes the connection."""
+    alert = bytes([21, 3, 3, 0, 2, 2, 70])  # RFC 8446 §6: alert, TLS 1.2, two bytes: fatal, protocol_version
+    refused: list[socket.socket] = []
+
+    class Refuses(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(1 << 16):
+                self.request.sendall(alert)
+                refused.append(self.request)
+                if not hangs_up:
+                    self.request.recv(1)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refuses) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made = KafkaOptions(bootstrap=(f"127.0.0.1:{server.server_address[1]}",))
+        with pytest.raises(ConfigurationInvalid, match="security_protocol"):
+            KafkaLog(made)
+        server.shutdown()
+    assert len(refused) == 2
 
 
 def test_a_listener_that_wants_a_certificate_says_so(kafka_secure: Cluster) -> None:

@@ -54,7 +54,8 @@ def _reach(address: str, timeout_s: float) -> None:
 
 
 class _HungUp(Exception):
-    """The broker closed the connection in place of an answer. `known`: after it had named its versions."""
+    """The broker closed the connection, or sent what is no frame, in place of an answer. `known`: after it had named its
+    versions."""
 
     def __init__(self, known: bool) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ def _log_in(options: KafkaOptions, address: str, timeout_s: float) -> None:
             where=where,
             remedy="see that the broker is well and not stopped; if this is no Kafka listener, mend log.url",
         ) from None
-    except kafka.KafkaConnectionError:
+    except (kafka.KafkaConnectionError, kafka.InvalidReceiveError):  # the latter: a TLS alert, read as a frame's length
         raise _HungUp(bool(tried) and tried[0].broker_version_data is not None) from None
     except Exception as error:
         if isinstance(error, kafka.KafkaError) or is_kerberos(error):
