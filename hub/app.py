@@ -33,6 +33,7 @@ from hub.errors import (
 )
 from hub.metrics import HubCollector, Metrics, OwnCollector
 from hub.model import INTERNAL_TOPICS
+from hub.people import PeopleDesk
 from hub.pipeline.cases import QuarantineDesk
 from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.intake import Doors
@@ -84,6 +85,7 @@ class Hub:
         self.deliveries = Deliveries(self.log, self.registry, self.store, lambda: self.catalogue, now, self.settings)
         self.supervisor = self._supervisor(index)
         self.quarantine = QuarantineDesk(index, self.supervisor, lambda: self.catalogue)
+        self.people = PeopleDesk(self.store.people)
         self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue)
         self.subscriptions = SubscriptionDesk(self.supervisor, self.store, self.deliveries, lambda: self.catalogue)
         self.views = Views(self)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from hub.catalogue.load import Catalogue
 from hub.errors import NotFound
+from hub.moments import iso
 from hub.store.tokens import Tokens
 
 DAY_MS = 24 * 3600 * 1000
@@ -34,7 +34,12 @@ class TokenDesk:
         if agency not in self._catalogue().agencies:
             raise NotFound(f"there is no agency {agency}", remedy="declare it in agencies.yaml")
         made = self._tokens.issue(agency, role="agency", lifetime_ms=days * DAY_MS)
-        return {"id": made.id, "agency": agency, "token": made.secret, "expires": _iso(made.expires_ms)}
+        return {
+            "id": made.id,
+            "agency": agency,
+            "token": made.secret,
+            "expires": made.expires_ms and iso(made.expires_ms),
+        }
 
     def listed(self) -> list[dict[str, Any]]:
         """All tokens without secrets."""
@@ -42,8 +47,8 @@ class TokenDesk:
             {
                 "id": t.id,
                 "agency": t.agency,
-                "created": _iso(t.created_ms),
-                "expires": _iso(t.expires_ms),
+                "created": iso(t.created_ms),
+                "expires": t.expires_ms and iso(t.expires_ms),
                 "revoked": t.revoked,
             }
             for t in self._tokens.listed()
@@ -52,7 +57,3 @@ class TokenDesk:
     def revoke(self, token_id: str) -> None:
         """End a token now. Raises NotFound."""
         self._tokens.revoke(token_id)
-
-
-def _iso(ms: int | None) -> str | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")

@@ -51,6 +51,23 @@ class TokenRequest(BaseModel):
     days: int = Field(365, description="Valid for so many days.", ge=1, le=3650)
 
 
+class PersonRequest(BaseModel):
+    """A person who may log in to the console."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(description="Lower-case letters, digits, `.`, `_` and `-`.", max_length=64)
+    role: str = Field("viewer", description="viewer, operator or administrator.", max_length=16)
+    password: str = Field(description="12 to 256 characters.", max_length=256)
+
+
+class PersonChange(BaseModel):
+    """What is new about a person; ends all sessions of theirs, and any lock."""
+
+    model_config = ConfigDict(extra="forbid")
+    role: str | None = Field(None, description="viewer, operator or administrator.", max_length=16)
+    password: str | None = Field(None, description="12 to 256 characters.", max_length=256)
+
+
 def router() -> APIRouter:
     """All operator endpoints."""
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(operator)])
@@ -60,6 +77,7 @@ def router() -> APIRouter:
     _catalogue(api)
     _quarantine(api)
     _tokens(api)
+    _people(api)
     return api
 
 
@@ -218,3 +236,25 @@ def _tokens(api: APIRouter) -> None:
     def revoke(token_id: str, hub: HubOf) -> None:
         """End a token now."""
         hub.tokens_of.revoke(token_id)
+
+
+def _people(api: APIRouter) -> None:
+    @api.get("/people")
+    def people(hub: HubOf) -> dict[str, Any]:
+        """Who may log in to the console, and as what."""
+        return {"people": hub.people.listed()}
+
+    @api.post("/people", status_code=201)
+    def add(body: PersonRequest, hub: HubOf) -> dict[str, Any]:
+        """Let a person log in to the console."""
+        return hub.people.add(body.name, body.role, body.password)
+
+    @api.patch("/people/{name}")
+    def change(name: str, body: PersonChange, hub: HubOf) -> dict[str, Any]:
+        """Another role or password; an empty body unlocks. The person is logged out everywhere."""
+        return hub.people.change(name, role=body.role, password=body.password)
+
+    @api.delete("/people/{name}", status_code=204)
+    def remove(name: str, hub: HubOf) -> None:
+        """End a person's access now."""
+        hub.people.remove(name)

@@ -52,7 +52,7 @@ def common(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hub.cli import author, consume, doctor, operate, quarantine, runs, schemas, serving, subscriptions
+    from hub.cli import author, consume, doctor, operate, people, quarantine, runs, schemas, serving, subscriptions
 
     app.callback()(common)
     author.register(app)
@@ -63,6 +63,7 @@ def build() -> typer.Typer:
     quarantine.register(app)
     consume.register(app)
     subscriptions.register(app)
+    people.register(app)
     doctor.register(app)
     return app
 

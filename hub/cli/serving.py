@@ -80,6 +80,7 @@ def _serve(hub: Hub, loaded: Loaded, out: Output) -> int:
     """Serve until a signal, or until another worker took over; then stop taking requests, drain, and return."""
     from hub.cli.listening import wait_for_signal
 
+    refuse_demo_people(hub, loaded)
     for mistake in hub.catalogue.mistakes:
         out.note(f"left out: {mistake}")
     server, thread = _background(hub, loaded)
@@ -97,13 +98,28 @@ def _serve(hub: Hub, loaded: Loaded, out: Output) -> int:
     return 0
 
 
+def refuse_demo_people(hub: Hub, loaded: Loaded) -> None:
+    """Raises ConfigurationInvalid when others than this machine could log in by a password that everybody knows."""
+    from hub.api.hosts import LOOPBACK
+
+    if loaded.settings.http.host not in LOOPBACK and hub.people.has_demo:
+        raise ConfigurationInvalid(
+            "the demo's person has a password that everybody knows, and http.host is not this machine's own",
+            where="http.host",
+            remedy="`datong people remove demo`, or `datong people change demo --password`",
+        )
+
+
 def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
     """A server for the hub's application."""
     from hub.api.app import create_app
     from hub.cli.listening import server_of
+    from hub.console.app import add_console
 
     http = loaded.settings.http
     app = create_app(hub)
+    if hub.role != "worker":
+        add_console(app, hub)
     return server_of(app, http.host, http.port, "http.port", app.state.waiting.stop)
 
 
@@ -166,12 +182,15 @@ def demo(
 
 
 def _demonstrate(directory: Path, out: Output, *, once: bool, without: tuple[str, ...]) -> int:
+    from hub.api.hosts import LOOPBACK
     from hub.app import Hub
     from hub.cli.demonstration import run_demo, show
     from hub.settings import load_settings
 
     loaded = load_settings(directory.resolve())
     with Hub.open(loaded, scheduled=False) as hub:
+        if loaded.settings.http.host in LOOPBACK:
+            hub.people.ensure_demo()
         server, thread = _background(hub, loaded)
         try:
             result = run_demo(hub, loaded, out, without)
@@ -199,8 +218,12 @@ def _background(hub: Hub, loaded: Loaded) -> tuple[uvicorn.Server, threading.Thr
 
 
 def _stay(hub: Hub, out: Output, loaded: Loaded, directory: Path) -> None:
+    from hub.people import DEMO_NAME, DEMO_PASSWORD
+
     out.line()
-    out.line(f"The hub serves http://{_shown(loaded)} until Ctrl-C. In another terminal, try:", style="bold")
+    out.line(f"The hub serves http://{_shown(loaded)} until Ctrl-C.", style="bold")
+    out.line(f"Its console: http://{_shown(loaded)}/console/ (log in as {DEMO_NAME}, password {DEMO_PASSWORD})")
+    out.line("In another terminal, try:")
     for command in ("connector list", "topics it-mim.education.school.v1", "quarantine list", "run"):
         out.line(f"  python3 dev.py datong {command} --project {directory}")
     from hub.cli.listening import wait_for_signal

@@ -38,6 +38,10 @@ class Api:
         """JSON of a PUT."""
         return self._call("PUT", path, json=body if body is not None else {})
 
+    def patch(self, path: str, body: Any) -> Any:
+        """JSON of a PATCH."""
+        return self._call("PATCH", path, json=body)
+
     def delete(self, path: str) -> Any:
         """JSON of a DELETE."""
         return self._call("DELETE", path)

@@ -17,6 +17,7 @@ from hub.store.leases import Ending, Lease, Leases, TaskRow
 from hub.store.letters import DeadLetters
 from hub.store.migrate import migrate
 from hub.store.nodes import Nodes
+from hub.store.people import People
 from hub.store.postgres import Refused
 from hub.store.states import ConnectorState, ConnectorStates, StateChange
 from hub.store.tokens import Tokens
@@ -52,6 +53,7 @@ class Store:
         self.groups = GroupCursors(engine, clock)
         self.nodes = Nodes(engine, clock)
         self.letters = DeadLetters(engine, clock)
+        self.people = People(engine, clock)
 
     @classmethod
     def open(

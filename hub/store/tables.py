@@ -183,3 +183,24 @@ dead_letters = sa.Table(
     sa.Column("changed_at", sa.BigInteger, nullable=False),
     sa.Index("ix_dead_letters_subscription", "subscription", "status"),
 )
+
+people = sa.Table(
+    "people",  # who may log in to the console
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),  # viewer, operator, administrator
+    sa.Column("password", sa.Text, nullable=False),  # Argon2id in PHC's format
+    sa.Column("demo", sa.Boolean, nullable=False),  # its password is known to everybody
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),  # wrong passwords in a row
+    sa.Column("locked_until", sa.BigInteger, nullable=False),  # 0 = never was
+)
+
+sessions = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("hash", sa.LargeBinary(32), primary_key=True),  # SHA-256 of what the cookie holds
+    sa.Column("person", sa.String(64), sa.ForeignKey("people.name"), nullable=False, index=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,276 @@
+"""From a request to a page and back: session, language, rights, forms, headers. No page knows of any of it."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from hub.api.guard import bearer
+from hub.api.hosts import LOOPBACK, hostname
+from hub.api.problems import from_error, status_of
+from hub.app import Hub
+from hub.console.pages import Action, Asked, Page, Shown
+from hub.console.render import THEMES, Look, render
+from hub.console.texts import LANGUAGES, Texts, chosen
+from hub.errors import DatongError, NotAuthenticated, NotGranted
+from hub.people import Person, form_token
+
+HOME, LOG_IN = "/console/", "/console/log-in"
+SESSION, LANGUAGE, THEME, SAID = "datong_session", "datong_language", "datong_theme", "datong_said"
+YEAR_S = 365 * 24 * 3600
+MOST_FIELDS = 200  # of a form
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """What is known of a request before any page is."""
+
+    hub: Hub
+    request: Request
+    look: Look
+    form: Mapping[str, str]
+
+    @property
+    def session(self) -> str:
+        """The secret of the cookie, or nothing."""
+        return self.request.cookies.get(SESSION, "")
+
+    def asked(self, person: Person) -> Asked:
+        """The request as pages see it."""
+        return Asked(
+            hub=self.hub,
+            person=person,
+            language=self.look.texts.language,
+            path=self.request.path_params,
+            query=self.request.query_params,
+            form=self.form,
+        )
+
+
+Handler = Callable[[Visit], Response]
+
+
+def endpoint(hub: Hub, handle: Handler) -> Callable[[Request], Any]:
+    """An endpoint that works in a thread, keeps the switches, and answers errors with a page."""
+
+    async def answer(request: Request) -> Response:
+        form = _fields(await request.body()) if request.method == "POST" else {}
+        return await run_in_threadpool(_answer, hub, request, form, handle)
+
+    return answer
+
+
+def page(hub: Hub, made: Page) -> Callable[[Request], Any]:
+    """A page as HTML."""
+
+    def handle(visit: Visit) -> Response:
+        person = _person(visit)
+        person.require(made.role)
+        values = made.show(visit.asked(person))
+        said = visit.request.cookies.get(SAID, "")
+        response = html(made.template, _of(visit, made, said), values)
+        if said:
+            response.delete_cookie(SAID, path=HOME)
+        return response
+
+    return endpoint(hub, handle)
+
+
+def twin(hub: Hub, made: Page) -> Callable[[Request], Any]:
+    """What a page shows, as JSON: to a session, or to the operator's token. Errors are problem details."""
+
+    async def answer(request: Request) -> Response:
+        return await run_in_threadpool(handle, request)
+
+    def handle(request: Request) -> Response:
+        try:
+            person = _holder(hub, request)
+            if person is None:
+                raise NotAuthenticated("nobody is logged in", remedy="log in, or send the operator's bearer token")
+            person.require(made.role)
+            visit = Visit(hub=hub, request=request, look=_look(request, person), form={})
+            return JSONResponse(made.show(visit.asked(person)))
+        except DatongError as error:
+            return from_error(error)
+
+    return answer
+
+
+def action(hub: Hub, made: Action) -> Callable[[Request], Any]:
+    """What a posted form does: only with the session's own token in it (S19), and only for who may."""
+
+    def handle(visit: Visit) -> Response:
+        person = _person(visit)
+        if not hmac.compare_digest(visit.form.get("token", ""), person.token):
+            raise NotGranted("the form is not of this session", rule="form_token")
+        person.require(made.role)
+        done = made.act(visit.asked(person))
+        if isinstance(done, Shown):
+            return html(done.page.template, _of(visit, done.page, ""), done.values, done.status)
+        response = RedirectResponse(done.to, status_code=303)
+        _keep(response, visit.request, SAID, quote(json.dumps([done.said, dict(done.about)])), None)
+        return response
+
+    return endpoint(hub, handle)
+
+
+def log_in_form(visit: Visit) -> Response:
+    """The page to log in at; whoever is logged in goes on."""
+    ahead = safe_path(visit.request.query_params.get("next", HOME))
+    if visit.look.person is not None:
+        return RedirectResponse(ahead, status_code=303)
+    return _log_in_page(visit, ahead)
+
+
+def log_in(visit: Visit) -> Response:
+    """A new session for a right password; any the browser brought along ends (S27)."""
+    ahead = safe_path(visit.form.get("next", HOME))
+    name = visit.form.get("name", "")
+    if not _private(visit.request):
+        return _log_in_page(visit, ahead, failed="log_in.not_private", status=403)
+    client = visit.request.client.host if visit.request.client else ""
+    try:
+        session = visit.hub.people.log_in(name, visit.form.get("password", ""), client, loopback=_local(visit.request))
+    except DatongError as error:
+        failed = "log_in.wrong" if isinstance(error, NotAuthenticated) else "log_in.wait"
+        return _log_in_page(visit, ahead, failed=failed, status=status_of(error))
+    visit.hub.people.log_out(visit.session)
+    response = RedirectResponse(ahead, status_code=303)
+    _keep(response, visit.request, SESSION, session, None)
+    return response
+
+
+def log_out(visit: Visit) -> Response:
+    """End the session, with its own form only."""
+    if visit.look.person and not hmac.compare_digest(visit.form.get("token", ""), visit.look.person.token):
+        raise NotGranted("the form is not of this session", rule="form_token")
+    visit.hub.people.log_out(visit.session)
+    response = RedirectResponse(LOG_IN, status_code=303)
+    response.delete_cookie(SESSION, path=HOME)
+    return response
+
+
+def html(template: str, look: Look, values: Mapping[str, Any], status: int = 200) -> Response:
+    """A page with its headers."""
+    response = HTMLResponse(render(template, look, values), status_code=status)
+    styles = " 'unsafe-inline'" if look.charts else ""  # plotly sets styles of its own (S18)
+    response.headers["Content-Security-Policy"] = POLICY.format(styles=styles)
+    response.headers["Referrer-Policy"] = "same-origin"  # without any, a form's Origin would be null
+    response.headers["X-Frame-Options"] = "DENY"
+    return response
+
+
+def safe_path(path: str) -> str:
+    """A path of the console, whatever was asked for (S19: no open redirect)."""
+    parts = urlsplit(path)
+    inside = path.startswith(HOME) and not parts.scheme and not parts.netloc and "\\" not in path and "//" not in path
+    return path if inside and path.isprintable() else HOME
+
+
+def _answer(hub: Hub, request: Request, form: Mapping[str, str], handle: Handler) -> Response:
+    look = _look(request, None)
+    try:
+        look = replace(look, person=_session(hub, request))
+        response = handle(Visit(hub=hub, request=request, look=look, form=form))
+    except _LoggedOut:
+        response = RedirectResponse(f"{LOG_IN}?next={quote(look.path)}", status_code=303)
+    except DatongError as error:
+        values = {"code": error.code, "statement": error.statement, "remedy": error.remedy}
+        response = html("error.html", look, values, status_of(error))
+    for name, known in ((LANGUAGE, LANGUAGES), (THEME, THEMES)):
+        given = request.query_params.get(name.removeprefix("datong_"), "")
+        if given in known:
+            _keep(response, request, name, given, YEAR_S)
+    return response
+
+
+class _LoggedOut(Exception):
+    """Nobody is logged in."""
+
+
+def _person(visit: Visit) -> Person:
+    if visit.look.person is None:
+        raise _LoggedOut
+    return visit.look.person
+
+
+def _session(hub: Hub, request: Request) -> Person | None:
+    session = request.cookies.get(SESSION)
+    return hub.people.whose(session) if session else None
+
+
+def _holder(hub: Hub, request: Request) -> Person | None:
+    if "authorization" not in request.headers:
+        return _session(hub, request)
+    caller = hub.authenticate(bearer(request))
+    if caller.role != "operator":
+        raise NotGranted("only an operator may do this", rule="operator_only")
+    return Person(name="operator", role="administrator", token=form_token(caller.token_id))
+
+
+def _look(request: Request, person: Person | None) -> Look:
+    query, cookies = request.query_params, request.cookies
+    language = chosen(query.get("language"), cookies.get(LANGUAGE), request.headers.get("accept-language", ""))
+    themes = [theme for theme in (query.get("theme"), cookies.get(THEME)) if theme in THEMES]
+    kept = "&".join(f"{quote(k)}={quote(v)}" for k, v in query.multi_items() if k not in ("language", "theme"))
+    path = request.scope["path"] if request.method in ("GET", "HEAD") else HOME
+    return Look(
+        texts=Texts(language),
+        theme=themes[0] if themes else THEMES[0],
+        person=person,
+        path=quote(path) + (f"?{kept}" if kept and request.method != "POST" else ""),
+    )
+
+
+def _of(visit: Visit, made: Page, said: str) -> Look:
+    return replace(visit.look, area=made.area, charts=made.charts, said=_said(said, visit.look.texts))
+
+
+def _said(kept: str, t: Texts) -> str:
+    """What the last action did. The cookie is the browser's to change: at worst it is told nothing."""
+    try:
+        key, about = json.loads(unquote(kept))
+        return t(f"said.{key}", **about)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return ""
+
+
+def _log_in_page(visit: Visit, ahead: str, *, failed: str = "", status: int = 200) -> Response:
+    values = {"next": ahead, "failed": failed, "demo": visit.hub.people.has_demo and _local(visit.request)}
+    return html("log_in.html", visit.look, values, status)
+
+
+def _local(request: Request) -> bool:
+    """From this machine, to an address that only this machine reaches."""
+    client = request.client.host if request.client else ""
+    return client in LOOPBACK and hostname(request.headers.get("host", "")) in LOOPBACK
+
+
+def _private(request: Request) -> bool:
+    """May a password travel this way? Over TLS, or within this machine."""
+    return request.url.scheme == "https" or _local(request)
+
+
+def _keep(response: Response, request: Request, name: str, value: str, for_s: int | None) -> None:
+    secure = request.url.scheme == "https"
+    response.set_cookie(name, value, max_age=for_s, path=HOME, secure=secure, httponly=True, samesite="lax")
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    """A form's fields, the last of each name."""
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError:  # no UTF-8, or too many fields
+        return {}

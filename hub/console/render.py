@@ -1,0 +1,116 @@
+"""Templates with what every page has: texts, the person, the navigation, numbers and times in words. All is escaped (S18)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hub import __version__
+from hub.console.assets import PLOTLY, address
+from hub.console.texts import LANGUAGES, NAMES, Texts
+from hub.people import Person
+
+THEMES = ("auto", "light", "dark")
+NAVIGATION = (  # area, path; in this order
+    ("overview", "/console/"),
+    ("health", "/console/health"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a page is to look for who asked."""
+
+    texts: Texts
+    theme: str
+    person: Person | None
+    path: str  # of the page, with its query: where the switches lead back to
+    area: str = ""
+    charts: bool = False
+    said: str = ""  # what an action did
+
+
+def render(template: str, look: Look, values: Mapping[str, Any]) -> str:
+    """A page's HTML."""
+    t = look.texts
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            values,
+            t=t,
+            look=look,
+            person=look.person,
+            languages=[(code, NAMES[code]) for code in LANGUAGES],
+            themes=THEMES,
+            navigation=NAVIGATION,
+            ago=lambda moment: ago(moment, t),
+            duration=lambda seconds: duration(seconds, t),
+            title_of=lambda title: title.get(t.language) or title.get("en") or "",
+        )
+    )
+
+
+@cache
+def environment() -> Environment:
+    """The one environment of all templates."""
+    made = Environment(
+        loader=PackageLoader("hub.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"number": number, "size": size, "segment": segment}
+    made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__}
+    return made
+
+
+def segment(name: object) -> str:
+    """A name as one segment of a path."""
+    return quote(str(name), safe="")
+
+
+def number(value: float | None) -> str:
+    """With commas, as English and Chinese readers both write it; one decimal below 10 where there are any."""
+    if value is None:
+        return "–"
+    if isinstance(value, float) and value < 10 and not value.is_integer():
+        return f"{value:.1f}"
+    return f"{value:,.0f}"
+
+
+def size(count: int | None) -> str:
+    """Bytes, in the unit a person would take."""
+    if count is None:
+        return "–"
+    for unit, one in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= one:
+            return f"{count / one:,.1f} {unit}"
+    return f"{count} B"
+
+
+def duration(seconds: float | None, t: Texts) -> str:
+    """A span of time in its largest unit."""
+    if seconds is None:
+        return "–"
+    for unit, one in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= one:
+            return t(f"common.span.{unit}", n=f"{seconds / one:.0f}")
+    return t("common.span.seconds", n=f"{max(seconds, 0):.0f}")
+
+
+def ago(moment: str | None, t: Texts) -> str:
+    """How long an RFC 3339 moment is past, in words."""
+    if not moment:
+        return "–"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    if seconds < 0:
+        return t("common.in_future", span=duration(-seconds, t))
+    return t("common.ago", span=duration(seconds, t))

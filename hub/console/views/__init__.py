@@ -1,0 +1,9 @@
+"""All pages and actions of the console, each file one area. A visible table: what is not in it is not there."""
+
+from __future__ import annotations
+
+from hub.console.pages import Action, Page
+from hub.console.views import health, overview, people
+
+PAGES: tuple[Page, ...] = (*overview.PAGES, *health.PAGES, *people.PAGES)
+ACTIONS: tuple[Action, ...] = (*people.ACTIONS,)

@@ -1,0 +1,19 @@
+"""One hub with a console for the tests that change nothing of it which others see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.test_api import make_project
+from tests.support.console import Console, serving
+from tests.support.stores import sqlite_store, sqlite_url
+
+__all__ = ["sqlite_store", "sqlite_url"]
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    with serving(make_project(tmp_path_factory.mktemp("console") / "p")) as made:
+        yield made
