@@ -36,6 +36,7 @@ from hub.model import INTERNAL_TOPICS
 from hub.people import PeopleDesk
 from hub.pipeline.cases import QuarantineDesk
 from hub.pipeline.followers import OpenQuarantine, RunHistory
+from hub.pipeline.freshness import Freshness
 from hub.pipeline.intake import Doors
 from hub.pipeline.jobs import JobRunner, task_of
 from hub.pipeline.supervisor import Supervisor, SupervisorOptions
@@ -48,6 +49,7 @@ from hub.stores import is_postgres, open_store
 from hub.subscriptions import SubscriptionDesk
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
+from hub.watch import Sampler, Watch, freshness_of
 
 STATE_OF_VERB: Mapping[str, Any] = {"pause": "PAUSED", "resume": "RUNNING", "stop": "STOPPED"}
 
@@ -89,8 +91,9 @@ class Hub:
         self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue)
         self.subscriptions = SubscriptionDesk(self.supervisor, self.store, self.deliveries, lambda: self.catalogue)
         self.views = Views(self)
+        self.watch = Watch(self._sampler(), now_ms)
         self.metrics = Metrics(OwnCollector(self._own_jobs) if role == "worker" else self._collector())
-        self._watch()
+        self._schedule()
 
     def _supervisor(self, index: OpenQuarantine) -> Supervisor:
         """With a worker, unless this node only answers."""
@@ -126,8 +129,14 @@ class Hub:
             directory.release()
             raise
         if scheduled:
-            hub.supervisor.start()
+            hub.start()
         return hub
+
+    def start(self) -> None:
+        """Take part in what nodes share, and watch what flows. Raises Retry when the store does not answer."""
+        self.supervisor.start()
+        if self.role != "worker":
+            self.watch.start()
 
     def __enter__(self) -> Hub:
         return self
@@ -140,6 +149,7 @@ class Hub:
     def close(self) -> None:
         """Drain, close the stores, give the directory back."""
         self.supervisor.drain(timeout_s=30.0)
+        self.watch.stop()
         self.log.close()
         self.registry.close()
         self.store.close()
@@ -212,9 +222,13 @@ class Hub:
         """Connectors, topics, grants and subscriptions as they are declared now."""
         self.catalogue = read_catalogue(self.loaded)
         self.builder.catalogue = self.catalogue
-        self._watch()
+        self._schedule()
 
-    def _watch(self) -> None:
+    def freshness(self) -> Mapping[str, Freshness]:
+        """Of every topic."""
+        return freshness_of(self.catalogue, self.history.sums())
+
+    def _schedule(self) -> None:
         starts: dict[str, datetime] = {}
         for run in self.history.runs():
             if not run.replay:
@@ -223,16 +237,30 @@ class Hub:
         schedules |= {task_of(name): push_schedule_of(spec) for name, spec in self.catalogue.subscriptions.items()}
         self.supervisor.watch(schedules, starts)
 
+    def _ages(self) -> Mapping[str, float]:
+        at_ms = now_ms()
+        ages = {name: fresh.age_s(at_ms) for name, fresh in self.freshness().items()}
+        return {name: age_s for name, age_s in ages.items() if age_s is not None}
+
+    def _sampler(self) -> Sampler:
+        return Sampler(
+            history=self.history,
+            supervisor=self.supervisor,
+            deliveries=self.deliveries,
+            letters=self.store.letters,
+            catalogue=lambda: self.catalogue,
+        )
+
     def _own_jobs(self) -> Sequence[str]:
         return sorted(self.supervisor.worker.running()) if self.supervisor.worker else []
 
     def _collector(self) -> HubCollector:
         return HubCollector(
             runs=self.history.runs,
-            ends=lambda: {t: self.log.ends(t) for t in self.log.topics() if t not in INTERNAL_TOPICS},
+            ends=lambda: self.log.ends_of(set(self.log.topics()) - set(INTERNAL_TOPICS)),
             states=lambda: {name: status.state for name, status in self.supervisor.statuses().items()},
             nodes=lambda: self.supervisor.nodes_alive(),
-            freshness=self.views.freshness,
+            freshness=self._ages,
             lags=self.deliveries.lags,
             notices=self.log.notices,
         )

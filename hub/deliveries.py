@@ -14,7 +14,7 @@ from hub.access.grants import Grant
 from hub.access.plan import Contract, Plan
 from hub.avro.types import Record
 from hub.catalogue.load import Catalogue
-from hub.delivery.groups import GroupState, Member, Pulled, Subscriptions
+from hub.delivery.groups import GroupLag, GroupState, Member, Pulled, Subscriptions
 from hub.delivery.push import within
 from hub.delivery.read import Delivery, DeliveryReader, ReadLimits
 from hub.errors import DatongError, NotFound
@@ -115,6 +115,10 @@ class Deliveries:
     def lags(self) -> Sequence[tuple[str, str, int, int]]:
         """For metrics."""
         return self._groups.lags()
+
+    def group_lags(self) -> Sequence[GroupLag]:
+        """How far every group is from the end."""
+        return self._groups.group_lags()
 
     def grants(self) -> list[Grant]:
         """Every grant that is declared and valid."""

@@ -6,7 +6,7 @@ adapter, never `isinstance`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Event
 from typing import Protocol
@@ -169,6 +169,11 @@ class LogReader(Protocol):
 
     def ends(self, topic: str) -> Mapping[int, Range]:
         """Per partition, the first offset there is and the next one to be given."""
+
+    def ends_of(self, topics: Collection[str]) -> Mapping[str, Mapping[int, Range]]:
+        """The same of many topics, in as few questions as the log allows; topics that there are not are left out.
+
+        For who watches: unlike `ends` it may be a moment behind the appends of this process."""
 
     def wait(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> bool:
         """Block until a partition's end is past its position (True) or the time is up (False)."""

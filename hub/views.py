@@ -13,6 +13,8 @@ from hub.avro.types import Field, Record
 from hub.catalogue.specs import ConnectorSpec, TopicSpec
 from hub.errors import NotFound
 from hub.model import INTERNAL_TOPICS, RunTotals
+from hub.pipeline.followers import Published
+from hub.pipeline.freshness import Freshness
 from hub.pipeline.jobs import as_json
 from hub.pipeline.manifest import RunRecord
 from hub.pipeline.supervisor import ConnectorStatus
@@ -21,7 +23,6 @@ from hub.settings import show
 if TYPE_CHECKING:
     from hub.app import Hub
 
-FETCH_BYTES = 1
 LOOK_S = 0.2  # how often a run of another process is looked at
 
 
@@ -117,7 +118,8 @@ class Views:
     def topics(self) -> list[dict[str, Any]]:
         """All topics that the log has or the catalogue declares."""
         names = {*self._hub.catalogue.topics, *self._hub.log.topics()} - set(INTERNAL_TOPICS)
-        return [self._topic(name) for name in sorted(names)]
+        sums, fresh = self._hub.history.sums(), self._hub.freshness()
+        return [self._topic(name, sums.topics.get(name), fresh.get(name)) for name in sorted(names)]
 
     def topic(self, name: str) -> dict[str, Any]:
         """One topic with fields and offsets. Raises NotFound."""
@@ -125,17 +127,8 @@ class Views:
             raise NotFound(f"there is no topic {name}", remedy="`datong topics` lists them")
         offsets = self._offsets(name)
         record = self._hub.deliveries.newest_schema(name)
-        return {**self._topic(name), "offsets": offsets, "fields": _fields(record) if record else []}
-
-    def freshness(self) -> dict[str, float]:
-        """Seconds since the newest append to each topic."""
-        now = datetime.now(UTC).timestamp()
-        found = {}
-        for name in self._hub.log.topics():
-            newest = None if name in INTERNAL_TOPICS else self._newest(name)
-            if newest is not None:
-                found[name] = max(0.0, now - newest / 1000)
-        return found
+        published, fresh = self._hub.history.sums().topics.get(name), self._hub.freshness().get(name)
+        return {**self._topic(name, published, fresh), "offsets": offsets, "fields": _fields(record) if record else []}
 
     def schemas(self) -> list[dict[str, Any]]:
         """The latest version of every subject."""
@@ -154,7 +147,7 @@ class Views:
         """Every setting with its origin."""
         return [{"setting": k, "value": v, "origin": o} for k, v, o in show(self._hub.loaded)]
 
-    def _topic(self, name: str) -> dict[str, Any]:
+    def _topic(self, name: str, published: Published | None, fresh: Freshness | None) -> dict[str, Any]:
         spec: TopicSpec | None = self._hub.catalogue.topics.get(name)
         contract = self._hub.deliveries.contract(name)
         known = self._hub.log.topics().get(name)
@@ -167,32 +160,10 @@ class Views:
             "mode": "keyed" if known and known.compacted else "append",
             "key": list(contract.key) if contract else [],
             "scope": list(spec.scope) if spec else [],
-            "records": self._hub.history.appended(name),
-            "freshness": self._fresh(name, spec),
+            "records": published.records if published else 0,
+            "freshness": _fresh(fresh),
             "schema_id": self._hub.deliveries.schema_id(name),
         }
-
-    def _fresh(self, name: str, spec: TopicSpec | None) -> str:
-        newest = self._newest(name)
-        if newest is None:
-            return "no data yet"
-        age = datetime.now(UTC).timestamp() - newest / 1000
-        late = spec is not None and spec.freshness is not None and age > spec.freshness.total_seconds()
-        return f"{_ago(age)} ago" + (", late" if late else "")
-
-    def _newest(self, name: str) -> int | None:
-        """Append time of the newest block, ms."""
-        newest = None
-        for place in self._offsets(name):
-            for back in (1, 4, 64, 4096):  # the last offsets may be markers of transactions
-                offset = max(place["end"] - back, place["earliest"])
-                if offset >= place["end"]:
-                    break
-                blocks = self._hub.log.read(name, place["partition"], offset, FETCH_BYTES).blocks
-                if blocks:
-                    newest = max(newest or 0, blocks[-1].timestamp_ms)
-                    break
-        return newest
 
     def _offsets(self, name: str) -> list[dict[str, int]]:
         try:
@@ -269,6 +240,14 @@ def _field(field: Field) -> dict[str, Any]:
 
 def _iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _fresh(fresh: Freshness | None) -> str:
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    age_s = fresh.age_s(now_ms) if fresh else None
+    if fresh is None or age_s is None:
+        return "no data yet"
+    return f"{_ago(age_s)} ago" + (", late" if fresh.late(now_ms) else "")
 
 
 def _ago(seconds: float) -> str:

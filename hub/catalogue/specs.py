@@ -205,8 +205,15 @@ class TopicSpec(Spec):
     description: Words | None = Field(None, description="What a record is, and what is left out.")
     partitions: int = Field(1, description="Partitions; fixed for the life of a topic version (R9).", ge=1, le=1000)
     scope: tuple[str, ...] = Field((), description="The fields that row filters may use on a keyed topic (R19).")
-    event_time: str | None = Field(None, description="Date or timestamp field that says when it happened: `ce_time`.")
-    freshness: Duration | None = Field(None, description="The topic is late when nothing newer came for so long.")
+    event_time: str | None = Field(
+        None,
+        description="Date or timestamp field that says when it happened: `ce_time`; freshness is then the age of the newest.",
+    )
+    freshness: Duration | None = Field(
+        None,
+        description="The topic is late when it is older than this: by its newest `event_time`, else by the last complete "
+        "pass of a snapshot, else by the newest append.",
+    )
     sharing: Sharing = Field("conditional", description="Sharing class: unconditional, by grant, or not at all.")
     retention: RetentionSpec | None = Field(None, description="For append topics. Keyed topics are compacted instead.")
     theme: str = Field("", description="Theme in the catalogue.", max_length=200)

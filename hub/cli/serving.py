@@ -192,6 +192,8 @@ def _demonstrate(directory: Path, out: Output, *, once: bool, without: tuple[str
         if loaded.settings.http.host in LOOPBACK:
             hub.people.ensure_demo()
         server, thread = _background(hub, loaded)
+        if not once:
+            hub.watch.start()  # who looks at the console sees the first records come
         try:
             result = run_demo(hub, loaded, out, without)
             if out.as_json:
@@ -228,7 +230,7 @@ def _stay(hub: Hub, out: Output, loaded: Loaded, directory: Path) -> None:
         out.line(f"  python3 dev.py datong {command} --project {directory}")
     from hub.cli.listening import wait_for_signal
 
-    hub.supervisor.start()
+    hub.start()
     with registry_port(hub, loaded, out):
         wait_for_signal()
         out.note("draining")

@@ -56,6 +56,24 @@ class GroupState:
     reset: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupLag:
+    """How far a group is from the end."""
+
+    key: GroupKey
+    partitions: Mapping[int, int]  # offsets, by partition
+
+    @property
+    def name(self) -> str:
+        """As lag tools show it: agency.grant.group."""
+        return _shown(self.key)
+
+    @property
+    def total(self) -> int:
+        """Offsets of all partitions."""
+        return sum(self.partitions.values())
+
+
 class Subscriptions:
     """All groups of all grants. Thread-safe."""
 
@@ -154,21 +172,22 @@ class Subscriptions:
 
     def lags(self) -> Sequence[tuple[str, str, int, int]]:
         """For metrics: (agency.grant.group, topic, partition, offsets to the end) of every cursor."""
-        ends: dict[str, Mapping[int, Range]] = {}
-        found = []
-        for key, partition, cursor in self._cursors.all():
-            if key.topic not in ends:
-                ends[key.topic] = self._ends(key.topic)
-            span = ends[key.topic].get(partition)
-            if span is not None:
-                found.append((_shown(key), key.topic, partition, _lag(cursor.committed, span)))
-        return found
+        return [
+            (one.name, one.key.topic, partition, lag)
+            for one in self.group_lags()
+            for partition, lag in one.partitions.items()
+        ]
 
-    def _ends(self, topic: str) -> Mapping[int, Range]:
-        try:
-            return self._log.ends(topic)
-        except NotFound:
-            return {}
+    def group_lags(self) -> Sequence[GroupLag]:
+        """Of every group that ever read, in one look at the store and one at the log."""
+        cursors = self._cursors.all()
+        ends = self._log.ends_of({key.topic for key, _partition, _cursor in cursors})
+        found: dict[GroupKey, dict[int, int]] = {}
+        for key, partition, cursor in cursors:
+            span = ends.get(key.topic, {}).get(partition)
+            if span is not None:
+                found.setdefault(key, {})[partition] = _lag(cursor.committed, span)
+        return [GroupLag(key=key, partitions=partitions) for key, partitions in found.items()]
 
     def _take(self, plan: Plan, member: Member) -> GroupKey:
         key = _key(plan, member.group)

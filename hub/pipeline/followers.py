@@ -5,19 +5,53 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hub import blocks
 from hub.model import QUARANTINE
 from hub.pipeline import manifest as manifests
 from hub.pipeline import quarantine
-from hub.pipeline.manifest import RunRecord
+from hub.pipeline.manifest import Manifest, RunRecord
 from hub.pipeline.quarantine import Entry
 from hub.ports import LogReader
 
 FETCH_BYTES = 8 * 1024 * 1024
 RUNS_KEPT = 10_000  # in memory; the topic has them all
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """What all runs put on one topic."""
+
+    records: int = 0  # deletions included. Offsets do not tell: they have gaps (R3)
+    newest_ms: int | None = None  # when the last of them were appended
+    event_ms: int | None = None  # the newest event time among them, where the topic declares one
+
+    def plus(self, item: Manifest) -> Published:
+        """After one more append."""
+        made = item.totals.published + item.totals.deleted
+        if not made:
+            return self
+        event_ms = self.event_ms if item.event_ms is None else max(item.event_ms, self.event_ms or item.event_ms)
+        return Published(records=self.records + made, newest_ms=max(item.at, self.newest_ms or 0), event_ms=event_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """All that was ever appended, of one moment."""
+
+    topics: Mapping[str, Published]
+    last: Mapping[str, RunRecord]  # by task, its newest run that was no replay
+    completed: Mapping[str, int]  # by task, when a run that was no replay last completed, ms
+    by_day: Mapping[int, int]  # records by days since 1970, UTC
+    published: Mapping[tuple[str, str], int]  # records by topic and task, deletions left out
+    quarantined: Mapping[tuple[str, str], int]  # rows by topic and reason
+
+    def day(self, at_ms: int) -> int:
+        """Records of the UTC day of this moment."""
+        return self.by_day.get(at_ms // DAY_MS, 0)
 
 
 class RunHistory:
@@ -27,38 +61,67 @@ class RunHistory:
         self._reader = reader
         self._offset = 0
         self._runs: OrderedDict[str, RunRecord] = OrderedDict()
-        self._appended: Counter[str] = Counter()
+        self._topics: dict[str, Published] = {}
+        self._last: dict[str, RunRecord] = {}
+        self._completed: dict[str, int] = {}
+        self._by_day: Counter[int] = Counter()
+        self._published: Counter[tuple[str, str]] = Counter()
+        self._quarantined: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def appended(self, topic: str) -> int:
-        """Records that all runs put on a topic, deletions included. Offsets do not tell: they have gaps (R3)."""
-        self._catch_up()
-        return self._appended[topic]
+    def sums(self) -> Sums:
+        """All topics and tasks at once."""
+        with self._lock:
+            self._catch_up()
+            return Sums(
+                topics=dict(self._topics),
+                last=dict(self._last),
+                completed=dict(self._completed),
+                by_day=dict(self._by_day),
+                published=dict(self._published),
+                quarantined=dict(self._quarantined),
+            )
 
     def runs(self, task: str | None = None) -> list[RunRecord]:
         """Runs of one task or of all, newest first."""
-        self._catch_up()
         with self._lock:
+            self._catch_up()
             return [r for r in reversed(self._runs.values()) if task is None or r.task == task]
 
     def get(self, run: str) -> RunRecord | None:
         """One run."""
-        self._catch_up()
-        return self._runs.get(run)
+        with self._lock:
+            self._catch_up()
+            return self._runs.get(run)
 
     def last(self, task: str) -> RunRecord | None:
         """The newest run of a task that was no replay."""
-        return next((r for r in self.runs(task) if not r.replay), None)
+        with self._lock:
+            self._catch_up()
+            return self._last.get(task)
 
     def _catch_up(self) -> None:
-        with self._lock:
-            for offset, item in manifests.manifests(self._reader, after=self._offset):
-                self._offset = offset
-                known = self._runs.get(item.run) or manifests.first(item)
-                self._runs[item.run] = known.plus(item)
-                self._appended[item.topic] += item.totals.published + item.totals.deleted
-            while len(self._runs) > RUNS_KEPT:
-                self._runs.popitem(last=False)
+        for offset, item in manifests.manifests(self._reader, after=self._offset):
+            self._offset = offset
+            known = self._runs.get(item.run)
+            self._take(item, (known or manifests.first(item)).plus(item), new=known is None)
+        while len(self._runs) > RUNS_KEPT:
+            self._runs.popitem(last=False)
+
+    def _take(self, item: Manifest, run: RunRecord, *, new: bool) -> None:
+        self._runs[item.run] = run
+        self._topics[item.topic] = self._topics.get(item.topic, Published()).plus(item)
+        self._by_day[item.at // DAY_MS] += item.totals.published + item.totals.deleted
+        self._published[item.topic, item.task] += item.totals.published
+        for reason, count in item.reasons.items():
+            self._quarantined[item.topic, reason] += count
+        if item.replay:
+            return
+        before = self._last.get(item.task)
+        if new or before is None or before.run == item.run:
+            self._last[item.task] = run
+        if item.state == "completed":
+            self._completed[item.task] = item.at
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ class Manifest:
     state: RunState = "running"  # of the run, after this append
     error: str = ""  # code and message when it did not complete
     replay: bool = False
+    event_ms: int | None = None  # newest event time of what it published, where the topic declares one
 
     def to_block(self) -> Block:
         """One record of `__manifests`."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from hub.model import Block, Rows
 from hub.pipeline.digests import DIGEST_BYTES, digests
 from hub.pipeline.plan import TaskPlan
 
+AHEAD = timedelta(days=1)  # a date of today may begin tomorrow by UTC; what is further ahead is a mistake or a plan
 SCOPE = "scope"  # header of a tombstone: the scope under which the record was last delivered (R19)
 
 
@@ -92,6 +94,23 @@ def iso_times(column: pa.Array) -> pa.BinaryArray:
         return pc.strftime(column.cast(pa.timestamp("s")), format="%Y-%m-%dT00:00:00Z").cast(pa.binary())
     text = pc.strftime(column.cast(pa.timestamp(column.type.unit)), format="%Y-%m-%dT%H:%M:%S")
     return pc.binary_join_element_wise(text, "Z", "").cast(pa.binary())
+
+
+def newest_event(out: Outgoing, at_ms: int) -> int | None:
+    """The newest event time of these records, ms; None when they have none.
+
+    What lies more than a day ahead of the clock does not count, or one mistyped year would make a topic fresh for ever."""
+    if out.times is None:
+        return None
+    most = (datetime.fromtimestamp(at_ms / 1000, UTC) + AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    past = out.times.filter(pc.less(out.times, pa.scalar(most, pa.binary())))
+    newest = pc.max(past).as_py() if len(past) else None
+    if newest is None:
+        return None
+    try:
+        return int(datetime.fromisoformat(newest.decode()).timestamp() * 1000)
+    except ValueError:  # a year that Python's calendar does not have
+        return None
 
 
 class Publisher:

@@ -57,7 +57,10 @@ class Replay:
             if stop.is_set():
                 return self._finish("stopped")
             attempt = self._attempt(chunk)
-            manifest = self._account.manifest(attempt.totals, reasons=attempt.reasons, origin="quarantine")
+            event_ms = publish.newest_event(attempt.out, self._around.clock_ms())
+            manifest = self._account.manifest(
+                attempt.totals, reasons=attempt.reasons, origin="quarantine", event_ms=event_ms
+            )
             blocks = [*self._publisher.blocks(attempt.out, batch_id=manifest.batch_id), *attempt.blocks]
             self._writer.append([*blocks, manifest.to_block()], self._checkpoint(manifest))
             self._account.add(manifest)

@@ -58,6 +58,7 @@ class ConnectorStatus:
     outcome: Mapping[str, Any] | None  # how the last run ended, as `jobs.as_json` has it
     totals: RunTotals | None  # of the run so far, when it is this process that runs it
     next_run: datetime | None
+    failures: int  # passing faults in a row: it is tried again
 
 
 @dataclass
@@ -169,13 +170,14 @@ class Supervisor:
 
     def statuses(self) -> Mapping[str, ConnectorStatus]:
         """Of every connector, all of one moment."""
-        return {name: status for name, status in self._statuses().items() if not is_push(name)}
+        return {name: status for name, status in self.tasks().items() if not is_push(name)}
 
     def pushes(self) -> Mapping[str, ConnectorStatus]:
         """Of the task of every subscription, all of one moment."""
-        return {name: status for name, status in self._statuses().items() if is_push(name)}
+        return {name: status for name, status in self.tasks().items() if is_push(name)}
 
-    def _statuses(self) -> Mapping[str, ConnectorStatus]:
+    def tasks(self) -> Mapping[str, ConnectorStatus]:
+        """Of both, by the task's name."""
         board = self._store.board()
         with self._lock:
             known = sorted(self._known.items())
@@ -261,6 +263,7 @@ class Supervisor:
             outcome=outcome,
             totals=own.totals if own else None,
             next_run=None if next_ms is None else datetime.fromtimestamp(next_ms / 1000, UTC),
+            failures=row.failures,
         )
 
     def _loop(self) -> None:

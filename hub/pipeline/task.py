@@ -24,7 +24,7 @@ from hub.pipeline.columns import SHOWN, SourceColumns
 from hub.pipeline.manifest import Manifest, RunState
 from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
-from hub.pipeline.publish import Outgoing, Publisher
+from hub.pipeline.publish import Outgoing, Publisher, newest_event
 from hub.pipeline.quarantine import Closing, OpenEntries, Rejection
 from hub.pipeline.ready import Preparation, Ready, Work, given_ids
 from hub.pipeline.record_ids import RecordIds
@@ -79,6 +79,7 @@ class Account:
         origin: str = "",
         state: RunState = "running",
         error: DatongError | None = None,
+        event_ms: int | None = None,
     ) -> Manifest:
         """The account of the next append."""
         batch = self.batch + 1
@@ -98,6 +99,7 @@ class Account:
             state=state,
             error=f"{error.code}: {error}" if error else "",
             replay=self._replay,
+            event_ms=event_ms,
         )
 
     def add(self, manifest: Manifest) -> None:
@@ -204,7 +206,13 @@ class Run:
             deduplicated=batch.deduplicated + compared.deduplicated,
         )
         reasons = Counter(r.reason for r in rejections)
-        manifest = self._account.manifest(totals, reasons=reasons, warnings=good.warnings, origin=batch.origin)
+        manifest = self._account.manifest(
+            totals,
+            reasons=reasons,
+            warnings=good.warnings,
+            origin=batch.origin,
+            event_ms=newest_event(compared.out, self._around.clock_ms()),
+        )
         internal = [*self._quarantine(batch, rejections), *state]
         self._write(compared.out, internal, manifest, batch.position)
         self._source.acknowledge(batch.position)

@@ -140,6 +140,25 @@ class LogContract:
         with pytest.raises(NotFound):
             log.ends("city.no.such.v1")
 
+    def test_ends_of_many_topics_are_those_of_each(self, log: Log, topic: str, task: str) -> None:
+        names = [topic, f"{topic}-b", f"{topic}-c"]
+        for name, partitions in zip(names, (1, 3, 2), strict=True):
+            log.ensure(Topic(name=name, partitions=partitions, compacted=partitions == 2))
+        writer = log.open(task, 1)
+        for name, partition in ((names[0], 0), (names[1], 2), (names[2], 1)):
+            writer.append(make_blocks(["a", "b"], ["1", "2"], topic=name, partition=partition), at(1, name))
+        ends = {name: log.ends(name) for name in names}
+        assert [span.end > 0 for spans in ends.values() for span in spans.values()] == [
+            True,
+            *[False] * 2,
+            True,
+            False,
+            True,
+        ]
+        assert log.ends_of([*names, "city.no.such.v1"]) == ends
+        assert log.ends_of(names[1:2]) == {names[1]: ends[names[1]]}
+        assert log.ends_of([]) == {}
+
     def test_R5_null_values_and_keys_come_back(self, log: Log, topic: str, task: str) -> None:
         log.ensure(Topic(name=topic))
         log.open(task, 1).append(make_blocks(["a", "b"], ["1", None], topic=topic), at(1))

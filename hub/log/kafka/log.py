@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
@@ -96,6 +96,10 @@ class KafkaLog:
     def ends(self, topic: str) -> Mapping[int, Range]:
         """See `hub.ports.LogReader.ends`."""
         return self.reader.ends(topic)
+
+    def ends_of(self, topics: Collection[str]) -> Mapping[str, Mapping[int, Range]]:
+        """See `hub.ports.LogReader.ends_of`: two questions to each broker."""
+        return self.reader.ends_of(topics)
 
     def read(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
         """See `hub.ports.LogReader.read`."""

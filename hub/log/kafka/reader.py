@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 from kafka import errors as kafka
@@ -89,6 +89,19 @@ class KafkaReader:
         first = self.offsets(topic, partitions, EARLIEST, COMMITTED)
         last = self.offsets(topic, partitions, LATEST, COMMITTED)
         return {p: Range(earliest=first[p], end=max(last[p], first[p])) for p in partitions}
+
+    def ends_of(self, topics: Collection[str]) -> Mapping[str, Mapping[int, Range]]:
+        """The same of many topics, as the brokers have them now; of those that were heard of."""
+        places = [(topic, partition) for topic in topics for partition in range(self._cluster.count(topic))]
+        if not places:
+            return {}
+        first = self._cluster.offsets(places, EARLIEST, COMMITTED)
+        last = self._cluster.offsets(places, LATEST, COMMITTED)
+        found: dict[str, dict[int, Range]] = {}
+        for place in places:
+            span = Range(earliest=first[place], end=max(last[place], first[place]))
+            found.setdefault(place[0], {})[place[1]] = span
+        return found
 
     def offsets(self, topic: str, partitions: range, when: int, isolation: int) -> Mapping[int, int]:
         """See `Cluster.offsets`, of one topic."""

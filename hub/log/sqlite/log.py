@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -137,6 +137,14 @@ class SqliteLog:
         if not rows:
             raise NotFound(f"there is no topic {topic}")
         return {partition: Range(earliest=earliest, end=end) for partition, end, earliest in rows}
+
+    def ends_of(self, topics: Collection[str]) -> Mapping[str, Mapping[int, Range]]:
+        """See `hub.ports.LogReader.ends_of`."""
+        rows = self._read(lambda c: c.execute(SQL["ends_of"], {"topics": json.dumps(list(topics))}).fetchall())
+        found: dict[str, dict[int, Range]] = {}
+        for topic, partition, end, earliest in rows:
+            found.setdefault(topic, {})[partition] = Range(earliest=earliest, end=end)
+        return found
 
     def read(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
         """See `hub.ports.LogReader.read`."""

@@ -23,6 +23,15 @@ SELECT p.partition, p.next_offset,
          ORDER BY b.last_offset LIMIT 1), p.next_offset) END
 FROM partition p JOIN topic t ON t.name = p.topic WHERE p.topic = :topic ORDER BY p.partition;
 
+-- name: ends_of
+-- The same of many topics, named by a JSON array.
+SELECT p.topic, p.partition, p.next_offset,
+    CASE WHEN t.compacted THEN 0 ELSE COALESCE(
+        (SELECT b.base_offset FROM block b WHERE b.topic = p.topic AND b.partition = p.partition
+         ORDER BY b.last_offset LIMIT 1), p.next_offset) END
+FROM json_each(:topics) wanted JOIN topic t ON t.name = wanted.value JOIN partition p ON p.topic = t.name
+ORDER BY p.topic, p.partition;
+
 -- name: next_offset
 -- Where the next record of a partition goes.
 SELECT next_offset FROM partition WHERE topic = :topic AND partition = :partition;
