@@ -97,7 +97,7 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Push:
+class Submission:
     """What a departmental system sent by HTTP, before anybody looked at it."""
 
     headers: Mapping[str, str]  # names in lower case

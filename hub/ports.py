@@ -18,7 +18,6 @@ from hub.model import (
     Checkpoint,
     Fetch,
     Finding,
-    Push,
     PushRules,
     Range,
     Receipt,
@@ -26,6 +25,7 @@ from hub.model import (
     SinkBatch,
     SourceCheckpoint,
     Stream,
+    Submission,
     Topic,
 )
 
@@ -84,7 +84,7 @@ class Door(Protocol):
     def max_bytes(self) -> int:
         """Largest body."""
 
-    def receive(self, push: Push) -> Future[Receipt]:
+    def receive(self, submission: Submission) -> Future[Receipt]:
         """Look at it, and hand it to `batches`. The future ends when the append is durable, or with Retry when it is not
         known to be.
 

@@ -31,7 +31,7 @@ from hub.errors import (
     RateExceeded,
     SourceUnavailable,
 )
-from hub.model import Batch, Finding, Push, Receipt, Report, SourceCheckpoint, Stream
+from hub.model import Batch, Finding, Receipt, Report, SourceCheckpoint, Stream, Submission
 
 IDLE_S = 0.5  # between two signs of life
 STOP_S = 0.1  # how late `stop` may be seen
@@ -151,17 +151,17 @@ class WebhookSource:
         for body in left:
             body.pending.set_exception(SourceUnavailable(ENDED, remedy="send it again with the same id"))
 
-    def receive(self, push: Push) -> Future[Receipt]:
+    def receive(self, submission: Submission) -> Future[Receipt]:
         """See `hub.ports.Door.receive`."""
         if self._verifier is None:
             raise SourceUnavailable("the connector does not run yet", remedy="send it again in a while")
-        signed = self._verifier.verify(push.headers, push.body, self._clock())
-        rows = self._rows(push, signed)
-        digest = hashlib.blake2b(push.body, digest_size=16).digest()
+        signed = self._verifier.verify(submission.headers, submission.body, self._clock())
+        rows = self._rows(submission, signed)
+        digest = hashlib.blake2b(submission.body, digest_size=16).digest()
         with self._changed:  # of one id, only one gets past this at a time
             if not self._taking:
                 raise SourceUnavailable(ENDED, remedy="send it again in a while")
-            return self._known(signed.id, digest, rows) or self._accept(signed.id, digest, rows, len(push.body))
+            return self._known(signed.id, digest, rows) or self._accept(signed.id, digest, rows, len(submission.body))
 
     def _known(self, name: str, digest: bytes, rows: Sequence[Row]) -> Future[Receipt] | None:
         """What came before under this id. Raises Conflict when that was another body."""
@@ -234,11 +234,11 @@ class WebhookSource:
             remember=[name for body in bodies for name in _names(body.id, body.digest)],
         )
 
-    def _rows(self, push: Push, signed: Signed) -> list[Row]:
+    def _rows(self, submission: Submission, signed: Signed) -> list[Row]:
         """Raises PushRefused, LimitExceeded."""
-        media = push.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media = submission.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            text = push.body.decode("utf-8-sig")
+            text = submission.body.decode("utf-8-sig")
             found = [parse(line) for line in text.split("\n") if line.strip()] if media in LINES else parse(text)
             items = found if isinstance(found, list) else [found]
             if not items or not all(isinstance(item, dict) for item in items):

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from hub.api.deps import HubOf
 from hub.errors import Conflict, LimitExceeded, NotAuthenticated, SourceUnavailable
-from hub.model import Push, Receipt
+from hub.model import Receipt, Submission
 
 BODY_S = 30.0  # a body has come whole by then
 ANSWER_S = 30.0  # and is durable by then, or the sender is told to send again
@@ -36,9 +36,9 @@ def router() -> APIRouter:
         401: not signed by a key of the connector, or more than five minutes off. 409: this id was used for another body.
         413, 422: nothing was taken, and sending it again would not help. 429, 503, 507: send it again later."""
         door = await run_in_threadpool(hub.door, connector)
-        sent = Push(headers=dict(request.headers), body=await _body(request, door.max_bytes))
+        submission = Submission(headers=dict(request.headers), body=await _body(request, door.max_bytes))
         try:
-            pending = await run_in_threadpool(door.receive, sent)
+            pending = await run_in_threadpool(door.receive, submission)
         except (NotAuthenticated, Conflict) as error:
             log.warning("push refused", connector=connector, error=error.code, why=error.message)
             raise

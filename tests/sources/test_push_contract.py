@@ -17,7 +17,7 @@ from connectors import KINDS
 from connectors.context import SourceContext
 from connectors.outbound import Outbound
 from hub.errors import SourceUnavailable
-from hub.model import Batch, Mode, Push, SourceCheckpoint
+from hub.model import Batch, Mode, SourceCheckpoint, Submission
 from hub.pipeline.intake import Doors
 from hub.ports import Door, Source
 from tests.sources.test_contract import PUSHED
@@ -46,7 +46,7 @@ def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bed]:
     def push(number: int) -> None:
         body = json.dumps({"id": number, "other": "x"}).encode()
         door = eventually_open(doors)
-        door.receive(Push(headers=sender.headers(body, f"m{number}"), body=body))
+        door.receive(Submission(headers=sender.headers(body, f"m{number}"), body=body))
 
     def build(
         mode: Mode = "append", columns: frozenset[str] | None = COLUMNS, declared: tuple[str, ...] = ("id",)

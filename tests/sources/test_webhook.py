@@ -21,7 +21,7 @@ from connectors.sources.webhook import WebhookSource
 from hub.api import intake
 from hub.app import Hub
 from hub.errors import ConfigurationInvalid, Conflict, SourceUnavailable
-from hub.model import Push, Receipt, RunTotals
+from hub.model import Receipt, RunTotals, Submission
 from hub.pipeline.intake import Doors
 from hub.pipeline.quarantine import Entry, history
 from hub.pipeline.record_ids import KEPT_MS, RecordIds
@@ -338,7 +338,7 @@ def test_S25_ids_are_known_for_72_hours_and_then_forgotten(tmp_path: Path) -> No
             while (door := doors.door(plan.connector)) is None:
                 time.sleep(0.01)
             headers = Sender(httpx.Client()).headers(body, name, at=at // 1000)
-            return door.receive(Push(headers=headers, body=body)).result(30)
+            return door.receive(Submission(headers=headers, body=body)).result(30)
         finally:
             source.close()
             run.join(30)
@@ -365,7 +365,7 @@ def test_G1_nobody_is_answered_before_acknowledge_and_all_up_to_it_then(tmp_path
     door, sender, pending, positions = doors.door("t"), Sender(httpx.Client()), [], []
     assert door is not None
     for name in ("m1", "m2", "m3"):
-        pending.append(door.receive(Push(headers=sender.headers(BODY, name), body=BODY)))
+        pending.append(door.receive(Submission(headers=sender.headers(BODY, name), body=BODY)))
         positions.append(next(batches).position)
     assert [p.done() for p in pending] == [False] * 3
     source.acknowledge(positions[1])
@@ -375,7 +375,7 @@ def test_G1_nobody_is_answered_before_acknowledge_and_all_up_to_it_then(tmp_path
         pending[2].result(0)
     assert doors.door("t") is None
     with pytest.raises(SourceUnavailable):
-        door.receive(Push(headers=sender.headers(BODY, "m4"), body=BODY))
+        door.receive(Submission(headers=sender.headers(BODY, "m4"), body=BODY))
 
 
 @pytest.mark.parametrize("key", ["", "whsec_", "whsec_*", "whsec_QUJD", "whpk_QUJD", "c2VjcmV0", "whsk_" + "A" * 44])
