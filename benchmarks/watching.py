@@ -1,4 +1,5 @@
 """`python -m benchmarks.watching [TOPICS CONNECTORS]`: CPU of one sample of a hub with many topics, connectors and groups.
+The judgement of it is included.
 
 Half of the connectors have run, every topic has four partitions and one group that reads it. Prints one JSON object."""
 
@@ -81,6 +82,7 @@ def main() -> None:
             for _ in range(SAMPLES):
                 began = time.process_time()
                 sample = hub.watch.look()
+                hub.alerts.look()
                 costs.append(time.process_time() - began)
             began = time.process_time()
             text = json.dumps(sample.to_json())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from hub.errors import (
     SourceUnavailable,
     StorageFull,
 )
-from hub.metrics import HubCollector, Metrics, OwnCollector
+from hub.metrics import HubCollector, Metrics, OwnCollector, Seen
 from hub.model import INTERNAL_TOPICS
 from hub.people import PeopleDesk
 from hub.pipeline.cases import QuarantineDesk
@@ -49,7 +50,7 @@ from hub.stores import is_postgres, open_store
 from hub.subscriptions import SubscriptionDesk
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
-from hub.watch import Sampler, Watch, freshness_of
+from hub.watch import AlertDesk, Gatherer, Sampler, Thresholds, Watch, freshness_of
 
 STATE_OF_VERB: Mapping[str, Any] = {"pause": "PAUSED", "resume": "RUNNING", "stop": "STOPPED"}
 
@@ -91,8 +92,9 @@ class Hub:
         self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue)
         self.subscriptions = SubscriptionDesk(self.supervisor, self.store, self.deliveries, lambda: self.catalogue)
         self.views = Views(self)
-        self.watch = Watch(self._sampler(), now_ms)
-        self.metrics = Metrics(OwnCollector(self._own_jobs) if role == "worker" else self._collector())
+        self.alerts = self._alert_desk()
+        self.watch = Watch(self._sampler(), now_ms, then=self.alerts.look)
+        self.metrics = Metrics(OwnCollector(self._own_jobs) if role == "worker" else HubCollector(self._seen))
         self._schedule()
 
     def _supervisor(self, index: OpenQuarantine) -> Supervisor:
@@ -100,7 +102,13 @@ class Hub:
         node = Node(name=node_name(), role=self.role, version=__version__)
         made = self.settings.supervisor
         options = WorkerOptions(threads=made.workers, pushes=made.pushes, lease_s=made.takeover_after)
-        runner = JobRunner(self.builder, self.log, now_ms, rows=lambda task, case: index.entries(task=task, case=case))
+        runner = JobRunner(
+            self.builder,
+            self.log,
+            now_ms,
+            rows=lambda task, case: index.entries(task=task, case=case),
+            polled=lambda task, seconds: self.metrics.polled(task, seconds),
+        )
         pusher = Pusher(
             lambda: self.catalogue, lambda spec: open_sink(spec, self.settings), self.deliveries.pushed, self.store
         )
@@ -237,11 +245,6 @@ class Hub:
         schedules |= {task_of(name): push_schedule_of(spec) for name, spec in self.catalogue.subscriptions.items()}
         self.supervisor.watch(schedules, starts)
 
-    def _ages(self) -> Mapping[str, float]:
-        at_ms = now_ms()
-        ages = {name: fresh.age_s(at_ms) for name, fresh in self.freshness().items()}
-        return {name: age_s for name, age_s in ages.items() if age_s is not None}
-
     def _sampler(self) -> Sampler:
         return Sampler(
             history=self.history,
@@ -251,18 +254,34 @@ class Hub:
             catalogue=lambda: self.catalogue,
         )
 
+    def _alert_desk(self) -> AlertDesk:
+        gatherer = Gatherer(
+            history=self.history,
+            supervisor=self.supervisor,
+            log=self.log,
+            store=self.store,
+            catalogue=lambda: self.catalogue,
+            directory=self._directory.path,
+        )
+        made = self.settings.alerts
+        thresholds = Thresholds(quarantine_share=self.settings.breaker.share, lag=made.lag, disk_free=made.disk_free)
+        return AlertDesk(gatherer, thresholds, lambda: self.watch, now_ms)
+
     def _own_jobs(self) -> Sequence[str]:
         return sorted(self.supervisor.worker.running()) if self.supervisor.worker else []
 
-    def _collector(self) -> HubCollector:
-        return HubCollector(
-            runs=self.history.runs,
-            ends=lambda: self.log.ends_of(set(self.log.topics()) - set(INTERNAL_TOPICS)),
-            states=lambda: {name: status.state for name, status in self.supervisor.statuses().items()},
-            nodes=lambda: self.supervisor.nodes_alive(),
-            freshness=self._ages,
-            lags=self.deliveries.lags,
-            notices=self.log.notices,
+    def _seen(self) -> Seen:
+        usage = shutil.disk_usage(self._directory.path)
+        return Seen(
+            sums=self.history.sums(),
+            sample=self.watch.latest(),
+            ends=self.log.ends_of(set(self.log.topics()) - set(INTERNAL_TOPICS)),
+            lags=self.deliveries.lags(),
+            nodes=self.supervisor.nodes_alive(),
+            notices=len(self.log.notices()),
+            healthy=self.checks(),
+            alerts=self.alerts.current(),
+            disk=(usage.free, usage.total),
         )
 
 

@@ -188,6 +188,13 @@ class SupervisorSettings(_Section):
     )
 
 
+class AlertSettings(_Section):
+    """From where on people are told (docs/how-to/operate.md)."""
+
+    lag: int = Field(0, description="Offsets that a group may be behind; 0 = any, as long as it catches up.", ge=0)
+    disk_free: float = Field(0.10, description="Share of the data directory's disk that must be free.", ge=0, lt=1)
+
+
 class Logging(_Section):
     """Logs on stderr."""
 
@@ -211,6 +218,7 @@ class Settings(_Section):
     breaker: BreakerSettings = BreakerSettings()
     deletions: Deletions = Deletions()
     supervisor: SupervisorSettings = SupervisorSettings()
+    alerts: AlertSettings = AlertSettings()
     logging: Logging = Logging()
 
     @property

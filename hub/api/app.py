@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 
 from hub import __version__
-from hub.api import consumers, health, intake, operators, problems, streams
+from hub.api import consumers, health, intake, operators, overview, problems, streams
 from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
@@ -35,6 +35,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.hub = hub
     app.state.waiting = Waiting(hub.log)
     app.state.streams = streams.Streams(app.state.waiting, hub.settings.limits.streams)
+    app.state.samples = overview.Texts()
     problems.install(app)
     app.include_router(health.router())
     app.include_router(intake.router())  # of every role: a push is taken where its connector runs, the others say so
@@ -42,6 +43,7 @@ def create_app(hub: Hub) -> FastAPI:
         app.include_router(consumers.router())
         app.include_router(streams.router())
         app.include_router(operators.router())
+        app.include_router(overview.router())
 
     @app.middleware("http")
     async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -52,19 +52,35 @@ def common(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hub.cli import author, consume, doctor, operate, people, quarantine, runs, schemas, serving, subscriptions
+    from hub.cli import (
+        alerts,
+        author,
+        consume,
+        doctor,
+        operate,
+        people,
+        quarantine,
+        runs,
+        schemas,
+        serving,
+        subscriptions,
+    )
 
     app.callback()(common)
-    author.register(app)
-    serving.register(app)
-    runs.register(app)
-    operate.register(app)
-    schemas.register(app)
-    quarantine.register(app)
-    consume.register(app)
-    subscriptions.register(app)
-    people.register(app)
-    doctor.register(app)
+    for part in (  # in the order of `--help`
+        author,
+        serving,
+        runs,
+        operate,
+        schemas,
+        quarantine,
+        consume,
+        subscriptions,
+        alerts,
+        people,
+        doctor,
+    ):
+        part.register(app)
     return app
 
 

@@ -44,6 +44,7 @@ class Sums:
 
     topics: Mapping[str, Published]
     last: Mapping[str, RunRecord]  # by task, its newest run that was no replay
+    replays: Mapping[str, RunRecord]  # by task, its newest replay
     completed: Mapping[str, int]  # by task, when a run that was no replay last completed, ms
     by_day: Mapping[int, int]  # records by days since 1970, UTC
     published: Mapping[tuple[str, str], int]  # records by topic and task, deletions left out
@@ -63,6 +64,7 @@ class RunHistory:
         self._runs: OrderedDict[str, RunRecord] = OrderedDict()
         self._topics: dict[str, Published] = {}
         self._last: dict[str, RunRecord] = {}
+        self._replays: dict[str, RunRecord] = {}
         self._completed: dict[str, int] = {}
         self._by_day: Counter[int] = Counter()
         self._published: Counter[tuple[str, str]] = Counter()
@@ -76,6 +78,7 @@ class RunHistory:
             return Sums(
                 topics=dict(self._topics),
                 last=dict(self._last),
+                replays=dict(self._replays),
                 completed=dict(self._completed),
                 by_day=dict(self._by_day),
                 published=dict(self._published),
@@ -115,12 +118,11 @@ class RunHistory:
         self._published[item.topic, item.task] += item.totals.published
         for reason, count in item.reasons.items():
             self._quarantined[item.topic, reason] += count
-        if item.replay:
-            return
-        before = self._last.get(item.task)
+        newest = self._replays if item.replay else self._last
+        before = newest.get(item.task)
         if new or before is None or before.run == item.run:
-            self._last[item.task] = run
-        if item.state == "completed":
+            newest[item.task] = run
+        if item.state == "completed" and not item.replay:
             self._completed[item.task] = item.at
 
 

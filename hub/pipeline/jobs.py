@@ -107,8 +107,11 @@ class JobRunner:
         clock_ms: Callable[[], int],
         *,
         rows: Callable[[str, str | None], Sequence[Entry]] = lambda _task, _case: (),
+        polled: Callable[[str, float], None] = lambda _task, _seconds: None,
     ) -> None:
-        """`rows` gives the open rows of quarantine of a task, all or of one case."""
+        """`rows` gives the open rows of quarantine of a task, all or of one case; `polled` is told how long a source took to
+        give each batch."""
+        self._polled = polled
         self._builder, self._log, self._clock_ms, self._rows = builder, log, clock_ms, rows
 
     def execute(self, job: Job, epoch: int, progress: Callable[[RunTotals], None]) -> RunResult:
@@ -120,7 +123,12 @@ class JobRunner:
         if job.accept_deletions:
             plan = replace(plan, limits=replace(plan.limits, deletions_share=1.0))
         around = Surroundings(
-            reader=self._log, clock_ms=self._clock_ms, epoch=epoch, progress=progress, run_id=job.run_id
+            reader=self._log,
+            clock_ms=self._clock_ms,
+            epoch=epoch,
+            progress=progress,
+            polled=lambda seconds: self._polled(job.name, seconds),
+            run_id=job.run_id,
         )
         return self._execute(job, plan, around)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from threading import Event
 
@@ -41,8 +42,9 @@ class Work:
 class Preparation:
     """The steps of one task, read → map → encode. Each keeps to one thread; none has state that rows change."""
 
-    def __init__(self, plan: TaskPlan, source: Source) -> None:
-        self._plan, self._source = plan, source
+    def __init__(self, plan: TaskPlan, source: Source, polled: Callable[[float], None] = lambda _seconds: None) -> None:
+        """`polled` is told how long the source took to give each batch."""
+        self._plan, self._source, self._polled = plan, source, polled
         self._normaliser = Normaliser(plan)
 
     def ahead(self, after: SourceCheckpoint | None, stop: Event) -> Overlapped[Work]:
@@ -64,9 +66,12 @@ class Preparation:
         return (("map", self._map), ("encode", self._encode))
 
     def _read(self, after: SourceCheckpoint | None, stop: Event) -> Generator[Work, None, None]:
+        asked = time.perf_counter()
         for batch in self._source.batches(after, stop):
+            self._polled(time.perf_counter() - asked)
             failpoints.hit("fetched")
             yield Work(batch=batch)
+            asked = time.perf_counter()
 
     def _map(self, work: Work) -> Work:
         if not work.batch.read:

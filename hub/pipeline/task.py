@@ -42,6 +42,7 @@ class Surroundings:
     clock_ms: Callable[[], int]  # ms since 1970 UTC
     epoch: int
     progress: Callable[[RunTotals], None] = lambda _totals: None
+    polled: Callable[[float], None] = lambda _seconds: None  # how long the source took to give a batch
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     overlap: bool = True  # read, map and encode in threads of their own, ahead of the append
 
@@ -137,7 +138,7 @@ class Run:
         stored = writer.checkpoint() or Checkpoint(source=None)
         self._position = stored.source
         self._account = Account(plan, around, stored)
-        self._preparation = Preparation(plan, source)
+        self._preparation = Preparation(plan, source, around.polled)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences)
         self._open = OpenEntries.load(around.reader, plan.connector)
         ids = RecordIds(plan.connector) if ids is None else ids

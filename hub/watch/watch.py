@@ -22,7 +22,16 @@ KEPT = 600  # samples: ten minutes
 class Watch:
     """Takes a sample every second from `start` to `stop`. Thread-safe."""
 
-    def __init__(self, sampler: Sampler, clock_ms: Callable[[], int], *, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        clock_ms: Callable[[], int],
+        *,
+        every_s: float = EVERY_S,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`then` is called by the thread after each look, also one that failed."""
+        self._then = then
         self._sampler, self._clock_ms, self._every_s = sampler, clock_ms, every_s
         self._kept: deque[Sample] = deque(maxlen=KEPT)
         self._next = clock_ms() // 1000  # a second a number: one of this process is above those of an earlier one
@@ -85,18 +94,26 @@ class Watch:
         wait_s = 0.0
         while not self._stop.wait(wait_s):
             began = time.monotonic()
-            try:
-                self.look()
-                self._failed = False
-            except DatongError as error:
-                self._tell(error.code, str(error))
-            except Exception:  # a bug of ours must not end the looking
-                log.exception("sample failed")
+            for step in (self._look, self._then):
+                try:
+                    step()
+                except Exception:  # a bug of ours must not end the looking
+                    log.exception("looking failed")
             took = time.monotonic() - began
             wait_s = max(self._every_s - took, min(took, 10 * self._every_s))
 
-    def _tell(self, code: str, message: str) -> None:
-        """Once, until it works again."""
-        if not self._failed:
-            log.warning("no samples for now", error=code, message=message)
-        self._failed = True
+    @property
+    def running(self) -> bool:
+        """Does its thread take samples?"""
+        return self._thread is not None
+
+    def _look(self) -> None:
+        """Trouble is told once, until it works again."""
+        try:
+            self.look()
+        except DatongError as error:
+            if not self._failed:
+                log.warning("no samples for now", error=error.code, message=str(error))
+            self._failed = True
+        else:
+            self._failed = False

@@ -140,6 +140,7 @@ def test_the_history_sums_days_reasons_last_runs_and_completions(tmp_path: Path)
     assert (sums.day(yesterday), sums.day(NOW_MS), sums.day(NOW_MS + 48 * HOUR_MS)) == (3, 6, 0)
     assert sums.topics[TOPIC] == Published(records=9, newest_ms=NOW_MS)
     assert (sums.last["t"].run, sums.last["t"].state) == ("2", "failed")
+    assert sums.replays["t"].run == "r"
     assert sums.completed == {"t": yesterday}
     assert sums.published == {(TOPIC, "t"): 5}
     assert sums.quarantined == {(TOPIC, "BAD"): 2}

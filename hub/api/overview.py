@@ -1,0 +1,129 @@
+"""What flows now, and what a person should be told: for operators, as an answer and as server-sent events.
+
+An event of the stream is a sample; its `id` is the sample's number, and a client that comes back with it as `Last-Event-ID`
+gets what it missed of the last ten minutes. Without it the newest sample comes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
+
+from hub.api.deps import HubOf, caller, operator
+from hub.api.guard import require_operator
+from hub.api.problems import from_error
+from hub.api.waiting import Waiting
+from hub.app import Hub
+from hub.errors import DatongError
+from hub.watch import Sample
+
+LOOK_S = 1.0  # how often a stream looks whether the hub ends
+QUIET_S = 15.0  # without a sample for so long, it says that it is there
+NUMBER = r"^[0-9]{1,15}$"
+
+
+def router() -> APIRouter:
+    """The endpoints."""
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(operator)])
+
+    @api.get("/overview")
+    def overview(hub: HubOf) -> dict[str, Any]:
+        """The newest sample: topics, connectors, subscriptions, groups."""
+        return hub.watch.latest().to_json()
+
+    @api.get("/overview/stream", response_class=StreamingResponse, responses=_DESCRIBED)
+    async def stream(
+        hub: HubOf, request: Request, last_event_id: Annotated[str | None, Header(pattern=NUMBER)] = None
+    ) -> StreamingResponse:
+        """A sample a second, for as long as the client stays."""
+        number = None if last_event_id is None else int(last_event_id)
+        return StreamingResponse(_follow(hub, request, number), media_type="text/event-stream")
+
+    @api.get("/alerts")
+    def alerts(hub: HubOf) -> dict[str, Any]:
+        """What is wrong now, the oldest first, each with its next step."""
+        return {"alerts": hub.alerts.listed()}
+
+    return api
+
+
+_DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+
+async def _follow(hub: Hub, request: Request, number: int | None) -> AsyncIterator[bytes]:
+    """Samples behind this number. The token is asked for again as often as it is quiet, and with every sample."""
+    waiting: Waiting = request.app.state.waiting
+    texts: Texts = request.app.state.samples
+    news = News(hub)
+    try:
+        samples = hub.watch.after(0)[-1:] if number is None else hub.watch.after(number)
+        quiet_s = 0.0
+        while not waiting.stopped:
+            for sample in samples:
+                yield texts.of(sample)
+                number, quiet_s = sample.number, 0.0
+            quiet_s += 0 if await news.come(LOOK_S) else LOOK_S
+            if quiet_s >= QUIET_S:
+                yield b": keep-alive\n\n"
+                quiet_s = 0.0
+            try:
+                require_operator(await run_in_threadpool(caller, request, hub))
+            except DatongError as error:
+                yield format_sse_event(data_str=bytes(from_error(error).body).decode(), event="end")
+                return
+            samples = hub.watch.after(number or 0)
+    finally:
+        news.end()
+
+
+class News:
+    """Wakes one stream after each sample, without a thread of its own."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        self.end = hub.watch.listen(self._wake)
+
+    async def come(self, timeout_s: float) -> bool:
+        """Was a sample taken since the last time, or is one within the time?"""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # its loop has ended
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+
+class Texts:
+    """Samples as events; the newest is written once, however many look on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._newest: tuple[int, bytes] = (-1, b"")
+
+    def of(self, sample: Sample) -> bytes:
+        """One event."""
+        with self._lock:
+            number, text = self._newest
+        if number == sample.number:
+            return text
+        text = format_sse_event(
+            data_str=json.dumps(sample.to_json(), ensure_ascii=False, separators=(",", ":")), id=str(sample.number)
+        )
+        with self._lock:
+            if sample.number > self._newest[0]:
+                self._newest = (sample.number, text)
+        return text

@@ -1,0 +1,40 @@
+"""`datong alerts`: what a person should be told of now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+
+from hub.cli.main import JsonOption, ProjectOption
+from hub.cli.output import Output
+from hub.cli.session import open_api
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="What is wrong now, and what to do about it.", no_args_is_help=True)
+    group.command("list")(list_alerts)
+    app.add_typer(group, name="alerts")
+
+
+def list_alerts(
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the texts.")] = "en",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What is wrong now, each with its next step. Example: datong alerts list"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        listed = api.get("/alerts")
+    if as_json:
+        out.data(listed)
+        return
+    for alert in listed["alerts"]:
+        since = datetime.fromtimestamp(alert["since_ms"] / 1000, UTC).isoformat(timespec="seconds")
+        out.line(f"{alert['severity']}  {alert['title'][language]}: {alert['subject']}  since {since}", style="bold")
+        out.line(f"  {alert['message'][language]}")
+        out.line(f"  → {alert['next_step'][language]}")
+    if not listed["alerts"]:
+        out.line("nothing is wrong")

@@ -1,0 +1,98 @@
+"""What a person should be told of this hub now: facts gathered, judged, and kept over time."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hub.catalogue.load import Catalogue
+from hub.errors import DatongError
+from hub.pipeline.followers import RunHistory
+from hub.pipeline.supervisor import Supervisor
+from hub.ports import OpenLog
+from hub.store import Store
+from hub.watch.alerts import Alert, Alerts, Facts, Thresholds, at_once, causes
+from hub.watch.sample import Sample
+from hub.watch.texts import to_json
+from hub.watch.watch import Watch
+
+
+class Gatherer:
+    """Knows where each fact is. Beside a sample it asks the log whether it answers, the store for the nodes, and the disk."""
+
+    def __init__(
+        self,
+        *,
+        history: RunHistory,
+        supervisor: Supervisor,
+        log: OpenLog,
+        store: Store,
+        catalogue: Callable[[], Catalogue],
+        directory: Path,
+    ) -> None:
+        """`directory`: the data directory."""
+        self._history, self._supervisor, self._log, self._store = history, supervisor, log, store
+        self._catalogue, self._directory = catalogue, directory
+        self._last: Facts | None = None
+
+    def facts(self, samples: list[Sample]) -> Facts:
+        """All of now; what does not answer is as it last was, and unhealthy."""
+        healthy = {"log": self._log.healthy(), "store": self._store.healthy()}
+        before = self._last or Facts(samples=samples)
+        last, replays, silent = before.last, before.replays, before.silent
+        if all(healthy.values()):
+            try:
+                sums = self._history.sums()
+                last, replays, silent = sums.last, sums.replays, self._silent()
+            except DatongError:  # it went away just now: the next look says so
+                pass
+        usage = shutil.disk_usage(self._directory)
+        self._last = Facts(
+            samples=samples or before.samples,
+            last=last,
+            replays=replays,
+            disk_free=usage.free / usage.total,
+            healthy=healthy,
+            notices=self._log.notices(),
+            mistakes=[(f"{m.file}:{m.line}" if m.line else m.file, m.message) for m in self._catalogue().mistakes],
+            silent=silent,
+        )
+        return self._last
+
+    def _silent(self) -> Mapping[str, float]:
+        nodes = self._supervisor.nodes()
+        return {node.name: node.silent_ms / 1000 for node in nodes if not self._supervisor.alive(node)}
+
+
+class AlertDesk:
+    """The alerts there are. `look` is for one thread, the rest for any."""
+
+    def __init__(
+        self, gatherer: Gatherer, thresholds: Thresholds, watch: Callable[[], Watch], clock_ms: Callable[[], int]
+    ) -> None:
+        self._gatherer, self._thresholds, self._watch, self._clock_ms = gatherer, thresholds, watch, clock_ms
+        self._alerts = Alerts()
+        self._lock = threading.Lock()
+        self._current: list[Alert] = []
+
+    def look(self) -> None:
+        """Judge what is known now; the watch does so after each sample."""
+        found = causes(self._gatherer.facts(self._watch().after(0)), self._thresholds)
+        told = self._alerts.look(found, self._clock_ms())
+        with self._lock:
+            self._current = told
+
+    def current(self) -> list[Alert]:
+        """What is to be told, the oldest first. Where nobody watches, all that is wrong at this moment."""
+        if self._watch().running:
+            with self._lock:
+                return self._current
+        self._watch().look()
+        return at_once(causes(self._gatherer.facts(self._watch().after(0)), self._thresholds), self._clock_ms())
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The same as JSON values, with texts in every language."""
+        return [to_json(alert) for alert in self.current()]
