@@ -124,11 +124,11 @@ class PeopleDesk:
         self._store.begin(name, session, ended_before_ms=SESSION_MS)
         return session
 
-    def whose(self, session: str) -> Person | None:
-        """Who holds a session; None when nobody does any more."""
+    def whose(self, session: str, *, touch: bool = True) -> Person | None:
+        """Who holds a session; None when nobody does any more. `touch`: it is in use, and not idle from now on."""
         if not 0 < len(session) <= 100:
             return None
-        account = self._store.whose(session, idle_ms=IDLE_MS, longest_ms=SESSION_MS, fresh_ms=FRESH_MS)
+        account = self._store.whose(session, idle_ms=IDLE_MS, longest_ms=SESSION_MS, fresh_ms=FRESH_MS if touch else None)
         if account is None:
             return None
         return Person(name=account.name, role=account.role, token=form_token(session))

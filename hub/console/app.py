@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from hub.app import Hub
 from hub.console import edge
 from hub.console.assets import asset
+from hub.console.live import Live
 from hub.console.pages import Action, Page
 from hub.console.views import ACTIONS, PAGES
 from hub.errors import NotFound
@@ -28,10 +29,12 @@ def add_console(app: FastAPI, hub: Hub, pages: Sequence[Page] = PAGES, actions: 
     at("/console/static/{version}/{name}", _static)
     at(edge.LOG_IN, edge.endpoint(hub, edge.log_in_form))
     at(edge.LOG_IN, edge.endpoint(hub, edge.log_in), "POST")
+    at("/console/live", Live(hub).stream)
     at("/console/log-out", edge.endpoint(hub, edge.log_out), "POST")
     for page in pages:
         at(f"/console{page.path.rstrip('/') or '/overview'}.json", edge.twin(hub, page))
-        at(f"/console{page.path}", edge.page(hub, page))
+        if page.template:
+            at(f"/console{page.path}", edge.page(hub, page))
     for action in actions:
         at(f"/console{action.path}", edge.action(hub, action), "POST")
 

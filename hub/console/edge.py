@@ -25,6 +25,7 @@ from hub.people import Person, form_token
 
 HOME, LOG_IN = "/console/", "/console/log-in"
 SESSION, LANGUAGE, THEME, SAID = "datong_session", "datong_language", "datong_theme", "datong_said"
+FOLLOWS = "datong-follows"  # a header of requests that a page makes by itself
 YEAR_S = 365 * 24 * 3600
 MOST_FIELDS = 200  # of a form
 POLICY = (
@@ -182,7 +183,7 @@ def safe_path(path: str) -> str:
 def _answer(hub: Hub, request: Request, form: Mapping[str, str], handle: Handler) -> Response:
     look = _look(request, None)
     try:
-        look = replace(look, person=_session(hub, request))
+        look = replace(look, person=session_of(hub, request, touch=FOLLOWS not in request.headers))
         response = handle(Visit(hub=hub, request=request, look=look, form=form))
     except _LoggedOut:
         response = RedirectResponse(f"{LOG_IN}?next={quote(look.path)}", status_code=303)
@@ -206,14 +207,15 @@ def _person(visit: Visit) -> Person:
     return visit.look.person
 
 
-def _session(hub: Hub, request: Request) -> Person | None:
+def session_of(hub: Hub, request: Request, *, touch: bool) -> Person | None:
+    """Who is logged in. `touch`: somebody is at work; a page that follows by itself is nobody (S27)."""
     session = request.cookies.get(SESSION)
-    return hub.people.whose(session) if session else None
+    return hub.people.whose(session, touch=touch) if session else None
 
 
 def _holder(hub: Hub, request: Request) -> Person | None:
     if "authorization" not in request.headers:
-        return _session(hub, request)
+        return session_of(hub, request, touch=FOLLOWS not in request.headers)
     caller = hub.authenticate(bearer(request))
     if caller.role != "operator":
         raise NotGranted("only an operator may do this", rule="operator_only")

@@ -35,7 +35,8 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What is shown at a path below /console, and as JSON at the same path with `.json` behind it."""
+    """What is shown at a path below /console, and as JSON at the same path with `.json` behind it. One without template is
+    for a page's script alone, and only JSON."""
 
     path: str
     template: str

@@ -19,6 +19,7 @@ from hub.people import Person
 THEMES = ("auto", "light", "dark")
 NAVIGATION = (  # area, path; in this order
     ("overview", "/console/"),
+    ("flow", "/console/flow"),
     ("health", "/console/health"),
 )
 

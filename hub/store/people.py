@@ -98,8 +98,9 @@ class People:
                 )
             )
 
-    def whose(self, session: str, *, idle_ms: int, longest_ms: int, fresh_ms: int) -> Account | None:
-        """Who holds this session, unless it was idle for too long or is too old. It counts as used now, to `fresh_ms`."""
+    def whose(self, session: str, *, idle_ms: int, longest_ms: int, fresh_ms: int | None) -> Account | None:
+        """Who holds this session, unless it was idle for too long or is too old. It counts as used now, to `fresh_ms`; not at
+        all for None."""
         now, key = self._clock.now, sessions.c.hash == _hash(session)
         alive = sa.and_(key, sessions.c.seen_at > now - idle_ms, sessions.c.created_at > now - longest_ms)
         query = self._query().add_columns((now - sessions.c.seen_at).label("unseen"))
@@ -109,7 +110,7 @@ class People:
             ).one_or_none()
         if row is None:
             return None
-        if row.unseen > fresh_ms:
+        if fresh_ms is not None and row.unseen > fresh_ms:
             with writing(self._engine) as connection:
                 connection.execute(sa.update(sessions).where(key).values(seen_at=now))
         return _account(row)

@@ -9,7 +9,7 @@ from hub.store import Store
 from hub.store.people import Account
 
 LOCK = {"lock_after": 3, "first_lock_ms": 1_000, "longest_lock_ms": 3_000}
-LASTS = {"idle_ms": 1_000, "longest_ms": 5_000, "fresh_ms": 100}
+LASTS: dict[str, int | None] = {"idle_ms": 1_000, "longest_ms": 5_000, "fresh_ms": 100}
 
 
 def begin(store: Store, session: str) -> None:
@@ -40,8 +40,10 @@ def test_S27_a_session_ends_when_it_was_idle_or_is_old(peopled: Store, now: list
     now[0] = 5_001
     assert whose(peopled, "s") is None, "used all the time, and old"
     begin(peopled, "t")
-    now[0] += 1_001
-    assert whose(peopled, "t") is None, "idle"
+    now[0] += 600
+    assert peopled.people.whose("t", **{**LASTS, "fresh_ms": None}) is not None, "somebody looks on"
+    now[0] += 401
+    assert whose(peopled, "t") is None, "idle, and looking on did not help"
     assert whose(peopled, "unknown") is None
 
 

@@ -17,7 +17,7 @@ const follow = (() => {
     busy = true;
     asked = performance.now();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "follow" });
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "Datong-Follows": "1" }, redirect: "follow" });
       if (answer.redirected && new URL(answer.url).pathname === "/console/log-in") { location.reload(); return; }
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.console.pages import Action, Page
-from hub.console.views import health, overview, people
+from hub.console.views import flow, health, overview, people
 
-PAGES: tuple[Page, ...] = (*overview.PAGES, *health.PAGES, *people.PAGES)
+PAGES: tuple[Page, ...] = (*overview.PAGES, *flow.PAGES, *health.PAGES, *people.PAGES)
 ACTIONS: tuple[Action, ...] = (*people.ACTIONS,)

@@ -1,13 +1,79 @@
-"""What flows now, what is late, what failed, and what to do: all at once."""
+"""What flows now, what is late, what failed, and what to do: all at one look."""
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
+from hub.app import Hub
+from hub.console.live import rates
 from hub.console.pages import Asked, Page, Values
+from hub.watch import Sample, TopicSample
+
+SHOWN = 30  # topics; the others are on their own page
 
 
 def overview(asked: Asked) -> Values:
-    """Connectors and topics as they are."""
-    return {"connectors": asked.hub.views.connectors()}
+    """Alerts, sums, the topics that most want to be looked at, and the connectors that run or do not."""
+    hub = asked.hub
+    sample = hub.watch.latest()
+    topics = sorted(sample.topics.items(), key=lambda item: _urgency(item, sample))
+    return {
+        "alerts": [{**alert, "page": page_of(alert)} for alert in hub.alerts.listed()],
+        "rate": sample.rate,
+        "records_today": sample.records_today,
+        "late": sum(1 for topic in sample.topics.values() if topic.fresh.late(sample.at_ms)),
+        "lag": max(sample.groups.values(), default=0),
+        "running": sum(1 for one in sample.connectors.values() if one.running),
+        "states": dict(Counter(one.state for one in sample.connectors.values())),
+        "topics": [_topic(hub, name, topic, sample) for name, topic in topics[:SHOWN]],
+        "topics_in_all": len(sample.topics),
+        "connectors": [
+            {"name": name, "topic": one.topic, "state": one.state, "running": one.running, "rows": one.rows}
+            for name, one in sample.connectors.items()
+            if one.running or one.state != "RUNNING"
+        ][:SHOWN],
+        "connectors_in_all": len(sample.connectors),
+    }
 
 
-PAGES = (Page(path="/", template="overview.html", show=overview, area="overview"),)
+def history(asked: Asked) -> Values:
+    """Records a second of the last ten minutes, for the chart: when, in all, and of the busiest topics."""
+    return {"samples": [{"at": sample.at_ms, "rates": rates(sample)} for sample in asked.hub.watch.after(0)]}
+
+
+def page_of(alert: dict[str, Any]) -> tuple[str, ...]:
+    """Where an alert's subject is looked at: the segments of a path below /console."""
+    kind, about, subject = alert["kind"], alert["about"], alert["subject"]
+    if kind.startswith("quarantine") or kind == "breaker_tripped":
+        return ("quarantine",)
+    if about in ("topic", "connector"):
+        return (f"{about}s", subject)
+    return ("subscribers",) if about in ("group", "subscription") else ("health",)
+
+
+def _urgency(item: tuple[str, TopicSample], sample: Sample) -> tuple[bool, float, int, str]:
+    """Late ones first, then the busiest, then the newest."""
+    name, topic = item
+    return not topic.fresh.late(sample.at_ms), -topic.rate, -(topic.newest_ms or 0), name
+
+
+def _topic(hub: Hub, name: str, topic: TopicSample, sample: Sample) -> dict[str, Any]:
+    spec = hub.catalogue.topics.get(name)
+    return {
+        "topic": name,
+        "title": spec.title.model_dump() if spec else {},
+        "rate": topic.rate,
+        "records": topic.records,
+        "age_s": topic.fresh.age_s(sample.at_ms),
+        "target_s": topic.fresh.target_s,
+        "by": topic.fresh.by,
+        "late": topic.fresh.late(sample.at_ms),
+        "lag": topic.lag,
+    }
+
+
+PAGES = (
+    Page(path="/", template="overview.html", show=overview, area="overview", charts=True),
+    Page(path="/history", template="", show=history, area="overview"),
+)
