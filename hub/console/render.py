@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+from unicodedata import east_asian_width
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from hub import __version__
 from hub.console.assets import PLOTLY, address
@@ -68,7 +70,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "size": size, "segment": segment}
+    made.filters |= {"number": number, "size": size, "segment": segment, "fit": fit, "codes": codes}
     made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__}
     return made
 
@@ -76,6 +78,24 @@ def environment() -> Environment:
 def segment(name: object) -> str:
     """A name as one segment of a path."""
     return quote(str(name), safe="")
+
+
+def fit(text: str, width: int) -> str:
+    """Cut to so many columns, of which a Chinese character takes two (UAX 11)."""
+    used = 0
+    for place, char in enumerate(text):
+        used += 2 if east_asian_width(char) in "WF" else 1
+        if used > width:
+            return text[: max(place - 1, 0)] + "…"
+    return text
+
+
+def codes(text: str) -> Markup:
+    """What stands between backticks as code; all else is escaped."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
 
 
 def number(value: float | None) -> str:

@@ -65,5 +65,7 @@ def _flat(data: Any, prefix: str) -> Iterator[tuple[str, str]]:
         key = f"{prefix}.{name}"
         if isinstance(value, dict):
             yield from _flat(value, key)
+        elif isinstance(value, str):
+            yield key, value
         else:
-            yield key, str(value)
+            raise TypeError(f"{key} is no text: put quotation marks around it")  # YAML's `on` is true
