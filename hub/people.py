@@ -128,7 +128,9 @@ class PeopleDesk:
         """Who holds a session; None when nobody does any more. `touch`: it is in use, and not idle from now on."""
         if not 0 < len(session) <= 100:
             return None
-        account = self._store.whose(session, idle_ms=IDLE_MS, longest_ms=SESSION_MS, fresh_ms=FRESH_MS if touch else None)
+        account = self._store.whose(
+            session, idle_ms=IDLE_MS, longest_ms=SESSION_MS, fresh_ms=FRESH_MS if touch else None
+        )
         if account is None:
             return None
         return Person(name=account.name, role=account.role, token=form_token(session))

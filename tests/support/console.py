@@ -59,7 +59,8 @@ def serving(project: Path, prepare: Callable[[Hub], None] = lambda _hub: None, *
     """Serve the console of a project, with people of every role."""
     port = free_port()
     loaded = load_settings(project, env={"DATONG_HTTP__PORT": str(port), "DATONG_REGISTRY__PORT": "0", **env})
-    with Hub.open(loaded, scheduled=True) as hub:
+    with Hub.open(loaded) as hub:
+        hub.watch.start()
         for name, role in ROLES.items():
             if not any(person["name"] == name for person in hub.people.listed()):
                 hub.people.add(name, role, PASSWORD)

@@ -94,7 +94,9 @@ def _choice(asked: Asked, name: str) -> dict[str, str]:
 
 def _connector(name: str, sample: Sample) -> Node:
     one = sample.connectors.get(name)
-    state = "paused" if one is None else "running" if one.running else "on" if one.state == "RUNNING" else one.state.lower()
+    state = (
+        "paused" if one is None else "running" if one.running else "on" if one.state == "RUNNING" else one.state.lower()
+    )
     return Node(
         column="connectors",
         name=name,
