@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,7 @@ from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.deliveries import Deliveries
 from hub.directory import Directory, Role, Running
+from hub.editing import Editing
 from hub.errors import (
     ConfigurationInvalid,
     Conflict,
@@ -45,6 +47,7 @@ from hub.pipeline.worker import Worker, WorkerOptions
 from hub.ports import Door
 from hub.pushes import Pusher
 from hub.settings import Loaded, Settings
+from hub.steering import Steering
 from hub.store.nodes import Node
 from hub.stores import is_postgres, open_store
 from hub.subscriptions import SubscriptionDesk
@@ -91,6 +94,10 @@ class Hub:
         self.people = PeopleDesk(self.store.people)
         self.tokens_of = TokenDesk(self.store.tokens, lambda: self.catalogue)
         self.subscriptions = SubscriptionDesk(self.supervisor, self.store, self.deliveries, lambda: self.catalogue)
+        self.steering = Steering(self.supervisor, self.log, lambda: self.catalogue)
+        self.editing = Editing(
+            loaded, self.supervisor, index, lambda: self.catalogue, partial(read_catalogue, loaded), self.reload
+        )
         self.views = Views(self)
         self.alerts = self._alert_desk()
         self.watch = Watch(self._sampler(), now_ms, then=self.alerts.look)
@@ -239,7 +246,7 @@ class Hub:
     def _schedule(self) -> None:
         starts: dict[str, datetime] = {}
         for run in self.history.runs():
-            if not run.replay:
+            if not run.replay and not run.reset:
                 starts.setdefault(run.task, datetime.fromtimestamp(run.started / 1000, UTC))
         schedules = {name: schedule_of(spec) for name, spec in self.catalogue.connectors.items()}
         schedules |= {task_of(name): push_schedule_of(spec) for name, spec in self.catalogue.subscriptions.items()}
@@ -303,13 +310,18 @@ def node_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
 
 
-def read_catalogue(loaded: Loaded, *, look: bool = False) -> Catalogue:
+def read_catalogue(
+    loaded: Loaded, *, look: bool | str = False, instead: Mapping[str, bytes] | None = None
+) -> Catalogue:
     """The declared connectors, topics, grants and agencies of a project.
 
-    With `look`, sources are asked for their columns, so that expressions are checked against them."""
+    With `look`, sources are asked for their columns, so that expressions are checked against them: all, or that of the
+    connector which `look` names. `instead` has texts of connectors by file, which count as what stands there."""
     settings = loaded.settings
 
     def columns(spec: ConnectorSpec) -> pa.Schema | None:
+        if look not in (True, spec.connector):
+            return None
         try:
             return open_source(spec, settings).discover()[0].columns
         except DatongError:
@@ -322,6 +334,7 @@ def read_catalogue(loaded: Loaded, *, look: bool = False) -> Catalogue:
         schema_dirs=schema_dirs(settings.root),
         discover=columns if look else None,
         today=now().date(),
+        instead=instead,
     )
 
 

@@ -29,7 +29,8 @@
         ├── SchemaIncompatible
         ├── NotFound
         ├── Conflict
-        ├── GroupBusy
+        │   ├── GroupBusy
+        │   └── RevisionChanged
         ├── ColumnsChanged
         ├── TooManyDeletions
         ├── BreakerTripped
@@ -245,6 +246,10 @@ class Conflict(Fatal):
 
 class GroupBusy(Conflict):
     """Another reader holds this consumer group's cursor."""
+
+
+class RevisionChanged(Conflict):
+    """Somebody else changed the file since it was read. Nothing was written; read it again."""
 
 
 class ColumnsChanged(Fatal):

@@ -175,6 +175,9 @@ class LogReader(Protocol):
 
         For who watches: unlike `ends` it may be a moment behind the appends of this process."""
 
+    def checkpoint_of(self, task: str) -> Checkpoint | None:
+        """Where a task came to, as far as it is known here: for people to see. A writer alone knows for certain (R1)."""
+
     def wait(self, topic: str, positions: Mapping[int, int], timeout_s: float) -> bool:
         """Block until a partition's end is past its position (True) or the time is up (False)."""
 

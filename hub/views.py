@@ -191,11 +191,17 @@ def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
         "totals": vars(record.totals),
         "reasons": dict(record.reasons),
         "warnings": dict(record.warnings),
-        "notes": list(status.outcome["notes"]) if status.outcome and status.outcome["run"] == record.run else [],
+        "notes": _notes(record, status),
         "error": error,
         "replay": record.replay,
         "exit_code": _exit_code(error.partition(":")[0], state),
     }
+
+
+def _notes(record: RunRecord, status: ConnectorStatus) -> list[str]:
+    if record.reset:
+        return [f"no run: the checkpoint was reset: {record.reset}"]
+    return list(status.outcome["notes"]) if status.outcome and status.outcome["run"] == record.run else []
 
 
 def _running(name: str, run_id: str, status: ConnectorStatus, totals: RunTotals) -> dict[str, Any]:

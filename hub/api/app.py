@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 
 from hub import __version__
-from hub.api import consumers, health, intake, operators, overview, problems, streams
+from hub.api import consumers, editing, health, intake, operators, overview, problems, streams
 from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
@@ -42,6 +42,7 @@ def create_app(hub: Hub) -> FastAPI:
     if hub.role != "worker":
         app.include_router(consumers.router())
         app.include_router(streams.router())
+        app.include_router(editing.router())
         app.include_router(operators.router())
         app.include_router(overview.router())
 

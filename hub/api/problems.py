@@ -21,6 +21,7 @@ STATUS: tuple[tuple[type[errors.DatongError], int], ...] = (  # the first that f
     (errors.LimitExceeded, 413),
     (errors.OffsetOutOfRange, 410),
     (errors.NotFound, 404),
+    (errors.RevisionChanged, 412),
     (errors.Conflict, 409),
     (errors.SchemaIncompatible, 409),
     (errors.DirectoryInUse, 409),

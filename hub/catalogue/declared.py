@@ -39,23 +39,31 @@ class Folder(Generic[Of]):
     claimed: Mapping[str, str]  # name → file, also of files with mistakes: they declare it, if badly
 
 
-def read_folder(project: Path, folder: str, model: type[Of], name_field: str) -> Folder[Of]:
-    """Every `*.yaml` of a folder, in the order of their names. One bad file leaves the others alone."""
+def read_folder(
+    project: Path, folder: str, model: type[Of], name_field: str, instead: Mapping[str, bytes] | None = None
+) -> Folder[Of]:
+    """Every `*.yaml` of a folder, in the order of their names. One bad file leaves the others alone.
+
+    `instead` has texts by file (`connectors.d/a.yaml`) that count as what stands there, whether or not anything does."""
+    instead = instead or {}
     declared: list[Declared[Of]] = []
     malformed: list[Place] = []
     mistakes: list[Mistake] = []
     claimed: dict[str, str] = {}
-    for path in _yaml_files(project / folder):
-        file = f"{folder}/{path.name}"
-        document = read_document(path, file, mistakes)
+    names = {path.name for path in _yaml_files(project / folder)}
+    names |= {file.removeprefix(f"{folder}/") for file in instead if file.startswith(f"{folder}/")}
+    for name in sorted(names):
+        file = f"{folder}/{name}"
+        path = project / file
+        document = _parsed(instead[file], file, mistakes) if file in instead else read_document(path, file, mistakes)
         if document is None:
             continue
         place = Place(file=file, document=document)
-        name = document.data.get(name_field)
-        if isinstance(name, str) and name in claimed:
-            mistakes.append(place.mistake((name_field,), f"`{name}` is declared in {claimed[name]} already"))
-        elif isinstance(name, str):
-            claimed[name] = file
+        given = document.data.get(name_field)
+        if isinstance(given, str) and given in claimed:
+            mistakes.append(place.mistake((name_field,), f"`{given}` is declared in {claimed[given]} already"))
+        elif isinstance(given, str):
+            claimed[given] = file
         spec, found = checked(model, document.data, place)
         mistakes += found
         if spec is None:
@@ -118,12 +126,19 @@ def read_document(path: Path, file: str, mistakes: list[Mistake]) -> Document | 
     """A YAML file, or None and a mistake."""
     try:
         with path.open("rb") as handle:
-            return load_yaml(handle.read(MAX_BYTES + 1), file)
-    except ConfigurationInvalid as error:
-        mistakes.append(of_error(error, file))
+            raw = handle.read(MAX_BYTES + 1)
     except OSError:
         mistakes.append(Mistake(file=file, line=0, path="", message="the file cannot be read"))
-    return None
+        return None
+    return _parsed(raw, file, mistakes)
+
+
+def _parsed(raw: bytes, file: str, mistakes: list[Mistake]) -> Document | None:
+    try:
+        return load_yaml(raw, file)
+    except ConfigurationInvalid as error:
+        mistakes.append(of_error(error, file))
+        return None
 
 
 def _yaml_files(folder: Path) -> list[Path]:

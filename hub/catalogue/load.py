@@ -58,16 +58,17 @@ class Catalogue:
         schema_dirs: Sequence[Path] | None = None,
         discover: Discover | None = None,
         today: date | None = None,
+        instead: Mapping[str, bytes] | None = None,
     ) -> Catalogue:
         """Read a project. Never raises for what a file says.
 
         `kinds` has the settings model of each kind of source, `sinks` of each kind of sink. `schema_dirs` come in the order
         they are looked through, the project's own by default. `discover` gives a connector's source columns, or None where
         they are not known; without it expressions are checked for everything but their columns. `today` (UTC) warns of
-        grants that ended.
+        grants that ended. `instead` has texts of connectors by file, which count as what stands there.
         """
         folders = list(schema_dirs) if schema_dirs is not None else [project / "schemas"]
-        return _Loader(project, kinds, sinks or {}, folders, discover).catalogue(today)
+        return _Loader(project, kinds, sinks or {}, folders, discover, instead or {}).catalogue(today)
 
     def schema_text(self, name: str) -> str:
         """A connector's Avro schema as written. Raises NotFound."""
@@ -101,12 +102,13 @@ class _Loader:
         sinks: Mapping[str, type[BaseModel]],
         folders: Sequence[Path],
         discover: Discover | None,
+        instead: Mapping[str, bytes],
     ) -> None:
         agencies = read_agencies(project)
         shipped = [d for d in folders if not d.is_relative_to(project)]
         codes, code_mistakes = load_codes(folders, {d: _shown(d, project) for d in folders}, shipped=shipped)
         topics = read_folder(project, "topics.d", TopicSpec, "topic")
-        connectors = read_folder(project, "connectors.d", ConnectorSpec, "connector")
+        connectors = read_folder(project, "connectors.d", ConnectorSpec, "connector", instead)
         grants = read_folder(project, "grants.d", GrantSpec, "grant")
         subscriptions = read_folder(project, "subscriptions.d", SubscriptionSpec, "subscription")
         folder_mistakes = (f.mistakes for f in (topics, connectors, grants, subscriptions))

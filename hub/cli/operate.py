@@ -95,7 +95,7 @@ def reload(project: ProjectOption = None, as_json: JsonOption = False) -> int:
 
 
 def _connector() -> typer.Typer:
-    from hub.cli import author, drafting
+    from hub.cli import author, drafting, editing
 
     group = typer.Typer(help="List and steer connectors.", no_args_is_help=True)
     group.command("list")(list_connectors)
@@ -109,6 +109,7 @@ def _connector() -> typer.Typer:
     group.command()(author.discover)
     group.command(help=_elsewhere(author.preview))(author.preview)
     group.command(help=_elsewhere(run))(run)
+    editing.register(group)
     return group
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
 from hub.cli.runs import follow, show_runs, worst
-from hub.cli.session import Api, open_api
+from hub.cli.session import Api, error_of, open_api
 from hub.errors import NotFound
 
 Case = Annotated[str, typer.Argument(help="The case's id, from `datong quarantine list`.")]
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Rows that could not be published, and their way back.", no_args_is_help=True)
     group.command("list")(list_)
     group.command()(show)
+    group.command("try")(try_)
     group.command()(replay)
     app.add_typer(group, name="quarantine")
 
@@ -65,6 +67,31 @@ def show(
 def _masked(preview: dict[str, str]) -> str:
     """A row's columns; of one that could not be split or decoded, how long it is."""
     return ", ".join(f"{name}={value}" if name else value for name, value in preview.items())
+
+
+def try_(
+    case: Case,
+    file: Annotated[Path, typer.Argument(help="A new text of the connector.", exists=True, dir_okay=False)],
+    limit: Annotated[int, typer.Option(help="Rows at most.", min=1, max=200)] = 20,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """What a connector's new text would make of a case's rows; nothing is stored. Example: datong quarantine try a1b2
+    schools.yaml"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        answer = api.http.post(
+            "/api/v1/connectors/preview", params={"case": case, "limit": limit}, content=file.read_bytes()
+        )
+    if not answer.is_success:
+        raise error_of(answer)
+    tried = answer.json()
+    if as_json:
+        out.data(tried)
+    rows = [[r["origin"], r["row"], r["outcome"], r["path"], r["explanation"]] for r in tried["rows"]]
+    out.table(rows, ["origin", "row>", "outcome", "field", "why"])
+    out.line(f"{tried['published']} would be published, {tried['filtered']} filtered, {tried['rejected']} rejected")
+    return 1 if tried["rejected"] else 0
 
 
 def replay(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -75,12 +75,21 @@ def _iso(ms: int) -> str:
 
 
 def _masked(entry: Entry) -> dict[str, str]:
-    """Shape without content: letters become x, digits 9, the rest stays; long values are cut."""
     if entry.columns is None:
         return {"": f"{len(entry.raw or b''):,} bytes"}
-    return {name: "NULL" if value is None else _mask(str(value)) for name, value in entry.columns.items()}
+    return {name: "NULL" if value is None else mask(str(value)) for name, value in entry.columns.items()}
 
 
-def _mask(text: str) -> str:
+def mask(text: str) -> str:
+    """Shape without content: letters become x, digits 9, the rest stays; long values are cut (G13)."""
     shape = "".join("9" if c.isdigit() else "x" if c.isalpha() else c if c.isprintable() else "?" for c in text[:24])
     return shape + ("…" if len(text) > 24 else "")
+
+
+def masked(value: Any) -> Any:
+    """A JSON value, or one that has a text, with every leaf masked; names stay."""
+    if isinstance(value, Mapping):
+        return {str(name): masked(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(inner) for inner in value]
+    return None if value is None else mask(str(value))

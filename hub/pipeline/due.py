@@ -25,7 +25,7 @@ class Seen:
     schedule: Schedule
     watched_ms: int  # since when this node knows the connector
     started_ms: int | None  # last start of which only the history knows
-    replay: bool  # the job that waits is a replay, which runs in every state
+    aside: bool  # the job that waits is no run of the connector, and may begin in every state
     unchanged_s: float  # for how long the row's lease has looked like this, by our own measure
 
 
@@ -53,7 +53,7 @@ def when(seen: Seen) -> int | None:
 def starts(seen: Seen, by: Measure) -> bool:
     """Shall this worker start the task, or go on with its job, now?"""
     waits = seen.row.job != NOTHING
-    if seen.state in ("PAUSED", "STOPPED") and not (waits and seen.replay):
+    if seen.state in ("PAUSED", "STOPPED") and not (waits and seen.aside):
         return False
     if seen.row.held:
         return gone(seen, by)

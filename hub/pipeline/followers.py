@@ -118,6 +118,8 @@ class RunHistory:
         self._published[item.topic, item.task] += item.totals.published
         for reason, count in item.reasons.items():
             self._quarantined[item.topic, reason] += count
+        if run.reset:
+            return  # no run
         newest = self._replays if item.replay else self._last
         before = newest.get(item.task)
         if new or before is None or before.run == item.run:

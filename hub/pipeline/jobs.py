@@ -17,7 +17,7 @@ from hub.pipeline.plan import TaskPlan
 from hub.pipeline.quarantine import Entry
 from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.replay import Replay
-from hub.pipeline.task import Run, RunResult, Surroundings, record_failure
+from hub.pipeline.task import Run, RunResult, Surroundings, record_failure, reset_checkpoint
 from hub.ports import Log, Remembered, Source
 
 PUSHED = "subscription/"  # tasks of subscriptions are named so; no connector's name has a slash
@@ -53,6 +53,7 @@ class Job:
     replay: bool = False  # of open rows of quarantine, instead of reading the source
     case: str | None = None  # of a replay: these rows only
     once: bool = False  # of a subscription: end when it has caught up
+    reset: str | None = None  # why its checkpoint is set back, instead of a run
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
     turn: threading.Event = field(
@@ -64,6 +65,7 @@ class Job:
         """What another worker must know to go on with it."""
         told = {"run": self.run_id, "accept_deletions": self.accept_deletions, "replay": self.replay, "case": self.case}
         told |= {"once": True} if self.once else {}
+        told |= {"reset": self.reset} if self.reset is not None else {}
         return json.dumps(told, separators=(",", ":"))
 
     @classmethod
@@ -77,7 +79,14 @@ class Job:
             replay=told["replay"],
             case=told["case"],
             once=told.get("once", False),
+            reset=told.get("reset"),
         )
+
+    @property
+    def aside(self) -> bool:
+        """It is no run of the connector: its schedule does not count it, and it may begin while the connector is not to
+        run."""
+        return self.replay or self.reset is not None
 
 
 class Runner(Protocol):
@@ -135,6 +144,9 @@ class JobRunner:
     def _execute(self, job: Job, plan: TaskPlan, around: Surroundings) -> RunResult:
         try:
             with ExitStack() as held:
+                if job.reset is not None:
+                    writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
+                    return reset_checkpoint(plan, writer, around, job.reset)
                 if job.replay:
                     writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
                     return Replay(plan, writer, around).execute(self._rows(job.name, job.case), job.stop)

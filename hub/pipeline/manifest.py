@@ -15,6 +15,7 @@ from hub.model import MANIFESTS, Block, RunTotals, StoredBlock
 from hub.ports import LogReader
 
 FETCH_BYTES = 8 * 1024 * 1024
+RESET = "reset: "  # what stands before the reason in the origin of an append that set the checkpoint back
 RunState = Literal["running", "completed", "stopped", "paused", "failed"]
 
 
@@ -91,6 +92,7 @@ class RunRecord:
     warnings: Mapping[str, int]
     error: str
     replay: bool
+    reset: str = ""  # why the checkpoint was set back, when that is all that it did
 
     def plus(self, manifest: Manifest) -> RunRecord:
         """The run after one more append."""
@@ -106,11 +108,15 @@ class RunRecord:
             warnings=Counter(self.warnings) + Counter(manifest.warnings),
             error=manifest.error,
             replay=self.replay,
+            reset=self.reset,
         )
 
 
 def first(manifest: Manifest) -> RunRecord:
     """A run of which nothing is known yet but that this manifest is its first."""
+    reset = manifest.state != "running" and manifest.origin.startswith(
+        RESET
+    )  # the origin of a batch is of one that runs
     return RunRecord(
         run=manifest.run,
         task=manifest.task,
@@ -123,4 +129,5 @@ def first(manifest: Manifest) -> RunRecord:
         warnings={},
         error="",
         replay=manifest.replay,
+        reset=manifest.origin.removeprefix(RESET) if reset else "",
     )

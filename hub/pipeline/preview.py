@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
@@ -13,6 +14,8 @@ from hub.model import Batch, ReadFailure
 from hub.pipeline import quarantine
 from hub.pipeline.normalise import Normaliser
 from hub.pipeline.plan import TaskPlan
+from hub.pipeline.quarantine import Entry
+from hub.pipeline.replay import as_batch, chunks
 from hub.ports import Source
 
 EXPLANATIONS = {
@@ -62,18 +65,43 @@ class PreviewRow:
     explanation: str = ""
 
 
-def preview(plan: TaskPlan, source: Source, limit: int) -> list[PreviewRow]:
-    """The first `limit` rows. Shows data as read: for the publishing agency's own eyes, never stored or logged."""
+def preview(plan: TaskPlan, source: Source, limit: int, *, patience_s: float = float("inf")) -> list[PreviewRow]:
+    """The first `limit` rows, or those of them that came in time. Shows data as read: for the publishing agency's own
+    eyes, never stored or logged."""
     rows: list[PreviewRow] = []
     normaliser = Normaliser(plan)
     stop = Event()
+    deadline = time.monotonic() + patience_s
     for batch in source.batches(None, stop):
         rows += _rows(normaliser, _head(batch, limit - len(rows)))
-        if len(rows) >= limit:
+        if len(rows) >= limit or time.monotonic() > deadline:
             stop.set()
             break
     source.close()
     return sorted(rows, key=lambda r: r.row)[:limit]
+
+
+def preview_entries(plan: TaskPlan, entries: Sequence[Entry]) -> list[PreviewRow]:
+    """What would become of quarantined rows. Those that could not be split into columns stay as they are."""
+    normaliser = Normaliser(plan)
+    rows = [
+        replace(row, origin=entry.origin)
+        for chunk in chunks(entries)
+        for row, entry in zip(_rows(normaliser, as_batch(chunk)), chunk, strict=True)
+    ]
+    return rows + [
+        PreviewRow(
+            row=e.row,
+            origin=e.origin,
+            source=None,
+            result=None,
+            outcome=e.reason,
+            path=e.path,
+            explanation=explain(e.reason),
+        )
+        for e in entries
+        if e.columns is None
+    ]
 
 
 def _head(batch: Batch, limit: int) -> Batch:

@@ -53,7 +53,7 @@ class Replay:
         raw = sum(entry.columns is None for entry in entries)
         if raw:
             self._notes.append(f"{raw:,} kept as bytes that were no row: mend them at the source and run the connector")
-        for chunk in _chunks(entries):
+        for chunk in chunks(entries):
             if stop.is_set():
                 return self._finish("stopped")
             attempt = self._attempt(chunk)
@@ -75,13 +75,7 @@ class Replay:
         return replace(self._stored, batch=manifest.batch, sequences=self._publisher.sequences)
 
     def _attempt(self, chunk: Sequence[Entry]) -> Attempt:
-        records = quarantine.records_from_json([e.columns or {} for e in chunk], chunk[0].types)
-        batch = Batch(
-            records=records,
-            position=SourceCheckpoint(value={}),
-            origin="quarantine",
-            rows=np.array([e.row for e in chunk], np.int64),
-        )
+        batch = as_batch(chunk)
         good = self._normaliser.apply(batch)
         good, superseded = self._superseded(good, chunk)
         out, published, unchanged, blocks = self._publishable(good, chunk)
@@ -156,8 +150,18 @@ class Replay:
                 yield replace(entry, origin=before.origin, at=before.at)
 
 
-def _chunks(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Entries with the same columns, in the order they were quarantined."""
+def as_batch(chunk: Sequence[Entry]) -> Batch:
+    """Entries with the same columns as a source would have delivered them."""
+    return Batch(
+        records=quarantine.records_from_json([e.columns or {} for e in chunk], chunk[0].types),
+        position=SourceCheckpoint(value={}),
+        origin="quarantine",
+        rows=np.array([e.row for e in chunk], np.int64),
+    )
+
+
+def chunks(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Entries with the same columns, in the order they were quarantined; those that were no row are left out."""
     groups: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.columns is not None:

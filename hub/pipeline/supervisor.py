@@ -200,6 +200,18 @@ class Supervisor:
         self._find(name)
         return self._begin(Job(name=name, replay=True, case=case))
 
+    def reset(self, name: str, reason: str) -> str:
+        """Set the checkpoint of a stopped connector back, under a lease of its own, and return the job's run id. Raises
+        Conflict."""
+        status = self.status(name)
+        if status.state != "STOPPED" or status.running:
+            raise Conflict(f"{called(name)} is {status.state}", remedy=f"{command(name, 'stop')} first")
+        return self._begin(Job(name=name, reset=reason))
+
+    def prepare(self, name: str, state: State, *, reason: str, by: str) -> None:
+        """Give a connector a state before its file is there."""
+        self._store.states.put(name, state, reason=reason, by=by, now_ms=self._clock_ms())
+
     def wait(self, name: str, timeout_s: float | None = None) -> RunResult | None:
         """The result of this process's run under way, or of its last one; None when the time is up."""
         self._find(name)
@@ -308,11 +320,12 @@ class Supervisor:
             self._beaten = time.monotonic()
 
     def _obey(self, worker: Worker, board: Board) -> None:
-        """Stop what was paused since it began, by whichever node. A replay may begin while its connector is paused."""
+        """Stop what was paused since it began, by whichever node. A replay or a reset may begin while its connector is
+        paused."""
         for name, running in worker.running().items():
             state = board.state(name)
             if running.state_mark is None:
-                running.state_mark = state.changed_ms if running.job.replay else -1
+                running.state_mark = state.changed_ms if running.job.aside else -1
             if state.state in ("PAUSED", "STOPPED") and state.changed_ms != running.state_mark:
                 worker.stop(name)
 
@@ -358,7 +371,7 @@ class Supervisor:
             schedule=known.schedule,
             watched_ms=known.watched_ms,
             started_ms=known.started_ms,
-            replay=row.job != NOTHING and Job.of(name, row.job).replay,
+            aside=row.job != NOTHING and Job.of(name, row.job).aside,
             unchanged_s=time.monotonic() - known.since,
         )
 

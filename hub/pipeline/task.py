@@ -21,7 +21,7 @@ from hub.pipeline import quarantine
 from hub.pipeline.breaker import Breaker
 from hub.pipeline.changes import Changes, Compared, pick
 from hub.pipeline.columns import SHOWN, SourceColumns
-from hub.pipeline.manifest import Manifest, RunState
+from hub.pipeline.manifest import RESET, Manifest, RunState
 from hub.pipeline.normalise import Normalised
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing, Publisher, newest_event
@@ -308,6 +308,16 @@ class Run:
         self._write(None, (), self._account.manifest(RunTotals(), state=state, error=error), self._position)
         note = self._columns.note()
         return self._account.result(state, notes=[*self._notes, *([note] if note else [])], error=error)
+
+
+def reset_checkpoint(plan: TaskPlan, writer: Writer, around: Surroundings, reason: str) -> RunResult:
+    """The next run reads the source from its start. All else stays: what is known of keys and record ids, so that keyed
+    topics get nothing twice, and the numbers of batches and records, which readers tell repetitions by (G3)."""
+    stored = writer.checkpoint() or Checkpoint(source=None)
+    account = Account(plan, around, stored)
+    manifest = account.manifest(RunTotals(), state="completed", origin=RESET + reason)
+    writer.append([manifest.to_block()], replace(stored, source=None, batch=manifest.batch))
+    return account.result("completed", notes=[f"the checkpoint was reset: {reason}"])
 
 
 def record_failure(

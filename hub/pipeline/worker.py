@@ -133,7 +133,7 @@ class Worker:
                 self.name,
                 self._ttl_ms,
                 job=job.to_text(),
-                scheduled=not job.replay,
+                scheduled=not job.aside,
                 seen=row,
                 stale=stale,
             )

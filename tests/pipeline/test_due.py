@@ -15,7 +15,7 @@ NOW = 1_700_000_000_000
 BY = Measure(worker="me", now_ms=NOW, silent_s=20.0, grace_s=10.0)
 HOURLY = Schedule(kind="interval", every=timedelta(hours=1))
 FRESH = Seen(
-    row=TaskRow(task="t"), state="RUNNING", schedule=HOURLY, watched_ms=NOW, started_ms=None, replay=False,
+    row=TaskRow(task="t"), state="RUNNING", schedule=HOURLY, watched_ms=NOW, started_ms=None, aside=False,
     unchanged_s=0.0,
 )  # fmt: skip
 RAN = replace(FRESH, row=TaskRow(task="t", epoch=1, started_ms=NOW - 3_600_000, last_holder="me"))
@@ -48,7 +48,7 @@ def test_a_connector_that_is_not_to_run_is_not_started_by_itself(state: str) -> 
         assert not starts(replace(seen, state=state), BY)  # type: ignore[arg-type] # parametrized
     asked = replace(ASKED, state=state)  # type: ignore[arg-type] # parametrized
     assert starts(asked, BY) == (state == "FAILED")
-    assert starts(replace(asked, replay=True), BY), "a replay runs in every state (R20)"
+    assert starts(replace(asked, aside=True), BY), "a replay runs in every state (R20)"
 
 
 def test_F5_the_last_worker_of_a_task_goes_first() -> None:

@@ -89,6 +89,11 @@ class KafkaLog:
             raise
         return writer
 
+    def checkpoint_of(self, task: str) -> Checkpoint | None:
+        """See `hub.ports.LogReader.checkpoint_of`."""
+        entries = self.checkpoints.history(task)
+        return next((e.checkpoint for e in reversed(entries) if e.checkpoint), None)
+
     def topics(self) -> Mapping[str, Topic]:
         """See `hub.ports.LogReader.topics`. Changes of other processes show within five seconds."""
         return self._topics.all()

@@ -90,7 +90,7 @@ class SqliteLog:
                 connection.execute(SQL["partition_put"], {"topic": topic.name, "partition": partition})
 
     def checkpoint_of(self, task: str) -> Checkpoint | None:
-        """The checkpoint of the last complete append."""
+        """See `hub.ports.LogReader.checkpoint_of`; here it is certain."""
         row = self._read(lambda c: c.execute(SQL["task_epoch"], {"task": task}).fetchone())
         return _load(row[1]) if row and row[1] else None
 

@@ -1,0 +1,111 @@
+"""The operator's desk for connectors that run: start anew, and read the source from its start again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from hub import errors
+from hub.catalogue.load import Catalogue
+from hub.errors import Conflict, DatongError, LogUnavailable, NotFound
+from hub.pipeline.cases import masked
+from hub.pipeline.supervisor import ConnectorStatus, Supervisor
+from hub.ports import LogReader
+
+PATIENCE_S = 30.0  # for a run to finish its batch, or a reset to be durable
+LOOK_S = 0.05
+MAX_REASON = 500  # characters
+log = structlog.get_logger("datong.steering")
+
+
+class Steering:
+    """Asks the supervisor, whichever node runs the connector."""
+
+    def __init__(self, supervisor: Supervisor, kept: LogReader, catalogue: Callable[[], Catalogue]) -> None:
+        self._supervisor, self._log, self._catalogue = supervisor, kept, catalogue
+
+    def restart(self, name: str) -> dict[str, str]:
+        """End the run under way after its batch, forget a failure, and start a run now. Raises NotFound, Conflict."""
+        status = self._supervisor.status(name)
+        if status.state in ("PAUSED", "STOPPED"):
+            raise Conflict(
+                f"connector {name} is {status.state}, so it does not run anew",
+                remedy=f"`datong connector resume {name}` first",
+            )
+        if status.running:
+            self._supervisor.set_state(name, "PAUSED", reason="restarts", by="operator")
+            try:
+                self._await(name, lambda now: not now.running, "finishes its batch")
+            finally:
+                self._supervisor.set_state(name, "RUNNING", reason="", by="operator")
+        else:
+            self._supervisor.set_state(name, "RUNNING", reason="", by="operator")
+        return {"connector": name, "run": self._supervisor.run_now(name)}
+
+    def stop(self, name: str) -> None:
+        """Stop it, and wait until its run has ended. Raises NotFound, Conflict."""
+        if self._supervisor.status(name).state != "STOPPED":
+            self._supervisor.set_state(name, "STOPPED", reason="stop by an operator", by="operator")
+        self._await(name, lambda now: not now.running, "finishes its batch")
+
+    def position(self, name: str) -> dict[str, Any] | None:
+        """How far its source was read: the number of the last batch, and the source's own checkpoint with every value
+        masked (G13); None: nothing yet, or it was reset. Raises NotFound."""
+        self._supervisor.status(name)
+        stored = self._log.checkpoint_of(name)
+        if stored is None or stored.source is None:
+            return None
+        return {"batch": stored.batch, "position": masked(stored.source.value)}
+
+    def reset(self, name: str, *, reason: str, accept_duplicates: bool = False) -> dict[str, Any]:
+        """Let the next run read the source from its start. Durable on return, and on record with its reason.
+
+        Keyed topics get no record twice: their state of every key stays, so a row that did not change is `unchanged`. In
+        mode append every row that the source still has is published once more (with the id that it had, where the
+        source's positions repeat), which `accept_duplicates` must allow. Raises NotFound, Conflict, ConfigurationInvalid."""
+        reason = " ".join(reason.split())
+        if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
+            raise errors.ConfigurationInvalid(f"a reset needs a reason, of at most {MAX_REASON} characters")
+        spec = self._catalogue().connectors.get(name)
+        if spec is None:
+            raise NotFound(f"there is no valid connector {name}", remedy="`datong connector list` names them")
+        if spec.publish.mode == "append" and not accept_duplicates:
+            raise Conflict(
+                f"{name} publishes in mode append: every row that its source still has would be published again",
+                remedy="to have them twice, repeat it with accept_duplicates",
+            )
+        run = self._supervisor.reset(name, reason)
+        ended = self._await(
+            name, lambda now: now.run_id == run and not now.unfinished and now.outcome is not None, "resets"
+        )
+        error = str((ended.outcome or {})["error"])
+        if error:
+            raise _error(name, error)
+        self._supervisor.set_state(name, "STOPPED", reason=f"checkpoint reset: {reason}", by="operator")
+        log.warning("checkpoint reset", connector=name, run=run, reason=reason, by="operator")
+        return {"connector": name, "run": run, "mode": spec.publish.mode, "reason": reason}
+
+    def _await(self, name: str, ended: Callable[[ConnectorStatus], bool], what: str) -> ConnectorStatus:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            status = self._supervisor.status(name)
+            if ended(status):
+                return status
+            if time.monotonic() > deadline:
+                raise LogUnavailable(
+                    f"connector {name} {what} for longer than {PATIENCE_S:.0f} s",
+                    remedy=f"see `datong connector show {name}`, and try again",
+                )
+            time.sleep(LOOK_S)
+
+
+def _error(name: str, said: str) -> DatongError:
+    """The error that a job on record ended with."""
+    code, _, text = said.partition(": ")
+    kind = getattr(errors, code, None)
+    if isinstance(kind, type) and issubclass(kind, errors.Retry) and kind is not errors.Retry:
+        return kind(f"the reset of {name} did not happen: {text}")
+    return Conflict(f"the reset of {name} did not happen: {text}")

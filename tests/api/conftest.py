@@ -1,0 +1,33 @@
+"""A small project, and its operator's API in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hub.cli import templates
+from hub.cli.inprocess import in_process
+from hub.directory import Directory
+from hub.settings import load_settings
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The directory of a project that works at once."""
+    for name, text in templates.FILES.items():
+        path = tmp_path / "p" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path / "p"
+
+
+@pytest.fixture
+def api(place: Path) -> Iterator[httpx.Client]:
+    """Below /api/v1 of its hub, as its operator."""
+    loaded = load_settings(place, env={})
+    with in_process(loaded, Directory(loaded.settings.data_path)) as client:
+        client.base_url = httpx.URL("http://localhost/api/v1/")
+        yield client

@@ -1,0 +1,66 @@
+"""`datong connector config|save|delete|reset|restart` and `datong quarantine try` (G9, R35)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Datong
+
+NAME = "city-library-branches"
+
+
+def text_in(here: Path) -> str:
+    return (here / f"connectors.d/{NAME}.yaml").read_text()
+
+
+def test_a_connector_is_printed_saved_and_deleted(here: Path, datong: Datong, tmp_path: Path) -> None:
+    assert datong("connector", "config", NAME).out == text_in(here)
+    file = tmp_path / "new.yaml"
+    file.write_text(text_in(here).replace("every 1h", "every 2h"))
+    assert json.loads(datong("connector", "save", str(file), "--json").out)["created"] is False
+    assert "every 2h" in text_in(here)
+    file.write_text(text_in(here).replace(f"connector: {NAME}", "connector: second"))
+    assert "new" in datong("connector", "save", str(file)).out
+    assert datong("connector", "delete", "second").code == 1, "it is not stopped"
+    datong("connector", "stop", "second")
+    assert datong("connector", "delete", "second").code == 0
+    assert not (here / "connectors.d/second.yaml").exists()
+
+
+def test_R35_a_text_with_mistakes_is_refused_with_their_lines(here: Path, datong: Datong, tmp_path: Path) -> None:
+    file = tmp_path / "new.yaml"
+    file.write_text(text_in(here).replace("every 1h", "sometimes").replace("trim(Name)", "trimm(Name)"))
+    before = text_in(here)
+    refused = datong("connector", "save", str(file), "--json")
+    assert refused.code == 3
+    assert len(json.loads(refused.err)["mistakes"]) == 2
+    assert text_in(here) == before
+
+
+def test_G9_a_fix_is_tried_on_a_case_then_saved_and_replayed(here: Path, datong: Datong, tmp_path: Path) -> None:
+    assert datong("run").code == 0
+    (case,) = json.loads(datong("quarantine", "list", "--json").out)["cases"]
+    now = tmp_path / "now.yaml"
+    now.write_text(text_in(here))
+    assert datong("quarantine", "try", case["case"], str(now)).code == 1
+    fixed = tmp_path / "fixed.yaml"
+    fixed.write_text(text_in(here).replace("to_int(Seats)", "coalesce(try(to_int(Seats)), 1)"))
+    tried = datong("quarantine", "try", case["case"], str(fixed))
+    assert (tried.code, "1 would be published" in tried.out) == (0, True)
+    assert datong("connector", "save", str(fixed)).code == 0
+    assert datong("quarantine", "replay").code == 0
+    assert json.loads(datong("quarantine", "list", "--json").out)["cases"] == []
+
+
+def test_G4_a_reset_has_a_reason_and_the_next_run_finds_nothing_new(here: Path, datong: Datong) -> None:
+    datong("run")
+    assert datong("connector", "reset", NAME).code == 3
+    assert datong("connector", "reset", NAME, "--reason", "again").code == 1, "it is not stopped"
+    datong("connector", "stop", NAME)
+    done = datong("connector", "reset", NAME, "--reason", "file mended", "--json")
+    assert json.loads(done.out)["reason"] == "file mended"
+    assert "file mended" in datong("connector", "show", NAME).out
+    datong("connector", "resume", NAME)
+    restarted = json.loads(datong("connector", "restart", NAME, "--json").out)["runs"][0]
+    assert (restarted["totals"]["published"], restarted["totals"]["unchanged"]) == (0, 3)
