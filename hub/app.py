@@ -96,7 +96,13 @@ class Hub:
         self.subscriptions = SubscriptionDesk(self.supervisor, self.store, self.deliveries, lambda: self.catalogue)
         self.steering = Steering(self.supervisor, self.log, lambda: self.catalogue)
         self.editing = Editing(
-            loaded, self.supervisor, index, lambda: self.catalogue, partial(read_catalogue, loaded), self.reload
+            loaded,
+            self.supervisor,
+            index,
+            lambda: self.catalogue,
+            partial(read_catalogue, loaded),
+            self.reload,
+            source_specs(),
         )
         self.views = Views(self)
         self.alerts = self._alert_desk()

@@ -167,6 +167,7 @@ def check_source(spec: ConnectorSpec, settings: Settings) -> Report:
 def outbound_of(settings: Settings) -> Outbound:
     """Where sources may connect: never to this hub, its Kafka or its database (R17)."""
     own = {(settings.http.host.lower(), settings.http.port)}
+    own |= {(settings.http.host.lower(), settings.connect.port)} if settings.connect.port else set()
     brokers = settings.log.url.removeprefix("kafka://").split(",") if settings.log.url else []
     own |= {(host.lower(), int(port)) for host, _, port in (b.rpartition(":") for b in brokers)}
     if settings.store.url.startswith("postgresql"):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+from pydantic import BaseModel
+
 from hub.builder import draft, open_source
+from hub.catalogue.described import Setting, described
 from hub.catalogue.edit import ConnectorFile, ConnectorFiles, declared, is_name
 from hub.catalogue.load import Catalogue
 from hub.catalogue.mistakes import Mistake
+from hub.catalogue.schemas import json_schemas
 from hub.catalogue.specs import ConnectorSpec
 from hub.errors import ConfigurationInvalid, Conflict, NotFound
 from hub.mapping.program import columns_used
@@ -65,14 +70,27 @@ class Editing:
         catalogue: Callable[[], Catalogue],
         read: Read,
         reload: Callable[[], object],
+        kinds: Mapping[str, type[BaseModel]],
     ) -> None:
         self._settings, self._supervisor, self._index = loaded.settings, supervisor, index
         self._catalogue, self._read_again, self._reload = catalogue, read, reload
         self._files = ConnectorFiles(loaded.settings.root)
+        self._kinds = kinds
 
     def text(self, name: str) -> ConnectorFile:
         """A connector's file, also one that is left out for its mistakes. Raises NotFound, Conflict."""
         return self._files.get(name)
+
+    @cached_property
+    def kinds(self) -> Mapping[str, Sequence[Setting]]:
+        """The settings of a connector of each kind of source: those of every connector, and its kind's own."""
+        whole = json_schemas(self._kinds, {})["connector"]
+        common = [one for one in described(whole, whole) if one.name not in ("source", "publish")]
+        return {kind: [*common, *described(whole["$defs"][f"source.{kind}"], whole, "source.")] for kind in self._kinds}
+
+    def texts(self) -> dict[str, ConnectorFile]:
+        """Every connector's file by name."""
+        return self._files.all()
 
     def validate(self, text: bytes, name: str = "") -> dict[str, Any]:
         """Every mistake with its line, against the project as it is and, where it can be asked, the source's columns.

@@ -80,6 +80,18 @@ class RegistrySettings(_Section):
     timeout: float = Field(10.0, description="Seconds until it counts as away.", ge=0.1, le=300)
 
 
+class ConnectSettings(_Section):
+    """Kafka Connect's REST API over the connectors."""
+
+    port: int = Field(
+        0,
+        description="TCP port with Kafka Connect's API at its root, by convention 8083; 0 = only under `/connect` of the "
+        "hub's port.",
+        ge=0,
+        le=65535,
+    )
+
+
 class LogSettings(_Section):
     """Topics: one SQLite file on this machine, or Apache Kafka."""
 
@@ -212,6 +224,7 @@ class Settings(_Section):
     kafka: KafkaSettings = KafkaSettings()
     store: StoreSettings = StoreSettings()
     registry: RegistrySettings = RegistrySettings()
+    connect: ConnectSettings = ConnectSettings()
     files: Files = Files()
     outbound: OutboundSettings = OutboundSettings()
     limits: Limits = Limits()

@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 
 from hub import __version__
-from hub.api import consumers, editing, health, intake, operators, overview, problems, streams
+from hub.api import connect, consumers, editing, health, intake, operators, overview, problems, streams
 from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
@@ -60,6 +60,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(Guard, hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
     if hub.role != "worker":
         app.add_middleware(Beside, make=partial(registry_app, hub))
+        app.add_middleware(Beside, make=partial(connect.create_app, hub), prefix=connect.PREFIX)
     return app
 
 

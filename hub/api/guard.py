@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -19,8 +19,12 @@ from hub.tokens import Caller
 class Guard:
     """ASGI middleware: refuses foreign Hosts (DNS rebinding), foreign Origins (CSRF) and bodies over the limit."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Sequence[str], max_body_bytes: int, answer: Callable[..., ASGIApp] = problem
+    ) -> None:
+        """`answer` makes a refusal of status, code and sentence."""
         self._app, self._hosts, self._limit = app, frozenset(hosts) | frozenset(LOOPBACK), max_body_bytes
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request, then hand it on."""
@@ -30,13 +34,13 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refusal(headers)
         if refusal is not None:
-            await problem(*refusal)(scope, receive, send)
+            await self._answer(*refusal)(scope, receive, send)
             return
         body = _Body(receive, send, self._limit)
         with suppress(_TooLarge):
             await self._app(scope, body.receive, body.send)
         if body.too_large and not body.answered:
-            await problem(413, "LimitExceeded", f"a request body is at most {self._limit:,} bytes")(
+            await self._answer(413, "LimitExceeded", f"a request body is at most {self._limit:,} bytes")(
                 scope, receive, send
             )
 

@@ -83,6 +83,17 @@ class ConnectorFiles:
                     return ConnectorFile(name=name, file=f"{FOLDER}/{path.name}", text=text)
         return None
 
+    def all(self) -> dict[str, ConnectorFile]:
+        """Every connector's file, in one pass over the folder."""
+        found: dict[str, ConnectorFile] = {}
+        with suppress(OSError):
+            for path in sorted(p for p in self._folder.iterdir() if p.suffix in SUFFIXES and not p.is_symlink()):
+                text = self._read(path) or b""
+                name = declared(text)
+                if name is not None and is_name(name):
+                    found.setdefault(name, ConnectorFile(name=name, file=f"{FOLDER}/{path.name}", text=text))
+        return found
+
     def place(self, name: str) -> str:
         """The file in which a connector stands, or would; relative to the project."""
         found = self.find(name)

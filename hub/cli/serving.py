@@ -86,7 +86,7 @@ def _serve(hub: Hub, loaded: Loaded, out: Output) -> int:
     server, thread = _background(hub, loaded)
     what = "" if hub.role == "all" else f" as {hub.role}"
     out.note(f"datong serves http://{_shown(loaded)}{what} (stop with Ctrl-C)")
-    with registry_port(hub, loaded, out):
+    with registry_port(hub, loaded, out), connect_port(hub, loaded, out):
         wait_for_signal(lambda: hub.supervisor.fenced)
         out.note("draining; a second signal quits at once")
     server.should_exit = True
@@ -142,6 +142,21 @@ def registry_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
             if loaded.origins["registry.port"] != "default":
                 raise
             out.note(f"port {port} is taken: the schema registry answers on http://{_shown(loaded)}/registry alone")
+        yield
+
+
+@contextmanager
+def connect_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
+    """Kafka Connect's API at the root of a port of its own, when the setting connect.port names one."""
+    from hub.api.connect import create_app
+    from hub.cli.listening import address, listening
+
+    host, port = loaded.settings.http.host, loaded.settings.connect.port
+    if not port or hub.role == "worker":
+        yield
+        return
+    with listening(create_app(hub), host, port, "connect.port"):
+        out.note(f"Kafka Connect's API answers on http://{address(host, port)}")
         yield
 
 
@@ -231,6 +246,6 @@ def _stay(hub: Hub, out: Output, loaded: Loaded, directory: Path) -> None:
     from hub.cli.listening import wait_for_signal
 
     hub.start()
-    with registry_port(hub, loaded, out):
+    with registry_port(hub, loaded, out), connect_port(hub, loaded, out):
         wait_for_signal()
         out.note("draining")

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
+
+from hub.builder import outbound_of
+from hub.settings import load_settings
 from tests.cli.conftest import Datong
+from tests.cli.test_cli import ROOT
+from tests.support.ports import free_port
+from tests.support.waiting import answers
 
 NAME = "city-library-branches"
 
@@ -64,3 +75,25 @@ def test_G4_a_reset_has_a_reason_and_the_next_run_finds_nothing_new(here: Path, 
     datong("connector", "resume", NAME)
     restarted = json.loads(datong("connector", "restart", NAME, "--json").out)["runs"][0]
     assert (restarted["totals"]["published"], restarted["totals"]["unchanged"]) == (0, 3)
+
+
+def test_connect_port_answers_at_its_root_and_a_taken_one_is_told(here: Path) -> None:
+    own, port = free_port(), free_port()
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "DATONG_HTTP__PORT": str(port), "DATONG_REGISTRY__PORT": "0",
+        "DATONG_CONNECT__PORT": str(own),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "hub.cli.main", "serve"]
+    with subprocess.Popen(command, cwd=here, env=environment) as server:
+        assert answers(server, own)
+        token = (here / "var/operator.token").read_text()
+        for base in (f"http://127.0.0.1:{own}", f"http://127.0.0.1:{port}/connect"):
+            assert httpx.get(f"{base}/connectors", auth=("op", token), trust_env=False).json() == [NAME]
+        server.terminate()
+        assert server.wait(30) == 0
+    assert ("127.0.0.1", own) in outbound_of(load_settings(here, env={"DATONG_CONNECT__PORT": str(own)}).settings).own
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", own))
+        taken.listen()
+        refused = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, timeout=60)
+    assert (refused.returncode, "connect.port" in refused.stderr) == (3, True)

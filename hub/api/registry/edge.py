@@ -122,9 +122,9 @@ def _inner(path: str) -> str:
     return (path.removeprefix(PREFIX) or "/") if is_under(path) else path
 
 
-def is_under(path: str) -> bool:
-    """Is the registry meant, where other things answer too?"""
-    return path == PREFIX or path.startswith(f"{PREFIX}/")
+def is_under(path: str, prefix: str = PREFIX) -> bool:
+    """Is the registry meant, or what else answers under a prefix, where other things answer too?"""
+    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _typed(send: Send, media: str) -> Send:
@@ -146,16 +146,17 @@ async def _send(send: Send, body: bytes) -> None:
 
 
 class Beside:
-    """ASGI middleware: what is under /registry goes to the registry, which is put together when it is first asked."""
+    """ASGI middleware: what is under a prefix, by default /registry, goes to another application, which is put together
+    when it is first asked."""
 
-    def __init__(self, app: ASGIApp, *, make: Callable[[], ASGIApp]) -> None:
-        self._app, self._make = app, make
+    def __init__(self, app: ASGIApp, *, make: Callable[[], ASGIApp], prefix: str = PREFIX) -> None:
+        self._app, self._make, self._prefix = app, make, prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        meant = scope["type"] == "http" and is_under(raw_path(scope))
-        await (self._registry if meant else self._app)(scope, receive, send)
+        meant = scope["type"] == "http" and is_under(raw_path(scope), self._prefix)
+        await (self._beside if meant else self._app)(scope, receive, send)
 
     @cached_property
-    def _registry(self) -> ASGIApp:
+    def _beside(self) -> ASGIApp:
         return self._make()
