@@ -25,6 +25,7 @@ class Kind:
     spec: type[BaseModel]
     build: Callable[[Any, SourceContext], Source]
     pushed: bool = False  # by HTTP, to /api/v1/intake/CONNECTOR
+    takes: bool = False  # what it is sent goes to one reader: a look at it would take it from the connector that runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,7 @@ KINDS: Mapping[str, Kind] = {
             summary="Messages of an MQTT broker (3.1.1 and 5, QoS 1), acknowledged to it when they are durable.",
             spec=push_specs.MqttSpec,
             build=_mqtt,
+            takes=True,
         ),
         Kind(
             name="postgres",
@@ -113,6 +115,7 @@ KINDS: Mapping[str, Kind] = {
             spec=push_specs.WebhookSpec,
             build=_posted,
             pushed=True,
+            takes=True,
         ),
     )
 }

@@ -103,6 +103,7 @@ class Hub:
             partial(read_catalogue, loaded),
             self.reload,
             source_specs(),
+            frozenset(name for name, kind in KINDS.items() if kind.takes),
         )
         self.views = Views(self)
         self.alerts = self._alert_desk()

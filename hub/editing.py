@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,11 +71,13 @@ class Editing:
         read: Read,
         reload: Callable[[], object],
         kinds: Mapping[str, type[BaseModel]],
+        taking: Collection[str] = (),
     ) -> None:
+        """`taking`: kinds of source at which nobody can look without taking from them."""
         self._settings, self._supervisor, self._index = loaded.settings, supervisor, index
         self._catalogue, self._read_again, self._reload = catalogue, read, reload
         self._files = ConnectorFiles(loaded.settings.root)
-        self._kinds = kinds
+        self._kinds, self._taking = kinds, taking
 
     def text(self, name: str) -> ConnectorFile:
         """A connector's file, also one that is left out for its mistakes. Raises NotFound, Conflict."""
@@ -107,7 +109,7 @@ class Editing:
         """The source's first rows beside what would become of them, every value masked (G13); nothing is stored."""
         checked = self.check(text)
         spec = checked.spec
-        if spec.timing.kind == "continuous":
+        if spec.kind in self._taking or spec.timing.kind == "continuous":
             raise Conflict(
                 f"{spec.connector} takes what is sent to it: a look would take it from the connector that runs",
                 remedy="preview a case of quarantine with this text instead",

@@ -115,7 +115,8 @@ def test_connectors_are_listed_and_expanded(served: Served, connect: httpx.Clien
 def test_status_names_state_worker_and_tasks(connect: httpx.Client) -> None:
     status = connect.get(f"/connectors/{NAME}/status").json()
     assert (status["name"], status["type"], status["connector"]["state"]) == (NAME, "source", "RUNNING")
-    assert status["tasks"] == [{"id": 0, "state": "RUNNING", "worker_id": status["connector"]["worker_id"]}]
+    assert status["tasks"] == [{"id": 0, **status["connector"]}]
+    assert set(status["connector"]) == {"state", "worker_id", "version"}
     assert connect.get(f"/connectors/{NAME}/tasks/0/status").json() == status["tasks"][0]
     (task,) = connect.get(f"/connectors/{NAME}/tasks").json()
     assert task == {"id": {"connector": NAME, "task": 0}, "config": config_of(connect)}
@@ -128,7 +129,7 @@ def test_a_connector_is_created_as_connect_creates_one(served: Served, connect: 
     wanted = second(connect)
     del wanted["name"]
     made = connect.post("/connectors", json={"name": " second ", "config": wanted})
-    assert (made.status_code, made.headers["location"]) == (201, "/connectors/second")
+    assert (made.status_code, made.headers["location"]) == (201, f"{served.own}/connectors/second")
     assert made.json()["config"] == {**wanted, "name": "second"}
     assert made.json()["tasks"] == [{"connector": "second", "task": 0}]
     again = connect.post("/connectors", json={"name": "second", "config": wanted})
@@ -154,8 +155,10 @@ def test_a_configuration_is_put_and_patched(served: Served, connect: httpx.Clien
     assert (patched.status_code, patched.json()["config"]) == (200, {**wanted, "schedule": "every 3h"})
     assert served.hub.views.connector(NAME)["schedule"] == "every 3h"
     new = connect.put("/connectors/second/config", json=second(connect))
-    assert (new.status_code, new.headers["location"]) == (201, "/connectors/second")
-    assert failure(connect.patch("/connectors/third/config", json={})) == (404, "Connector third not found")
+    assert (new.status_code, new.headers["location"]) == (201, f"{served.own}/connectors/second")
+    under = httpx.put(f"{served.beside}/connectors/third/config", json=second(connect, name="third"), auth=connect.auth)
+    assert under.headers["location"] == f"{served.beside}/connectors/third"
+    assert failure(connect.patch("/connectors/fourth/config", json={})) == (404, "Connector fourth not found")
     other = failure(connect.put(f"/connectors/{NAME}/config", json={**wanted, "name": "other"}))
     assert other == (400, f"Connector name configuration (other) doesn't match connector name in the URL ({NAME})")
 
@@ -183,7 +186,7 @@ def test_states_are_steered(connect: httpx.Client) -> None:
         status = connect.get(f"/connectors/{NAME}/status").json()
         assert status["connector"]["state"] == state
         assert [t["state"] for t in status["tasks"]] == ([] if state == "STOPPED" else [state])
-        assert failure(connect.put(f"/connectors/nobody/{verb}")) == (404, "Connector nobody not found")
+        assert failure(connect.put(f"/connectors/nobody/{verb}")) == (404, "Unknown connector nobody")
     assert failure(connect.put(f"/connectors/{NAME}/explode"))[0] == 404
 
 

@@ -205,6 +205,15 @@ def test_G13_a_preview_shows_what_becomes_of_rows_and_no_value(api: httpx.Client
     assert api.get("topics").json()["topics"][0]["records"] == 0, "nothing was stored"
 
 
+def test_a_source_that_one_reader_empties_is_not_looked_at(api: httpx.Client) -> None:
+    text, _etag = text_of(api)
+    mqtt = changed(text, {"kind: files": "kind: mqtt", 'path: "data/branches*.csv"': "host: 127.0.0.1\n  topics: [a]"})
+    refused = api.post("connectors/preview", content=mqtt.encode())
+    assert (refused.status_code, refused.json()["code"]) == (409, "Conflict"), refused.text
+    forever = api.post("connectors/preview", content=changed(text, {"every 1h": "continuous"}).encode())
+    assert forever.status_code == 409
+
+
 def test_G9_a_fix_is_tried_on_quarantined_rows_before_it_is_saved(api: httpx.Client) -> None:
     text, etag = text_of(api)
     assert put(api, changed(text, {"seats > 0": "seats > 30"}), etag).status_code == 200

@@ -197,6 +197,28 @@ def test_R20_a_replay_is_asked_for_at_one_node_and_done_by_another(nodes: Nodes)
     assert nodes.get("/quarantine", connector=name)["cases"] == []
 
 
+def test_G4_a_file_is_changed_and_a_checkpoint_reset_at_a_node_that_only_answers(nodes: Nodes) -> None:
+    name = nodes.connector(5)
+    assert nodes.datong("run", name).returncode == 0
+    with nodes.first.api() as client:
+        path = f"/api/v1/connectors/{name}"
+        file = client.get(f"{path}/config")
+        changed = file.text.replace("connector:", "schedule: every 9h\nconnector:", 1)
+        saved = client.put(f"{path}/config", content=changed.encode(), headers={"If-Match": file.headers["ETag"]})
+        assert saved.status_code == 200, saved.text
+        until(lambda: nodes.get(f"/connectors/{name}", nodes.second)["schedule"] == "every 9h")
+        reason = {"reason": "read again"}
+        assert client.post(f"{path}/reset", json=reason).status_code == 409, "it is not stopped"
+        client.put(f"{path}/stop")
+        assert client.post(f"{path}/reset", json=reason).status_code == 409, "mode append would give all rows twice"
+        done = client.post(f"{path}/reset", json={**reason, "accept_duplicates": True})
+        assert done.status_code == 200, done.text
+        client.put(f"{path}/resume")
+    again = nodes.datong("run", name, "--json", node=nodes.second)
+    assert json.loads(again.stdout)["runs"][0]["totals"]["published"] == 5, "all were read again"
+    assert nodes.get(f"/connectors/{name}", nodes.second)["state"] == "RUNNING"
+
+
 def test_S16_no_node_wrote_a_secret(nodes: Nodes) -> None:
     said = nodes.site.said()
     assert nodes.site.store_url.partition("://")[2].partition("@")[0].partition(":")[2] not in said

@@ -10,9 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub import __version__
 from hub.api.connect import connectors, plugins
 from hub.api.connect.answers import Answer, from_guard, install
-from hub.api.connect.deps import operator
+from hub.api.connect.deps import BASE, operator
 from hub.api.connect.desk import ConnectDesk
 from hub.api.guard import Guard
+from hub.api.registry.edge import is_under
 from hub.app import Hub
 
 PREFIX = "/connect"
@@ -58,10 +59,9 @@ class _Edge:
             return
         started, status = time.perf_counter(), 500
         path = str(scope["path"])
-        if path == PREFIX or path.startswith(f"{PREFIX}/"):
-            path = path.removeprefix(PREFIX)
-        path = path.rstrip("/") or "/"
-        inner = {**scope, "path": path, "raw_path": path.encode("utf-8", "replace"), "root_path": ""}
+        base = PREFIX if is_under(path, PREFIX) else ""
+        path = path.removeprefix(base).rstrip("/") or "/"
+        inner = {**scope, "path": path, "raw_path": path.encode("utf-8", "replace"), "root_path": "", BASE: base}
 
         async def sending(message: Message) -> None:
             nonlocal status

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from hub.api.connect.answers import Answer, Refused
-from hub.api.connect.deps import Body, DeskOf, texts
+from hub.api.connect.deps import Body, DeskOf, location, texts
 
 PARTS = {"status", "info"}
 Flag = Annotated[str, Query(max_length=16)]
@@ -36,7 +36,7 @@ def _listed(api: APIRouter) -> None:
         return Answer(desk.names() if expand is None else desk.expanded(PARTS & set(expand)))
 
     @api.post("/connectors")
-    def create(desk: DeskOf, body: Body) -> Answer:
+    def create(desk: DeskOf, body: Body, request: Request) -> Answer:
         """A new connector."""
         if not isinstance(body, dict) or "config" not in body:
             raise Refused(400, "the body is an object with `name` and `config`")
@@ -45,7 +45,7 @@ def _listed(api: APIRouter) -> None:
             raise Refused(400, "`name` and `initial_state` are texts")
         name = name.strip()
         made = desk.create(name, _present(texts(body["config"])), state.upper())
-        return Answer(made, 201, {"Location": f"/connectors/{name}"})
+        return Answer(made, 201, location(request, name))
 
     @api.get("/connectors/{name}")
     def info(name: str, desk: DeskOf) -> Answer:
@@ -76,10 +76,10 @@ def _configured(api: APIRouter) -> None:
         return Answer(desk.config(name))
 
     @api.put("/connectors/{name}/config")
-    def put(name: str, desk: DeskOf, body: Body) -> Answer:
+    def put(name: str, desk: DeskOf, body: Body, request: Request) -> Answer:
         """Replace, or create."""
         new, made = desk.put(name, _present(texts(body)))
-        return Answer(made, 201, {"Location": f"/connectors/{name}"}) if new else Answer(made)
+        return Answer(made, 201, location(request, name)) if new else Answer(made)
 
     @api.patch("/connectors/{name}/config")
     def patch(name: str, desk: DeskOf, body: Body) -> Answer:
@@ -131,7 +131,7 @@ def _tasks(api: APIRouter) -> None:
     @api.post("/connectors/{name}/tasks/{number}/restart", status_code=204)
     def again(name: str, number: int, desk: DeskOf) -> Response:
         """The same as a restart of the connector."""
-        desk.task(name, number)
+        desk.require_task(name, number)
         desk.restart(name, only_failed=False)
         return Response(status_code=204)
 
@@ -159,7 +159,8 @@ def _offsets(api: APIRouter) -> None:
             raise Refused(
                 400, "an offset is opaque here: only null can be given, for the one partition, to read from the start"
             )
-        return Answer({"message": desk.reset(name, accept_duplicates=accept_duplicates.lower() == "true")})
+        desk.reset(name, accept_duplicates=accept_duplicates.lower() == "true")
+        return Answer({"message": "The offsets for this connector have been altered successfully"})
 
 
 def _present(given: dict[str, str | None]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from hub.api.guard import bearer, require_operator
 from hub.errors import NotAuthenticated
 from hub.tokens import Caller
 
+BASE = "connect.base"  # where the scope has what stands before the path: /connect, or nothing
 ASK = "HTTP basic with the operator's token as the password, or Authorization: Bearer <token>"
 
 
@@ -41,6 +42,12 @@ def _token(request: Request) -> str:
     if not 0 < len(password) <= 512:
         raise NotAuthenticated("this endpoint needs a password", remedy=ASK)
     return password
+
+
+def location(request: Request, name: str) -> dict[str, str]:
+    """The header that says where a new connector is; a whole URL, as Connect's."""
+    host = request.headers["host"]
+    return {"Location": f"{request.url.scheme}://{host}{request.scope[BASE]}/connectors/{name}"}
 
 
 async def body_of(request: Request) -> Any:

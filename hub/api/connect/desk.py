@@ -52,7 +52,7 @@ class ConnectDesk:
 
     def status(self, name: str) -> dict[str, Any]:
         """State of the connector and of its task."""
-        return self._status(self._known(name))
+        return self._status(self._known(name, "No status found for connector {name}"))
 
     def info(self, name: str) -> dict[str, Any]:
         """Configuration and tasks."""
@@ -96,14 +96,14 @@ class ConnectDesk:
 
     def steer(self, name: str, verb: str) -> None:
         """pause, resume, stop. Idempotent, as Connect's are."""
-        state = self._known(name).state
+        state = self._known(name, "Unknown connector {name}").state
         if verb == "stop" and state == "STOPPED":
             return
         self._hub.steer(name, verb)
 
     def restart(self, name: str, *, only_failed: bool) -> None:
         """Start anew. One that is not to run stays so."""
-        state = self._known(name).state
+        state = self._known(name, "Unknown connector: {name}").state
         if state in ("PAUSED", "STOPPED") or (only_failed and state != "FAILED"):
             return
         self._hub.steering.restart(name)
@@ -128,6 +128,11 @@ class ConnectDesk:
             if one["id"] == number:
                 return dict(one)
         raise Refused(404, f"No status found for task {name}-{number}")
+
+    def require_task(self, name: str, number: int) -> None:
+        """Raises Refused unless there is such a task."""
+        if all(one["task"] != number for one in _tasks(self._known(name, "Unknown connector: {name}"))):
+            raise Refused(404, f"Unknown task: {name}-{number}")
 
     def topics(self, name: str) -> dict[str, Any]:
         """The topic that it publishes."""
@@ -154,15 +159,16 @@ class ConnectDesk:
             ) from None
         return RESET
 
-    def _known(self, name: str) -> ConnectorStatus:
+    def _known(self, name: str, otherwise: str = "Connector {name} not found") -> ConnectorStatus:
+        """`otherwise`: what Connect says in this place of one that there is not."""
         try:
             return self._hub.supervisor.status(name)
         except NotFound:
-            raise _unknown(name) from None
+            raise Refused(404, otherwise.format(name=name)) from None
 
     def _status(self, status: ConnectorStatus) -> dict[str, Any]:
         state = status.state if status.state != "RUNNING" or self._served() else "UNASSIGNED"
-        at = {"state": state, "worker_id": status.worker or self._hub.supervisor.node_name}
+        at = {"state": state, "worker_id": status.worker or self._hub.supervisor.node_name, "version": __version__}
         trace = {"trace": status.reason} if state == "FAILED" else {}
         return {
             "name": status.name,

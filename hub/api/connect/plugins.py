@@ -64,10 +64,10 @@ def _definition(one: Setting, order: int) -> dict[str, Any]:
         "importance": "HIGH" if one.required else "MEDIUM",
         "documentation": f"{one.text} ({one.value})",
         "group": group,
+        "order_in_group": order,
         "width": "LONG",
         "display_name": name,
         "dependents": [],
-        "order": order,
     }
 
 
