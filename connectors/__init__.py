@@ -36,6 +36,7 @@ class SinkKind:
     summary: str
     spec: type[BaseModel]
     build: Callable[[Any, SinkContext], Sink]
+    own_place: bool  # the subscriber's system keeps how far it is (`Sink.positions`): nobody else can move it
 
 
 def _files(spec: Any, context: SourceContext) -> Source:
@@ -147,18 +148,21 @@ SINKS: Mapping[str, SinkKind] = {
             summary="A table of the subscriber's database: rows by key, deletions applied, offsets in the same transaction.",
             spec=TableSpec,
             build=_table,
+            own_place=True,
         ),
         SinkKind(
             name="file",
             summary="Files in a directory: one for each batch, whole or not there.",
             spec=FileSpec,
             build=_file,
+            own_place=True,
         ),
         SinkKind(
             name="webhook",
             summary="JSON by POST to an address of the subscriber's, signed; what fails for good is set aside.",
             spec=WebhookSpec,
             build=_webhook,
+            own_place=False,
         ),
     )
 }

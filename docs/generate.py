@@ -221,11 +221,10 @@ def commands() -> str:
 def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     """Every command that does something."""
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or command.invoke_without_command:
         yield path, command
-        return
-    for name in sorted(inner):
-        yield from walk(f"{path} {name}", inner[name])
+    for name, one in sorted((inner or {}).items()):
+        yield from walk(f"{path} {name}", one)
 
 
 def option(parameter: Any) -> str:

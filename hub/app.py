@@ -16,12 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors import KINDS, sink_specs, source_specs
+from connectors import KINDS, SINKS, sink_specs, source_specs
 from hub import __version__, logs
 from hub.adapters import is_kafka, open_log, open_registry
 from hub.builder import ConnectorBuilder, open_sink, open_source, push_schedule_of, schedule_of
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
+from hub.catalogue.uses import SchemaUsers
 from hub.deliveries import Deliveries
 from hub.directory import Directory, Role, Running
 from hub.editing import Editing
@@ -46,10 +47,12 @@ from hub.pipeline.supervisor import Supervisor, SupervisorOptions
 from hub.pipeline.worker import Worker, WorkerOptions
 from hub.ports import Door
 from hub.pushes import Pusher
+from hub.registry.desk import Desk
 from hub.settings import Loaded, Settings
 from hub.steering import Steering
 from hub.store.nodes import Node
 from hub.stores import is_postgres, open_store
+from hub.subscribers import SubscriberDesk
 from hub.subscriptions import SubscriptionDesk
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
@@ -105,6 +108,15 @@ class Hub:
             source_specs(),
             frozenset(name for name, kind in KINDS.items() if kind.takes),
         )
+        self.subscribers = SubscriberDesk(
+            self.log,
+            self.store.groups,
+            self.deliveries,
+            self.subscriptions,
+            lambda: self.catalogue,
+            lambda kind: SINKS[kind].own_place,
+        )
+        self.schema_desk = Desk(self.registry, SchemaUsers(self.store.groups, lambda: self.catalogue).users())
         self.views = Views(self)
         self.alerts = self._alert_desk()
         self.watch = Watch(self._sampler(), now_ms, then=self.alerts.look)

@@ -64,7 +64,7 @@ class Deliveries:
         self._registry, self._catalogue, self._clock = registry, catalogue, clock
         self._limits = settings.limits
         self._log = log
-        self._reader = DeliveryReader(log, self._schema, cache_bytes=settings.limits.cache_bytes)
+        self._reader = DeliveryReader(log, self.schema_of, cache_bytes=settings.limits.cache_bytes)
         self._groups = Subscriptions(log, registry, store.groups, self._reader, lambda: int(clock().timestamp() * 1000))
 
     def pull(self, request: Request, member: Member, max_records: int | None = None) -> Pulled:
@@ -132,14 +132,19 @@ class Deliveries:
     def newest_schema(self, topic: str) -> Record | None:
         """The newest schema registered for a topic."""
         schema_id = self.schema_id(topic)
-        return None if schema_id is None else self._schema(schema_id)
+        return None if schema_id is None else self.schema_of(schema_id)
 
     def schema_id(self, topic: str) -> int | None:
         """Its id."""
-        try:
-            return self._registry.latest(f"{topic}-value").schema.id
-        except NotFound:
-            return None
+        found = self._registry.newest(f"{topic}-value")
+        return None if found is None else found.schema.id
+
+    def schema_of(self, schema_id: int) -> Record:
+        """A schema that records may have been written with. Raises NotFound."""
+        parsed = self._registry.parsed(schema_id).type
+        if not isinstance(parsed, Record):
+            raise DatongError(f"schema {schema_id} is not a record")
+        return parsed
 
     def plan(self, request: Request) -> Plan:
         """The decision of this moment, for the operator's own use. Every refusal is logged. Raises NotGranted."""
@@ -170,12 +175,6 @@ class Deliveries:
             f"there is no topic {request.topic} for you to read",
             remedy="ask the publishing agency for a grant, and whether data was published yet",
         )
-
-    def _schema(self, schema_id: int) -> Record:
-        parsed = self._registry.parsed(schema_id).type
-        if not isinstance(parsed, Record):
-            raise DatongError(f"schema {schema_id} is not a record")
-        return parsed
 
 
 class PushedGroup:

@@ -202,5 +202,9 @@ class OpenLog(Log, Protocol):
     def notices(self) -> Sequence[Finding]:
         """Trouble that a person should know of now; empty when all is well. Answers at once, from what was seen."""
 
+    def size(self, topic: str) -> int | None:
+        """Bytes that a topic's blocks take, compressed as they are kept, one copy of each; None where nobody can say.
+        Unknown topic: NotFound."""
+
     def maintain(self) -> object:
         """Apply retention and compaction, where the log does not do so by itself (R8)."""

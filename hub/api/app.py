@@ -9,17 +9,15 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 
 from hub import __version__
-from hub.api import connect, consumers, editing, health, intake, operators, overview, problems, streams
+from hub.api import connect, consumers, editing, health, intake, operators, overview, problems, shared, streams
 from hub.api.guard import Guard
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Beside, Edge
 from hub.api.waiting import Waiting
 from hub.app import Hub
-from hub.catalogue.uses import SchemaUsers
 from hub.registry import Registry
 from hub.registry.access import Gate
-from hub.registry.desk import Desk
 
 
 def create_app(hub: Hub) -> FastAPI:
@@ -45,6 +43,7 @@ def create_app(hub: Hub) -> FastAPI:
         app.include_router(editing.router())
         app.include_router(operators.router())
         app.include_router(overview.router())
+        app.include_router(shared.router())
 
     @app.middleware("http")
     async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -69,7 +68,6 @@ def registry_app(hub: Hub) -> Edge:
     settings = hub.settings
     gate = Gate(hub.store.tokens, hub.operator_token())
     limits = Limits(hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
-    desk = Desk(hub.registry, SchemaUsers(hub.store.groups, lambda: hub.catalogue).users())
-    serving = service(Registry(hub.store), hub.store, gate, desk)
+    serving = service(Registry(hub.store), hub.store, gate, hub.schema_desk)
     made = create_desk_app if settings.registry.url else create_registry_app
     return made(serving, limits, hub.metrics.request)

@@ -35,3 +35,4 @@ def agency(who: Annotated[Caller, Depends(caller)]) -> Caller:
 
 
 AgencyCaller = Annotated[Caller, Depends(agency)]
+OperatorCaller = Annotated[Caller, Depends(operator)]

@@ -1,4 +1,4 @@
-"""Endpoints of the hub's operator: connectors, runs, subscriptions, topics, schemas, quarantine, tokens."""
+"""Endpoints of the hub's operator: connectors, runs, subscriptions, quarantine, tokens."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def router() -> APIRouter:
     _notices(api)
     _connectors(api)
     _subscriptions(api)
-    _catalogue(api)
+    _node(api)
     _quarantine(api)
     _tokens(api)
     _people(api)
@@ -172,27 +172,7 @@ def _subscriptions(api: APIRouter) -> None:
         return hub.subscriptions.one(name)
 
 
-def _catalogue(api: APIRouter) -> None:
-    @api.get("/topics")
-    def topics(hub: HubOf) -> dict[str, Any]:
-        """All topics with contract and size."""
-        return {"topics": hub.views.topics()}
-
-    @api.get("/topics/{topic}")
-    def topic(topic: str, hub: HubOf) -> dict[str, Any]:
-        """One topic: contract, fields, offsets."""
-        return hub.views.topic(topic)
-
-    @api.get("/schemas")
-    def schemas(hub: HubOf) -> dict[str, Any]:
-        """The latest version of every subject."""
-        return {"schemas": hub.views.schemas()}
-
-    @api.get("/schemas/{subject}")
-    def schema(subject: str, hub: HubOf) -> Any:
-        """The latest schema of a subject, as registered."""
-        return hub.views.schema(subject)
-
+def _node(api: APIRouter) -> None:
     @api.get("/nodes")
     def nodes(hub: HubOf) -> dict[str, Any]:
         """The processes that share this hub's work, and what each runs now."""

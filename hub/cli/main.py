@@ -63,7 +63,9 @@ def build() -> typer.Typer:
         runs,
         schemas,
         serving,
+        subscribers,
         subscriptions,
+        topics,
     )
 
     app.callback()(common)
@@ -72,10 +74,12 @@ def build() -> typer.Typer:
         serving,
         runs,
         operate,
+        topics,
         schemas,
         quarantine,
         consume,
         subscriptions,
+        subscribers,
         alerts,
         people,
         doctor,

@@ -1,4 +1,4 @@
-"""Commands of an operator: topics, connectors, tokens."""
+"""Commands of an operator: connectors, nodes, tokens."""
 
 from __future__ import annotations
 
@@ -19,50 +19,10 @@ Name = Annotated[str, typer.Argument(help="The connector's name.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(topics)
     app.command()(reload)
     app.command()(nodes)
     app.add_typer(_connector(), name="connector")
     app.add_typer(_token(), name="token")
-
-
-def topics(
-    topic: Annotated[str | None, typer.Argument(help="One topic, in detail.")] = None,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List topics, or show one: contract, schema, partitions, freshness. Example: datong topics"""
-    out = Output(as_json=as_json)
-    with open_api(project) as api:
-        if topic:
-            _show_topic(out, api.get(f"/topics/{topic}"))
-            return
-        listed = api.get("/topics")
-    if as_json:
-        out.data(listed)
-    columns = ["topic<", "title", "records>", "partitions>", "mode", "sharing", "freshness"]
-    rows = [
-        [t["topic"], t["title"].get("en", ""), t["records"], t["partitions"], t["mode"], t["sharing"], t["freshness"]]
-        for t in listed["topics"]
-    ]
-    out.table(rows, columns)
-
-
-def _show_topic(out: Output, topic: dict[str, Any]) -> None:
-    if out.as_json:
-        out.data(topic)
-        return
-    out.line(f"{topic['topic']}  {topic['title'].get('en', '')}  {topic['title'].get('zh', '')}", style="bold")
-    facts = ("agency", "mode", "key", "scope", "sharing", "records", "freshness", "schema_id")
-    out.table([[name, _text(topic[name])] for name in facts], ["fact", "value"])
-    out.table(
-        [[p["partition"], p["earliest"], p["end"]] for p in topic["offsets"]], ["partition>", "earliest>", "end>"]
-    )
-    out.table([[f["name"], f["type"], f["doc"], f["doc_zh"]] for f in topic["fields"]], ["field", "type", "", ""])
-
-
-def _text(value: object) -> object:
-    return ", ".join(str(v) for v in value) if isinstance(value, list) else value
 
 
 def nodes(project: ProjectOption = None, as_json: JsonOption = False) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -95,14 +96,15 @@ class GroupCursors:
         order = [*group_offsets.primary_key]
         with reading(self._engine) as connection:
             rows = connection.execute(sa.select(group_offsets).order_by(*order)).all()
-        return [
-            (
-                GroupKey(agency=row.agency, grant=row.grant_name, topic=row.topic, group=row.group_name),
-                row.partition,
-                _cursor(row),
-            )
-            for row in rows
-        ]
+        return [(_key(row), row.partition, _cursor(row)) for row in rows]
+
+    def readers(self) -> Mapping[GroupKey, str]:
+        """Who holds a group now. One that is not named is free."""
+        held = sa.select(group_leases).where(
+            group_leases.c.reader != NOBODY, group_leases.c.expires_at > self._clock.now
+        )
+        with reading(self._engine) as connection:
+            return {_key(row): row.reader for row in connection.execute(held)}
 
     def deliver(self, key: GroupKey, positions: Mapping[int, int], selection: str) -> None:
         """Remember before the bytes leave how far a reader may commit under this selection."""
@@ -186,6 +188,10 @@ def _moves(cursor: Cursor | None, partition: int, position: int, selection: str)
 
 def _columns(key: GroupKey) -> dict[str, str]:
     return {"agency": key.agency, "grant_name": key.grant, "topic": key.topic, "group_name": key.group}
+
+
+def _key(row: sa.Row[Any]) -> GroupKey:
+    return GroupKey(agency=row.agency, grant=row.grant_name, topic=row.topic, group=row.group_name)
 
 
 def _named(key: GroupKey) -> dict[str, str]:

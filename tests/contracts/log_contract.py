@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pytest
 
 from hub import blocks
+from hub.delivery.places import offset_at
 from hub.errors import Conflict, Fenced, NotFound, OffsetOutOfRange
 from hub.model import QUARANTINE, Block, Checkpoint, SourceCheckpoint, Topic
-from hub.ports import Log
+from hub.ports import Log, OpenLog
 
 TOPIC = "city.test.thing.v1"
 
@@ -59,6 +61,11 @@ class LogContract:
     @pytest.fixture
     def task(self) -> str:
         return f"task-{uuid.uuid4().hex[:8]}"
+
+    @pytest.fixture
+    def later(self) -> Callable[[], object]:
+        """Lets the log's clock go on."""
+        return lambda: time.sleep(0.003)
 
     def test_G6_checkpoint_and_data_are_one(self, log: Log, topic: str, task: str) -> None:
         log.ensure(Topic(name=topic, partitions=2))
@@ -226,3 +233,41 @@ class LogContract:
         reader.join()
         assert torn == []
         assert len(contents(log, topic)) == 400
+
+    def test_R7_a_moment_leads_to_the_first_block_that_was_appended_then_or_later(
+        self, log: Log, topic: str, task: str, later: Callable[[], object]
+    ) -> None:
+        log.ensure(Topic(name=topic))
+        writer = log.open(task, 1)
+        span = log.ends(topic)[0]
+        assert offset_at(log, topic, 0, span, 0) == offset_at(log, topic, 0, span, 1 << 50) == span.end
+        for i in range(5):
+            writer.append(make_blocks([f"{i}-{k}" for k in range(1 + i)], ["x"] * (1 + i), topic=topic), at(i))
+            later()
+        span, times, offset = log.ends(topic)[0], [], 0
+        while offset < span.end and (fetch := log.read(topic, 0, offset, 1)).blocks:
+            times += [(block.last_offset, block.timestamp_ms) for block in fetch.blocks]
+            offset = fetch.next_offset
+        assert len({moment for _, moment in times}) >= 5
+        for moment in sorted({m + d for _, m in times for d in (-1, 0, 1)}):
+            found = offset_at(log, topic, 0, span, moment)
+            assert [m < moment for last, m in times if last < found] == [True] * sum(last < found for last, _ in times)
+            assert [m >= moment for last, m in times if last >= found] == [True] * sum(
+                last >= found for last, _ in times
+            )
+
+    def test_the_size_of_a_topic_grows_with_it(self, log: OpenLog, topic: str, task: str) -> None:
+        log.ensure(Topic(name=topic, partitions=2))
+        assert not log.size(topic)
+        writer = log.open(task, 1)
+        writer.append([b for p in range(2) for b in make_blocks(["a"], ["1"], topic=topic, partition=p)], at(1))
+        one = log.size(topic)
+        keys = [uuid.uuid4().hex for _ in range(1000)]
+        writer.append(make_blocks(keys, keys, topic=topic), at(2))
+        more = log.size(topic)
+        assert one is not None
+        assert more is not None
+        assert 0 < one < 2_000
+        assert 20_000 < more < 200_000
+        with pytest.raises(NotFound):
+            log.size("city.no.such.v1")

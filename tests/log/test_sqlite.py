@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,13 @@ def log(tmp_path: Path, clock: Clock) -> Iterator[SqliteLog]:
 
 class TestSqliteLog(LogContract):
     """All of the contract."""
+
+    @pytest.fixture
+    def later(self, clock: Clock) -> Callable[[], object]:
+        def move() -> None:
+            clock.now += 3
+
+        return move
 
 
 def test_R3_offsets_of_this_adapter_have_no_gaps(log: SqliteLog) -> None:

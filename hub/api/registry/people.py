@@ -10,9 +10,9 @@ from hub.api.registry import documented as doc
 from hub.api.registry.answers import BadRequest, Json
 from hub.api.registry.deps import AUTHENTICATED, CallerOf, ServiceOf, audited
 from hub.api.registry.requests import Body, BodyOf, draft_of, optional
-from hub.registry.desk import Difference, Judgement, Subscription, Uses
 from hub.registry.dump import Dump, settings_from_json, version_from_json
 from hub.registry.model import version_of
+from hub.registry.shown import difference, judgement, used
 
 SUBJECT = Query(description="A subject.")
 SUBSCRIPTION = doc.thing(
@@ -90,52 +90,3 @@ def _dump(body: Body) -> Dump:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BadRequest(400, "not a list of versions or settings") from None
-
-
-def difference(found: Difference) -> dict[str, Any]:
-    """As JSON."""
-    return {
-        "subject": found.subject,
-        "from": found.old,
-        "to": found.new,
-        "changes": [
-            {
-                "kind": c.kind,
-                "path": c.path,
-                "text": c.text,
-                "new_reads_old": c.new_reads_old,
-                "old_reads_new": c.old_reads_new,
-            }
-            for c in found.changes
-        ],
-        "breaks": [_subscription(s) for s in found.breaks],
-    }
-
-
-def judgement(found: Judgement) -> dict[str, Any]:
-    """As JSON."""
-    return {
-        "subject": found.subject,
-        "level": found.level,
-        "compatible": not found.reasons,
-        "reasons": [
-            {"version": b.version, "kind": b.reason.kind, "path": b.reason.path, "message": b.reason.message}
-            for b in found.reasons
-        ],
-        "difference": None if found.difference is None else difference(found.difference),
-        "breaks": [_subscription(s) for s in found.breaks],
-    }
-
-
-def used(subject: str, found: Uses) -> dict[str, Any]:
-    """As JSON."""
-    return {
-        "subject": subject,
-        "topic": found.topic,
-        "connectors": list(found.connectors),
-        "subscriptions": [_subscription(s) for s in found.subscriptions],
-    }
-
-
-def _subscription(found: Subscription) -> dict[str, Any]:
-    return {"agency": found.agency, "grant": found.grant, "fields": list(found.fields), "groups": list(found.groups)}

@@ -68,6 +68,11 @@ class KafkaLog:
         """See `hub.ports.OpenLog.notices`: transactions that stay open (F8)."""
         return self._watch.notices()
 
+    def size(self, topic: str) -> int | None:
+        """See `hub.ports.OpenLog.size`; None where the brokers do not tell this hub's user."""
+        self.reader.require(topic)
+        return self._topics.size(topic)
+
     def maintain(self) -> None:
         """Kafka keeps house by itself."""
 

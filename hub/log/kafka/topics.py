@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from hub.errors import ConfigurationInvalid, Conflict, LogUnavailable
+from hub.errors import ConfigurationInvalid, Conflict, DatongError, LogUnavailable
 from hub.log.kafka.admin import Admin
 from hub.log.kafka.cluster import Cluster, Place
 from hub.log.kafka.options import KafkaOptions
@@ -60,6 +60,16 @@ class Topics:
         there = CHECKPOINTS in self._cluster.partitions()
         more = {} if there else {CHECKPOINTS: self._wanted(CHECKPOINT_PARTITIONS, CHECKPOINT_SETTINGS)}
         self._ensure(internal, more)
+
+    def size(self, topic: str) -> int | None:
+        """Bytes of its segments, of each partition the largest copy; None where a broker does not say."""
+        try:
+            brokers = self._admin.ask(
+                lambda client: client.describe_log_dirs([topic]), f"{self._options.where}/{topic}"
+            )
+        except DatongError:
+            return None  # without DESCRIBE on the cluster nobody is told
+        return _size([folder for broker in brokers for folder in broker["log_dirs"]], topic)
 
     def _ensure(self, topics: Sequence[Topic], more: Mapping[str, Wanted]) -> None:
         known = self.all(fresh=True)
@@ -140,6 +150,19 @@ class Topics:
             name: {key: item["value"] if isinstance(item, dict) else item for key, item in configs.items()}
             for name, configs in found.get("topic", found).items()
         }
+
+
+def _size(folders: Sequence[Mapping[str, Any]], topic: str) -> int | None:
+    largest: dict[int, int] = {}
+    for folder in folders:
+        if folder["error_code"]:
+            return None
+        for one in folder["topics"]:
+            for part in one["partitions"] if one["name"] == topic else ():
+                if not part["is_future_key"]:
+                    place = part["partition_index"]
+                    largest[place] = max(largest.get(place, 0), part["partition_size"])
+    return sum(largest.values()) if largest else None
 
 
 def _settings(topic: Topic) -> dict[str, str]:

@@ -174,6 +174,12 @@ class SqliteLog:
     def committed(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """See `hub.ports.LogReader.committed`: SQLite has no tools of its own."""
 
+    def size(self, topic: str) -> int | None:
+        """See `hub.ports.OpenLog.size`."""
+        self.ends(topic)
+        (found,) = self._read(lambda c: c.execute(SQL["topic_size"], {"topic": topic}).fetchone())
+        return int(found)
+
     def maintain(self) -> Maintained:
         """Apply retention and compaction (R8) and give space back. Safe beside readers and writers."""
         done = Maintained()

@@ -63,6 +63,10 @@ ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch WHERE excluded.epoch >= 
 -- The checkpoint moves with the data, and only under the epoch that holds the task (G6, G7).
 UPDATE task SET checkpoint = :checkpoint WHERE name = :task AND epoch = :epoch;
 
+-- name: topic_size
+-- Bytes of a topic's blocks; their lengths stand in the rows' heads, so that no data is read.
+SELECT COALESCE(SUM(LENGTH(data)), 0) FROM block WHERE topic = :topic;
+
 -- name: block_sizes
 -- Blocks of a partition, newest first, for retention.
 SELECT id, last_offset, timestamp_ms, LENGTH(data) FROM block

@@ -1,36 +1,27 @@
-"""What the API shows of connectors, runs, topics and schemas, as JSON values."""
+"""Connectors, their runs, the processes that take part, and the settings, as JSON values."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hub import errors
-from hub.avro.types import Field, Record
-from hub.catalogue.specs import ConnectorSpec, TopicSpec
+from hub.catalogue.specs import ConnectorSpec
 from hub.errors import NotFound
-from hub.model import INTERNAL_TOPICS, RunTotals
-from hub.pipeline.followers import Published
-from hub.pipeline.freshness import Freshness
+from hub.model import RunTotals
+from hub.moments import iso
 from hub.pipeline.jobs import as_json
 from hub.pipeline.manifest import RunRecord
 from hub.pipeline.supervisor import ConnectorStatus
 from hub.settings import show
-
-if TYPE_CHECKING:
-    from hub.app import Hub
+from hub.views.part import Part
 
 LOOK_S = 0.2  # how often a run of another process is looked at
 
 
-class Views:
-    """Reads the hub's parts; changes nothing."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+class OperationViews(Part):
+    """What runs, and how."""
 
     def connectors(self) -> list[dict[str, Any]]:
         """All connectors, sorted."""
@@ -74,7 +65,7 @@ class Views:
                 "name": node.name,
                 "role": node.role,
                 "version": node.version,
-                "started": _iso(node.started_ms),
+                "started": iso(node.started_ms),
                 "silent_s": round(node.silent_ms / 1000, 1),
                 "alive": supervisor.alive(node),
                 "runs": [status.name for status in runs if status.worker == node.name],
@@ -115,62 +106,9 @@ class Views:
             "exit_code": _exit_code(code, outcome["state"]),
         }
 
-    def topics(self) -> list[dict[str, Any]]:
-        """All topics that the log has or the catalogue declares."""
-        names = {*self._hub.catalogue.topics, *self._hub.log.topics()} - set(INTERNAL_TOPICS)
-        sums, fresh = self._hub.history.sums(), self._hub.freshness()
-        return [self._topic(name, sums.topics.get(name), fresh.get(name)) for name in sorted(names)]
-
-    def topic(self, name: str) -> dict[str, Any]:
-        """One topic with fields and offsets. Raises NotFound."""
-        if name in INTERNAL_TOPICS or name not in {*self._hub.catalogue.topics, *self._hub.log.topics()}:
-            raise NotFound(f"there is no topic {name}", remedy="`datong topics` lists them")
-        offsets = self._offsets(name)
-        record = self._hub.deliveries.newest_schema(name)
-        published, fresh = self._hub.history.sums().topics.get(name), self._hub.freshness().get(name)
-        return {**self._topic(name, published, fresh), "offsets": offsets, "fields": _fields(record) if record else []}
-
-    def schemas(self) -> list[dict[str, Any]]:
-        """The latest version of every subject."""
-        found = []
-        for subject in self._hub.registry.subjects():
-            latest = self._hub.registry.latest(subject)
-            level = self._hub.registry.level(subject)
-            found.append({"subject": subject, "version": latest.version, "id": latest.schema.id, "level": level})
-        return found
-
-    def schema(self, subject: str) -> Any:
-        """The latest schema of a subject. Raises NotFound."""
-        return json.loads(self._hub.registry.by_id(self._hub.registry.latest(subject).schema.id))
-
     def settings(self) -> list[dict[str, str]]:
         """Every setting with its origin."""
         return [{"setting": k, "value": v, "origin": o} for k, v, o in show(self._hub.loaded)]
-
-    def _topic(self, name: str, published: Published | None, fresh: Freshness | None) -> dict[str, Any]:
-        spec: TopicSpec | None = self._hub.catalogue.topics.get(name)
-        contract = self._hub.deliveries.contract(name)
-        known = self._hub.log.topics().get(name)
-        return {
-            "topic": name,
-            "agency": name.partition(".")[0],
-            "title": spec.title.model_dump() if spec else {},
-            "sharing": spec.sharing if spec else "not shared",
-            "partitions": known.partitions if known else (spec.partitions if spec else 0),
-            "mode": "keyed" if known and known.compacted else "append",
-            "key": list(contract.key) if contract else [],
-            "scope": list(spec.scope) if spec else [],
-            "records": published.records if published else 0,
-            "freshness": _fresh(fresh),
-            "schema_id": self._hub.deliveries.schema_id(name),
-        }
-
-    def _offsets(self, name: str) -> list[dict[str, int]]:
-        try:
-            spans = self._hub.log.ends(name)
-        except NotFound:
-            return []
-        return [{"partition": p, "earliest": s.earliest, "end": s.end} for p, s in sorted(spans.items())]
 
 
 def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
@@ -185,8 +123,8 @@ def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
         "connector": record.task,
         "run": record.run,
         "topic": record.topic,
-        "started": _iso(record.started),
-        "finished": _iso(record.finished) if record.finished and not goes_on else None,
+        "started": iso(record.started),
+        "finished": iso(record.finished) if record.finished and not goes_on else None,
         "state": state,
         "totals": vars(record.totals),
         "reasons": dict(record.reasons),
@@ -225,39 +163,3 @@ def _exit_code(code: str, state: str) -> int:
     if kind is not None:
         return int(kind.exit_code)
     return 0 if state in ("completed", "stopped", "running") else 1
-
-
-def _fields(record: Record) -> list[dict[str, Any]]:
-    return [_field(f) for f in record.fields]
-
-
-def _field(field: Field) -> dict[str, Any]:
-    from hub.avro.arrow import arrow_type
-
-    return {
-        "name": field.name,
-        "type": str(arrow_type(field.type)),
-        "doc": field.doc,
-        "doc_zh": field.props.get("doc_zh", ""),
-        "unit": field.props.get("unit", ""),
-        "classification": field.props.get("classification", ""),
-    }
-
-
-def _iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
-
-
-def _fresh(fresh: Freshness | None) -> str:
-    now_ms = int(datetime.now(UTC).timestamp() * 1000)
-    age_s = fresh.age_s(now_ms) if fresh else None
-    if fresh is None or age_s is None:
-        return "no data yet"
-    return f"{_ago(age_s)} ago" + (", late" if fresh.late(now_ms) else "")
-
-
-def _ago(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
