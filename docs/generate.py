@@ -57,6 +57,7 @@ def kinds() -> str:
         ("A topic (`topics.d/*.yaml`)", files["topic"], files["topic"], ""),
         ("A grant (`grants.d/*.yaml`)", files["grant"], files["grant"], ""),
         ("A subscription (`subscriptions.d/*.yaml`)", files["subscription"], files["subscription"], ""),
+        ("A map (`maps.d/*.yaml`)", files["map"], files["map"], ""),
         ("The agencies (`agencies.yaml`)", agency, files["agencies"], "agencies[]."),
         ("A code list (`schemas/codes/*.yaml`)", files["code_list"], files["code_list"], ""),
     ):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import json
 import re
 import shutil
 import sys
@@ -16,6 +18,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 CODES = HERE.parent.parent / "schemas" / "codes"
@@ -28,6 +31,9 @@ TRENTO = "it-education-trento/Trento_Religione_23_24.ods"
 BOLZANO_ITALIAN = "it-education-bolzano/BolzanoLinguaItaliana20232024.xls"
 BOLZANO_GERMAN = "it-education-bolzano/BolzanoLinguaTedesca20232024.xlsx"
 CIVIL_PROTECTION = "it-health-civilprotection/regioni"
+BOUNDARIES = "it-boundaries/limits_IT_regions.topo.json"
+STRAY = 0.005  # degrees, about half a kilometre, that a boundary may be off
+SMALLEST = 0.001  # square degrees of an island that is kept, about ten square kilometres
 LEFT_OUT = {"INDIRIZZOEMAILSCUOLA", "INDIRIZZOPECSCUOLA", "SITOWEBSCUOLA"}
 COMUNI = ["code", "name", "valid_from", "valid_to", "successor", "to:it.cadastral", "to:it.region"]
 SHORT = {  # names of comuni as the German schools' file shortens them
@@ -51,6 +57,7 @@ def main(originals: Path) -> None:
     german(originals / BOLZANO_GERMAN, HERE / "data/bz" / Path(BOLZANO_GERMAN).name)
     for day in (originals / CIVIL_PROTECTION).glob("*.csv"):
         shutil.copyfile(day, HERE / "data/dpc" / day.name)
+    regions_of(originals / BOUNDARIES, HERE / "boundaries/regions.geojson")
     register = read(originals / REGISTER)
     write(CODES / "it.istat.csv", COMUNI, comuni(register, read(CODES / "it.istat.csv")))
     write(HERE / "schemas/codes/it.bz.place.csv", ["code", "name", "aliases", "to:it.istat"], german_places(register))
@@ -128,6 +135,80 @@ def interior(crosswalk: list[dict[str, str]]) -> Iterable[list[str]]:
     for row in crosswalk:
         if counts[row["codINT"]] == 1:
             yield [row["codINT"], row["PRO_COM_T"]]
+
+
+Point = tuple[float, float]
+
+
+def regions_of(source: Path, target: Path) -> None:
+    """TopoJSON to GeoJSON, thinned: two neighbours share each arc, so their common boundary stays one. Outer rings stay
+    clockwise and holes the other way, as plotly and D3 want them (RFC 7946 has it the other way round)."""
+    topology = json.loads(source.read_text(encoding="utf-8"))
+    arcs = [thinned(points(arc, topology["transform"])) for arc in topology["arcs"]]
+    made = [feature(one, arcs) for one in topology["objects"]["regions"]["geometries"]]
+    lines = [json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in made]
+    text = '{"type":"FeatureCollection","features":[\n' + ",\n".join(lines) + "\n]}\n"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+
+
+def points(arc: list[list[int]], transform: dict[str, list[float]]) -> list[Point]:
+    """Degrees from the steps between whole numbers."""
+    (scale_x, scale_y), (left, low) = transform["scale"], transform["translate"]
+    x = y = 0
+    made = []
+    for step_x, step_y in arc:
+        x, y = x + step_x, y + step_y
+        made.append((x * scale_x + left, y * scale_y + low))
+    return made
+
+
+def thinned(line: list[Point]) -> list[Point]:
+    """The points without which it would stray too far (Douglas and Peucker); of a closed line at least a triangle."""
+    if len(line) < 3:
+        return line
+    far, at = max((distance(p, line[0], line[-1]), i) for i, p in enumerate(line[1:-1], 1))
+    if far <= STRAY and line[0] != line[-1]:
+        return [line[0], line[-1]]
+    return [*thinned(line[: at + 1])[:-1], *thinned(line[at:])]
+
+
+def distance(point: Point, start: Point, end: Point) -> float:
+    """From the straight line between two points; from the one point where they are the same."""
+    (x, y), (x0, y0), (x1, y1) = point, start, end
+    length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
+    if not length:
+        return float(((x - x0) ** 2 + (y - y0) ** 2) ** 0.5)
+    return float(abs((x1 - x0) * (y0 - y) - (x0 - x) * (y1 - y0)) / length)
+
+
+def feature(one: dict[str, Any], arcs: list[list[Point]]) -> dict[str, Any]:
+    """A region with its code and name. Its largest part stays, others where they can be seen; so with holes."""
+    parts = one["arcs"] if one["type"] == "MultiPolygon" else [one["arcs"]]
+    polygons = sorted(
+        ([ring(r, arcs) for r in part] for part in parts), key=lambda p: area(p[0])
+    )  # clockwise: negative
+    kept = [[r for r in part if r is part[0] or area(r) >= SMALLEST] for part in polygons]
+    kept = [part for i, part in enumerate(kept) if i == 0 or -area(part[0]) >= SMALLEST]
+    properties = {name: one["properties"][name] for name in ("reg_istat_code", "reg_name")}
+    return {"type": "Feature", "properties": properties, "geometry": {"type": "MultiPolygon", "coordinates": kept}}
+
+
+def ring(numbers: list[int], arcs: list[list[Point]]) -> list[Point]:
+    """A closed line of arcs, those with a negative number backwards; to a thousandth of a degree."""
+    made: list[Point] = []
+    for number in numbers:
+        arc = arcs[number] if number >= 0 else arcs[~number][::-1]
+        for x, y in arc:
+            point = (round(x, 3), round(y, 3))
+            if not made or made[-1] != point:
+                made.append(point)
+    return made
+
+
+def area(line: list[Point]) -> float:
+    """Signed, in square degrees: negative for a clockwise line."""
+    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in itertools.pairwise(line)) / 2
 
 
 def write(path: Path, header: list[str], rows: Iterable[list[str]]) -> None:

@@ -1,10 +1,10 @@
-"""Endpoints for operators of what is shared: topics, who reads them, schemas."""
+"""Endpoints for operators of what is shared: topics, who reads them, schemas, maps."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from hub.api.deps import HubOf, OperatorCaller, operator
@@ -48,6 +48,7 @@ def router() -> APIRouter:
     _topics(api)
     _subscribers(api)
     _schemas(api)
+    _maps(api)
     return api
 
 
@@ -127,3 +128,20 @@ def _schemas(api: APIRouter) -> None:
     def uses(subject: str, hub: HubOf) -> dict[str, Any]:
         """Who publishes with this subject and who reads it."""
         return hub.views.schema_uses(subject)
+
+
+def _maps(api: APIRouter) -> None:
+    @api.get("/maps")
+    def maps(hub: HubOf) -> dict[str, Any]:
+        """The maps that maps.d declares."""
+        return {"maps": hub.views.maps()}
+
+    @api.get("/maps/{name}")
+    def one_map(name: str, hub: HubOf) -> dict[str, Any]:
+        """A number for each region. `complete` false: not all was counted in this answer's time; ask again."""
+        return hub.views.map(name)
+
+    @api.get("/maps/{name}/boundaries", response_class=Response)
+    def boundaries(name: str, hub: HubOf) -> Response:
+        """The regions as GeoJSON."""
+        return Response(hub.views.map_boundaries(name), media_type="application/geo+json")

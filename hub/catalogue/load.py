@@ -24,11 +24,12 @@ from hub.catalogue.checks import (
 )
 from hub.catalogue.codes import load_codes
 from hub.catalogue.declared import Declared, read_agencies, read_folder
+from hub.catalogue.maps import Boundaries, Map, check_map, read_boundaries
 from hub.catalogue.mistakes import Mistake, Place, did_you_mean
 from hub.catalogue.pushed import check_granted, with_sink
 from hub.catalogue.remains import besides, remains
 from hub.catalogue.schema_files import SchemaFile, SchemaFiles
-from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, SubscriptionSpec, TopicSpec
+from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, MapSpec, SubscriptionSpec, TopicSpec
 from hub.errors import NotFound
 from hub.mapping.codelists import CodeLists
 
@@ -42,7 +43,8 @@ class Catalogue:
     topics: Mapping[str, TopicSpec] = field(default_factory=dict)
     grants: Mapping[str, GrantSpec] = field(default_factory=dict)
     subscriptions: Mapping[str, SubscriptionSpec] = field(default_factory=dict)  # `sink` is its kind's value
-    access_grants: Sequence[Grant] = ()  # the same, as access decides by them
+    maps: Mapping[str, Map] = field(default_factory=dict)
+    access_grants: Sequence[Grant] = ()  # the grants, as access decides by them
     schemas: Mapping[str, SchemaFile] = field(default_factory=dict)  # of the connectors, by the name they use
     codes: CodeLists = field(default_factory=CodeLists)
     mistakes: Sequence[Mistake] = ()  # by file and line
@@ -104,6 +106,7 @@ class _Loader:
         discover: Discover | None,
         instead: Mapping[str, bytes],
     ) -> None:
+        self.project = project
         agencies = read_agencies(project)
         shipped = [d for d in folders if not d.is_relative_to(project)]
         codes, code_mistakes = load_codes(folders, {d: _shown(d, project) for d in folders}, shipped=shipped)
@@ -111,9 +114,10 @@ class _Loader:
         connectors = read_folder(project, "connectors.d", ConnectorSpec, "connector", instead)
         grants = read_folder(project, "grants.d", GrantSpec, "grant")
         subscriptions = read_folder(project, "subscriptions.d", SubscriptionSpec, "subscription")
-        folder_mistakes = (f.mistakes for f in (topics, connectors, grants, subscriptions))
+        maps = read_folder(project, "maps.d", MapSpec, "map")
+        folder_mistakes = (f.mistakes for f in (topics, connectors, grants, subscriptions, maps))
         self.mistakes = [*agencies.mistakes, *code_mistakes, *itertools.chain(*folder_mistakes)]
-        self.topics, self.grants = topics.declared, grants.declared
+        self.topics, self.grants, self.maps = topics.declared, grants.declared, maps.declared
         self.context = Context(
             agencies=agencies.declared,
             claimed_agencies=agencies.claimed,
@@ -173,6 +177,7 @@ class _Loader:
             self.mistakes += check_grant(grant, publishers.get(grant.spec.topic), self.context)
         for place in self.malformed_grants:
             self._malformed_grant(place, publishers)
+        maps = [self._map(one, publishers.get(one.spec.topic)) for one in self.maps]
         bad = {m.file for m in self.mistakes}
         topics = {t.spec.topic: t.spec for t in self.topics if t.file not in bad}
         connectors = [c.spec for c in self.connectors if c.file not in bad and c.spec.publish.topic in topics]
@@ -186,12 +191,25 @@ class _Loader:
             topics=topics,
             grants={g.spec.grant: g.spec for g in grants},
             subscriptions={s.spec.subscription: s.spec for s in subscriptions},
+            maps={m.spec.map: m for m in maps if m is not None and m.spec.topic in topics},
             access_grants=tuple(g.spec.to_grant() for g in grants),
             schemas=self._schemas(connectors),
             codes=self.context.codes,
             mistakes=tuple(sorted(self.mistakes, key=lambda m: (m.file, m.line, m.path))),
             warnings=tuple(_ended(g, today) for g in grants if today and g.spec.until and g.spec.until < today),
         )
+
+    def _map(self, one: Declared[MapSpec], publisher: ConnectorSpec | None) -> Map | None:
+        """The map with its regions, unless something is wrong with it."""
+        found = read_boundaries(self.project, one)
+        mistakes = [*check_map(one, publisher, self.context), *(found if isinstance(found, list) else ())]
+        if isinstance(found, Boundaries):
+            made, wrong = found.joined(one, self.context.codes)
+            if not mistakes and not wrong:
+                return made
+            mistakes += wrong
+        self.mistakes += mistakes
+        return None
 
     def _publishers(self) -> dict[str, ConnectorSpec]:
         """The first connector of each topic, sound ones before others; a later one must agree with it."""

@@ -1,4 +1,5 @@
-"""What may stand in the files of `connectors.d`, `topics.d`, `grants.d`, `subscriptions.d` and in `agencies.yaml`."""
+"""What may stand in the files of `connectors.d`, `topics.d`, `grants.d`, `subscriptions.d`,
+`maps.d` and in `agencies.yaml`."""
 
 from __future__ import annotations
 
@@ -306,6 +307,31 @@ class SubscriptionSpec(Spec):
     def reads_as(self) -> str:
         """The group."""
         return self.group or self.subscription
+
+
+class MapSpec(Spec):
+    """A map: what a topic has of each region."""
+
+    map: Name = Field(description="Its name: lower case, digits, hyphens.")
+    title: Words = Field(description="Its title.")
+    boundaries: str = Field(
+        description="GeoJSON file of the project with a Polygon or MultiPolygon for each region.",
+        min_length=1,
+        max_length=300,
+    )
+    key: str = Field(description="Property of the regions that is their code.", min_length=1, max_length=100)
+    label: str | None = Field(None, description="Property that is their name; the key without it.", max_length=100)
+    topic: TopicName = Field(description="The topic, declared in `topics.d`.")
+    field: str = Field(description="Plain field of the topic that says the region.", min_length=1, max_length=200)
+    code_list: str | None = Field(
+        None,
+        description="Code list that both are codes of: then `3`, `03` and the region's name are the same. Without it they "
+        "are compared letter by letter.",
+        max_length=100,
+    )
+    measure: Literal["records", "freshness"] = Field(
+        "records", description="`records`: how many there are now. `freshness`: seconds since the newest one came."
+    )
 
 
 def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:

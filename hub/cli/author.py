@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -86,8 +86,10 @@ def validate(
     if mistakes:
         out.line(counted(len(mistakes), "mistake"))
         return 3
-    kinds = [(catalogue.connectors, "connector"), (catalogue.topics, "topic"), (catalogue.grants, "grant")]
+    kinds: list[tuple[Sized, str]] = [(catalogue.connectors, "connector"), (catalogue.topics, "topic")]
+    kinds += [(catalogue.grants, "grant")]
     kinds += [(catalogue.subscriptions, "subscription")] if catalogue.subscriptions else []
+    kinds += [(catalogue.maps, "map")] if catalogue.maps else []
     out.line("valid: " + ", ".join(counted(len(found), kind) for found, kind in kinds), style="green")
     return 0
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from hub.views.maps import MapViews
 from hub.views.operations import OperationViews
 from hub.views.schemas import SchemaViews
 from hub.views.topics import TopicViews
 
 
-class Views(OperationViews, TopicViews, SchemaViews):
+class Views(OperationViews, TopicViews, SchemaViews, MapViews):
     """All of them. Nothing here changes anything."""
 
 

@@ -81,3 +81,20 @@ def test_R24_subscribers_are_listed_shown_and_rewound(published: Path, datong: D
 def test_R35_a_place_that_is_none(published: Path, datong: Datong, to: list[str]) -> None:
     arguments = [word for one in to for word in ("--to", one)]
     assert datong("subscribers", "rewind", "g", TOPIC, *arguments, "--reason", "x").code == 2
+
+
+def test_maps_are_listed_and_shown(published: Path, datong: Datong) -> None:
+    shape = {"type": "Polygon", "coordinates": [[[0, 0], [0, 1], [1, 1], [0, 0]]]}
+    regions = [{"type": "Feature", "properties": {"code": "North"}, "geometry": shape}]
+    (published / "regions.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": regions}))
+    (published / "maps.d").mkdir()
+    (published / "maps.d/branches.yaml").write_text(
+        f"map: branches\ntitle: Branches\nboundaries: regions.geojson\nkey: code\ntopic: {TOPIC}\nfield: district\n"
+    )
+    assert "1 map" in datong("validate").out
+    assert TOPIC in datong("maps", "list").out
+    shown = datong("maps", "show", "branches").out
+    assert shown.splitlines()[2].split() == ["North", "North", "2"]
+    assert "of no region: 1" in shown
+    assert json.loads(datong("maps", "show", "branches", "--json").out)["unplaced"] == 1
+    assert "next: `datong maps list`" in datong("maps", "show", "none").err
