@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from hub.api.deps import HubOf, OperatorCaller, operator
 from hub.registry.model import Reference, version_of
@@ -13,11 +14,22 @@ from hub.subscribers import Rewind
 from hub.views.topics import MOST_SAMPLE, SAMPLE
 
 
+def _moment(value: object) -> datetime:
+    """ISO 8601 with its zone, and nothing else: a bare number could be an offset just as well."""
+    found = datetime.fromisoformat(value) if isinstance(value, str) and not value.isdigit() else None
+    if found is None or found.tzinfo is None:
+        raise ValueError("is no moment with its zone, such as 2026-11-25T08:00:00Z")
+    return found
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
 class RewindRequest(BaseModel):
     """Where a group is to go on, and why."""
 
     model_config = ConfigDict(extra="forbid")
-    to: Literal["earliest", "latest"] | dict[int, int] | AwareDatetime = Field(
+    to: Literal["earliest", "latest"] | dict[int, int] | Moment = Field(
         description="A place; partition → next offset; or a moment with its zone: of each partition the first records that "
         "were appended then or later."
     )

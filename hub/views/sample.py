@@ -35,7 +35,7 @@ class Sampled:
     keyed: bool
 
 
-class Sampler:
+class Samples:
     """Of one topic. Every read starts near the end: what it costs does not grow with the topic."""
 
     def __init__(self, log: LogReader, of: Sampled, schema_of: Callable[[int], Record]) -> None:

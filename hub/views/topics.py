@@ -25,9 +25,9 @@ class TopicViews(Part):
 
     def topics(self) -> list[dict[str, Any]]:
         """All topics that the log has or the catalogue declares."""
-        names = {*self._hub.catalogue.topics, *self._hub.log.topics()} - set(INTERNAL_TOPICS)
-        sums, fresh = self._hub.history.sums(), self._hub.freshness()
-        return [self._topic(name, sums.topics.get(name), fresh.get(name)) for name in sorted(names)]
+        known, fresh, sums = self._hub.log.topics(), self._hub.freshness(), self._hub.history.sums()
+        names = {*self._hub.catalogue.topics, *known} - set(INTERNAL_TOPICS)
+        return [self._topic(n, known.get(n), sums.topics.get(n), fresh.get(n)) for n in sorted(names)]
 
     def topic(self, name: str) -> dict[str, Any]:
         """One topic with fields, offsets and size. Raises NotFound."""
@@ -36,7 +36,7 @@ class TopicViews(Part):
         record = self._hub.deliveries.newest_schema(name)
         published, fresh = self._hub.history.sums().topics.get(name), self._hub.freshness().get(name)
         return {
-            **self._topic(name, published, fresh),
+            **self._topic(name, known, published, fresh),
             "description": spec.description.model_dump() if spec and spec.description else {},
             "theme": spec.theme if spec else "",
             "keywords": list(spec.keywords) if spec else [],
@@ -52,7 +52,7 @@ class TopicViews(Part):
     def sample(self, name: str, limit: int = SAMPLE) -> dict[str, Any]:
         """The newest records, newest first, at most 100: values of fields that are not public are masked (G13). Raises
         NotFound."""
-        from hub.views.sample import Sampled, Sampler
+        from hub.views.sample import Sampled, Samples
 
         self._require(name)
         record, contract = self._hub.deliveries.newest_schema(name), self._hub.deliveries.contract(name)
@@ -61,8 +61,8 @@ class TopicViews(Part):
             return {"topic": name, "records": [], "notes": []}
         key = contract.key if contract else ()
         of = Sampled(topic=name, schema=record, key=key, keyed=known.compacted)
-        sampler = Sampler(self._hub.log, of, self._hub.deliveries.schema_of)
-        records, notes = sampler.last(spans, max(1, min(limit, MOST_SAMPLE)))
+        samples = Samples(self._hub.log, of, self._hub.deliveries.schema_of)
+        records, notes = samples.last(spans, max(1, min(limit, MOST_SAMPLE)))
         return {"topic": name, "records": records, "notes": notes}
 
     def readers(self, name: str) -> dict[str, Any]:
@@ -75,11 +75,12 @@ class TopicViews(Part):
         if name in INTERNAL_TOPICS or name not in {*self._hub.catalogue.topics, *self._hub.log.topics()}:
             raise NotFound(f"there is no topic {name}", remedy="`datong topics` lists them")
 
-    def _topic(self, name: str, published: Published | None, fresh: Freshness | None) -> dict[str, Any]:
+    def _topic(
+        self, name: str, known: Topic | None, published: Published | None, fresh: Freshness | None
+    ) -> dict[str, Any]:
         spec: TopicSpec | None = self._hub.catalogue.topics.get(name)
         publisher, schema_id = self._hub.catalogue.publisher(name), self._hub.deliveries.schema_id(name)
         keyed = publisher is not None and publisher.publish.mode != "append" and schema_id is not None
-        known = self._hub.log.topics().get(name)
         agency = name.partition(".")[0]
         return {
             "topic": name,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hub.pipeline.jobs import task_of
+from hub.subscribers import Rewind
 from tests.push.conftest import Open, Project, publish, push, until
 from tests.support.fault_server import FaultServer, Request, answer
 
@@ -84,6 +85,22 @@ def test_R27_batches_arrive_in_order_with_where_they_stand(
     publish(made)
     assert push(made).totals.deleted == 6
     assert [record["_op"] for data in receiver.taken[4:] for record in data["records"]] == ["delete"] * 6
+
+
+def test_R24_a_paused_push_goes_on_where_it_was_rewound_to(
+    hub: Open, hooked: Callable[..., None], receiver: Receiver
+) -> None:
+    hooked()
+    made = hub()
+    publish(made)
+    assert push(made).totals.published == 7
+    made.subscriptions.steer("s", "pause")
+    topic = "city-library.culture.branch.v1"
+    done = made.subscribers.rewind("s", topic, Rewind(to={0: 4}, reason="a batch was lost", by="test"))
+    assert (done["before"], done["after"], done["again"]) == ({"0": 7}, {"0": 4}, 3)
+    made.subscriptions.steer("s", "resume")
+    push(made)
+    assert receiver.codes == [*ALL, "B-5", "B-6", "B-7"]
 
 
 @pytest.mark.parametrize("status", [500, 429])
