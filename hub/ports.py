@@ -24,6 +24,7 @@ from hub.model import (
     Report,
     SinkBatch,
     SourceCheckpoint,
+    StoredBlock,
     Stream,
     Submission,
     Topic,
@@ -185,6 +186,10 @@ class LogReader(Protocol):
         """A subscriber's group came to these offsets: for the log's own lag tools, where it has any (R24).
 
         Returns at once and never raises; the store alone is the truth."""
+
+    def passed_over(self, block: StoredBlock, offset: int) -> None:
+        """A record of an internal topic is not the hub's own, and whoever read it made no use of it. It may be met many
+        times; `OpenLog.notices` tells of it. Never raises."""
 
 
 class Log(LogWriter, LogReader, Protocol):

@@ -12,11 +12,11 @@ from hub import blocks
 from hub.model import QUARANTINE
 from hub.pipeline import manifest as manifests
 from hub.pipeline import quarantine
+from hub.pipeline.internal import Follower
 from hub.pipeline.manifest import Manifest, RunRecord
 from hub.pipeline.quarantine import Entry
 from hub.ports import LogReader
 
-FETCH_BYTES = 8 * 1024 * 1024
 RUNS_KEPT = 10_000  # in memory; the topic has them all
 DAY_MS = 86_400_000
 
@@ -59,8 +59,7 @@ class RunHistory:
     """Every run, summed over its manifests, oldest first. Thread-safe; `catch_up` before each answer."""
 
     def __init__(self, reader: LogReader) -> None:
-        self._reader = reader
-        self._offset = 0
+        self._manifests = manifests.follow(reader)
         self._runs: OrderedDict[str, RunRecord] = OrderedDict()
         self._topics: dict[str, Published] = {}
         self._last: dict[str, RunRecord] = {}
@@ -104,8 +103,7 @@ class RunHistory:
             return self._last.get(task)
 
     def _catch_up(self) -> None:
-        for offset, item in manifests.manifests(self._reader, after=self._offset):
-            self._offset = offset
+        for _offset, item in self._manifests.new():
             known = self._runs.get(item.run)
             self._take(item, (known or manifests.first(item)).plus(item), new=known is None)
         while len(self._runs) > RUNS_KEPT:
@@ -163,7 +161,7 @@ class OpenQuarantine:
 
     def __init__(self, reader: LogReader, history: RunHistory) -> None:
         self._reader, self._history = reader, history
-        self._offset = 0
+        self._items = Follower(reader, QUARANTINE, quarantine.parse)
         self._open: dict[str, Open] = {}
         self._lock = threading.Lock()
 
@@ -200,20 +198,9 @@ class OpenQuarantine:
 
     def _entries(self) -> list[Open]:
         with self._lock:
-            self._catch_up()
+            for offset, item in self._items.new():
+                self._take(offset, item)
             return list(self._open.values())
-
-    def _catch_up(self) -> None:
-        while True:
-            fetch = self._reader.read(QUARANTINE, 0, self._offset, FETCH_BYTES)
-            for block in fetch.blocks:
-                records = blocks.decode(block.records, block.base_offset)
-                for offset, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
-                    if offset >= self._offset:
-                        self._take(offset, quarantine.parse(value))
-            self._offset = fetch.next_offset
-            if fetch.next_offset >= fetch.end or not fetch.blocks:
-                return
 
     def _take(self, offset: int, item: Entry | quarantine.Closing) -> None:
         if not isinstance(item, Entry):

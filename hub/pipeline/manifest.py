@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import pyarrow as pa
 
 from hub import blocks
-from hub.model import MANIFESTS, Block, RunTotals, StoredBlock
+from hub.model import MANIFESTS, Block, RunTotals
+from hub.pipeline import internal
 from hub.ports import LogReader
 
-FETCH_BYTES = 8 * 1024 * 1024
 RESET = "reset: "  # what stands before the reason in the origin of an append that set the checkpoint back
 RunState = Literal["running", "completed", "stopped", "paused", "failed"]
 
@@ -48,33 +48,29 @@ class Manifest:
         return Block(topic=MANIFESTS, partition=0, count=1, records=section)
 
     @classmethod
-    def parse(cls, value: bytes) -> Manifest:
-        """The inverse of `to_block`."""
-        data: dict[str, Any] = json.loads(value)
-        return cls(**{**data, "totals": RunTotals(**data["totals"])})
+    def parse(cls, value: bytes | None) -> Manifest:
+        """The inverse of `to_block`. Raises ValueError for a record that no hub wrote."""
+        data = internal.document(value, SHAPE)
+        try:
+            return cls(**{**data, "totals": RunTotals(**data["totals"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError("another shape") from error
 
 
-def manifests(reader: LogReader, *, after: int = 0) -> Iterator[tuple[int, Manifest]]:
-    """All manifests from offset `after`, each with the offset behind it."""
-    offset = after
-    while True:
-        fetch = reader.read(MANIFESTS, 0, offset, FETCH_BYTES)
-        for block in fetch.blocks:
-            for at, value in _values(block):
-                if at >= offset:
-                    yield at + 1, Manifest.parse(value)
-        if fetch.next_offset >= fetch.end or not fetch.blocks:
-            return
-        offset = fetch.next_offset
+SHAPE: Mapping[str, internal.Fits] = {
+    **dict.fromkeys(("run", "task", "topic", "batch_id", "origin", "error"), internal.text),
+    **dict.fromkeys(("epoch", "batch"), internal.number),
+    **dict.fromkeys(("at", "started"), internal.moment),
+    **dict.fromkeys(("totals", "reasons", "warnings"), internal.numbers),
+    "state": internal.one_of(get_args(RunState)),
+    "replay": internal.flag,
+    "event_ms": lambda value: value is None or internal.number(value),
+}
 
 
-def _values(block: StoredBlock) -> Iterable[tuple[int, bytes]]:
-    """Offsets and values. A manifest is a block of its own, and every start reads all there are."""
-    if block.count == 1:
-        delta, value = blocks.first_value(block.records)
-        return [(block.base_offset + delta, value or b"")]
-    records = blocks.decode(block.records, block.base_offset)
-    return zip(records.offsets.tolist(), records.values.to_pylist(), strict=True)
+def follow(reader: LogReader) -> internal.Follower[Manifest]:
+    """All manifests, from the first on."""
+    return internal.Follower(reader, MANIFESTS, Manifest.parse)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,22 +8,23 @@ Its id is made from task, raw content and mapping version, so the same bad row r
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from hub import blocks
-from hub.model import QUARANTINE, Batch, Block, Rows
+from hub.model import QUARANTINE, Batch, Block, Rows, StoredBlock
+from hub.pipeline import internal
 from hub.pipeline.plan import TaskPlan
 from hub.ports import LogReader
 
-FETCH_BYTES = 8 * 1024 * 1024
 JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SORTED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 CONNECTOR = "__connect.errors.connector.name"  # header: a block is of one task
@@ -70,8 +71,7 @@ class Entry:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Entry:
-        """The inverse of `to_json`."""
-        data = {k: v for k, v in data.items() if k != "kind"}
+        """The inverse of `to_json`, without the kind. Raises KeyError and TypeError for what is none."""
         return cls(**{**data, "raw": base64.b64decode(data["raw"]) if data["raw"] else None})
 
 
@@ -109,29 +109,67 @@ class OpenEntries:
         return found
 
 
-def history(reader: LogReader, task: str | None = None, *, after: int = 0) -> Iterator[Entry | Closing]:
-    """Entries and closings in order, of one task or of all, from offset `after`."""
-    offset = after
-    while True:
-        fetch = reader.read(QUARANTINE, 0, offset, FETCH_BYTES)
-        for block in fetch.blocks:
-            if task is not None and blocks.first_headers(block.records).get(CONNECTOR) not in (None, task.encode()):
-                continue  # of another task
-            for value in blocks.decode(block.records, block.base_offset).values.to_pylist():
-                item = parse(value)
-                if task is None or item.task == task:
-                    yield item
-        if fetch.next_offset >= fetch.end or not fetch.blocks:
-            return
-        offset = fetch.next_offset
+def history(reader: LogReader, task: str | None = None) -> Iterator[Entry | Closing]:
+    """Entries and closings in order, of one task or of all."""
+
+    def wanted(block: StoredBlock) -> bool:
+        return task is None or blocks.first_headers(block.records).get(CONNECTOR) in (None, task.encode())
+
+    for _offset, item in internal.Follower(reader, QUARANTINE, parse, wanted=wanted).new():
+        if task is None or item.task == task:
+            yield item
 
 
-def parse(value: bytes) -> Entry | Closing:
-    """One record of `__quarantine`."""
-    data = json.loads(value)
-    if data["kind"] == "entry":
-        return Entry.from_json(data)
-    return Closing(**{k: v for k, v in data.items() if k != "kind"})
+def parse(value: bytes | None) -> Entry | Closing:
+    """One record of `__quarantine`. Raises ValueError for one that no hub wrote."""
+    data = internal.document(value, SHAPE)
+    kind = data.pop("kind", None)
+    try:
+        return Entry.from_json(data) if kind == "entry" else Closing(**data)
+    except (TypeError, KeyError) as error:
+        raise ValueError("another shape") from error
+
+
+def _is_row(value: Any) -> bool:
+    """Columns as `rows_as_json` makes them?"""
+    return value is None or (isinstance(value, dict) and all(_is_cell(v) for v in value.values()))
+
+
+def _is_cell(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool) or internal.number(value)
+
+
+def _is_types(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, str) and _is_type(v) for v in value.values())
+
+
+@lru_cache(maxsize=256)
+def _is_type(name: str) -> bool:
+    try:
+        _arrow_type(name)
+    except (ValueError, pa.ArrowException):
+        return False
+    return True
+
+
+def _is_bytes(value: Any) -> bool:
+    try:
+        return value is None or (isinstance(value, str) and base64.b64decode(value, validate=True) is not None)
+    except binascii.Error:
+        return False
+
+
+SHAPE: Mapping[str, internal.Fits] = {
+    "kind": internal.one_of(("entry", "closing")),
+    **dict.fromkeys(("id", "task", "topic", "reason", "path", "origin", "mapping", "record_id", "run"), internal.text),
+    "stage": internal.one_of(get_args(Stage)),
+    "outcome": internal.one_of(get_args(Outcome)),
+    "row": internal.number,
+    "at": internal.moment,
+    "columns": _is_row,
+    "types": _is_types,
+    "raw": _is_bytes,
+}
 
 
 def entries(

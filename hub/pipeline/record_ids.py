@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hub.model import Block, Rows
-from hub.pipeline.digests import digests
+from hub.pipeline.digests import DIGEST_BYTES, digests
 from hub.pipeline.snapshot import state_blocks, stored
 from hub.ports import LogReader
 
@@ -55,7 +55,7 @@ class RecordIds:
     def read(self, reader: LogReader) -> None:
         """Read `__state` to its end."""
         found: dict[bytes, bytes | None] = {}
-        for keys, values in stored(reader, self._prefix):
+        for keys, values in stored(reader, self._prefix, _possible):
             found.update(zip(keys.to_pylist(), values.to_pylist(), strict=True))
         entries = [_entry(key, value) for key, value in found.items() if value is not None]
         self._entries = deque(sorted(entries, key=lambda e: e.at))
@@ -131,6 +131,11 @@ def _digests(ids: pa.BinaryArray) -> Halves:
 def _named(names: Sequence[bytes]) -> pa.BinaryArray:
     """Names as they stand among record ids, none of which begins so."""
     return pa.array([b"\0" + name for name in names], pa.binary())
+
+
+def _possible(sizes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Lengths that entries have."""
+    return np.asarray((sizes >= _AT.size) & ((sizes - _AT.size) % DIGEST_BYTES == 0))
 
 
 def _entry(key: bytes, value: bytes) -> Entry:

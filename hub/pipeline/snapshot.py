@@ -7,7 +7,7 @@ found by a 64-bit hash in a sorted index and then compared byte by byte, so a co
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hub import blocks
-from hub.model import STATE, Block
+from hub.errors import MalformedBlock
+from hub.model import STATE, Block, StoredBlock
 from hub.pipeline.digests import DIGEST_BYTES, digests
 from hub.ports import LogReader
 
@@ -27,6 +28,7 @@ _FIELDS = np.dtype([("hash", f"V{DIGEST_BYTES}"), ("at", ">i8")])  # the same fo
 
 Slots = npt.NDArray[np.int32]
 Hashes = npt.NDArray[np.void]
+Sizes = Callable[[npt.NDArray[np.int32]], npt.NDArray[np.bool_]]  # lengths of values -> which can be
 
 
 def content_hashes(values: pa.BinaryArray) -> Hashes:
@@ -55,7 +57,7 @@ class KeyState:
     def load(cls, reader: LogReader, task: str) -> KeyState:
         """Read `__state` to its end. Costs about one microsecond a key, and nothing for other tasks' blocks."""
         state = cls(task)
-        for keys, values in stored(reader, state._prefix):
+        for keys, values in stored(reader, state._prefix, lambda sizes: sizes >= _VALUE.size):
             state._replay(keys, values)
         return state
 
@@ -221,19 +223,20 @@ def _hash(keys: pa.BinaryArray) -> npt.NDArray[np.int64]:
     return np.fromiter(map(hash, keys.cast(pa.binary()).to_pylist()), np.int64, len(keys))
 
 
-def stored(reader: LogReader, prefix: bytes) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
-    """What stands in `__state` under keys with this prefix, in order and in large pieces; a block has one task's."""
+def stored(reader: LogReader, prefix: bytes, sizes: Sizes) -> Iterator[tuple[pa.BinaryArray, pa.BinaryArray]]:
+    """What stands in `__state` under keys with this prefix, in order and in large pieces; a block has one task's. Values
+    of other `sizes` are not the hub's own, and passed over."""
     keys: list[pa.BinaryArray] = []
     values: list[pa.BinaryArray] = []
     waiting = offset = 0
     while True:
         fetch = reader.read(STATE, 0, offset, FETCH_BYTES)
         for block in fetch.blocks:
-            if block.count and (blocks.first_key(block.records) or b"").startswith(prefix):
-                records = blocks.decode(block.records, block.base_offset)
-                keys.append(records.keys)
-                values.append(records.values)
-                waiting += len(records.keys)
+            found = _own(reader, block, prefix, sizes)
+            if found is not None:
+                keys.append(found[0])
+                values.append(found[1])
+                waiting += len(found[0])
         done = fetch.next_offset >= fetch.end or not fetch.blocks
         if keys and (done or waiting >= REPLAY_ROWS):
             yield pa.concat_arrays(keys), pa.concat_arrays(values)
@@ -241,6 +244,28 @@ def stored(reader: LogReader, prefix: bytes) -> Iterator[tuple[pa.BinaryArray, p
         if done:
             return
         offset = fetch.next_offset
+
+
+def _own(
+    reader: LogReader, block: StoredBlock, prefix: bytes, sizes: Sizes
+) -> tuple[pa.BinaryArray, pa.BinaryArray] | None:
+    """Keys and values of a block of this task."""
+    try:
+        if not block.count or not (blocks.first_key(block.records) or b"").startswith(prefix):
+            return None
+        records = blocks.decode(block.records, block.base_offset)
+        keys, values = records.keys, records.values
+    except MalformedBlock:
+        reader.passed_over(block, block.base_offset)
+        return None
+    named = pc.starts_with(keys, prefix).fill_null(False).to_numpy(zero_copy_only=False)
+    lengths = pc.binary_length(values)
+    good = named & (sizes(lengths.fill_null(0).to_numpy()) | lengths.is_null().to_numpy(zero_copy_only=False))
+    if good.all():
+        return keys, values
+    for offset in records.offsets[~good].tolist():
+        reader.passed_over(block, offset)
+    return keys.filter(pa.array(good)), values.filter(pa.array(good))
 
 
 def state_blocks(keys: pa.BinaryArray, values: pa.BinaryArray) -> list[Block]:

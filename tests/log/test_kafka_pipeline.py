@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import confluent_kafka
 import httpx
 import pytest
 
@@ -22,6 +23,7 @@ from hub import blocks
 from hub.failpoints import NAMES
 from hub.log.kafka import KafkaLog
 from hub.model import Block
+from hub.pipeline.followers import RunHistory
 from tests.contracts.log_contract import at
 from tests.log.test_kafka_faults import eventually
 from tests.support.foreign import foreign_messages
@@ -87,7 +89,7 @@ class Project:
     def quarantined(self) -> Counter[bytes]:
         """The same of the rows in quarantine."""
         kept = foreign_messages(self.cluster.bootstrap, "__quarantine")
-        return Counter(m.key() or b"" for m in kept if json.loads(m.value() or b"{}").get("task") == self.name)
+        return Counter(m.key() or b"" for m in kept if m.value() and self.name.encode() in m.value())
 
 
 def whole(project: Project, files: int = FILES, rows: int = ROWS) -> None:
@@ -209,3 +211,25 @@ def test_F2_a_broker_away_for_a_minute_at_the_start_and_in_mid_run(
     project = Project(tmp_path, mortal_kafka, schedule="schedule: every 1s\n")
     mortal_kafka.kill(mortal_kafka.nodes[0])
     outage(project, tmp_path, serving, 60)
+
+
+def test_G9_records_that_others_wrote_into_internal_topics_fail_no_run(kafka_cluster: Cluster, tmp_path: Path) -> None:
+    """On Kafka anyone with the right to the topic can. They are passed over, and the doctor tells of them."""
+    project = Project(tmp_path, kafka_cluster)
+    project.fill(range(1))
+    assert project.datong("run").returncode == 0
+    client = confluent_kafka.Producer({"bootstrap.servers": kafka_cluster.bootstrap, "compression.type": "gzip"})
+    for topic in ("__quarantine", "__manifests", "__state"):
+        for value in (b"not JSON", b'{"kind": "entry", "id": 7}', b"[]", None):
+            client.produce(topic, value, project.name.encode() + b"\0k", partition=0)
+    assert client.flush(60) == 0
+    project.fill(range(1, 2))
+    done = project.datong("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.count("records_passed_over") == 2  # what this mode reads: quarantine and manifests
+    assert len(project.published()) == 2 * (ROWS - 1)
+    assert len(json.loads(project.datong("quarantine", "list", "--json").stdout)["cases"]) == 1
+    log = KafkaLog(options_of(kafka_cluster))
+    RunHistory(log).runs()
+    assert [n.detail for n in log.notices() if "__manifests: 4 records are not the hub's own" in n.detail]
+    log.close()

@@ -5,6 +5,7 @@ Each record holds the checkpoint and the one before it, so that compaction never
 from __future__ import annotations
 
 import json
+import operator
 import threading
 import time
 from collections import defaultdict, deque
@@ -118,8 +119,8 @@ class Checkpoints:
 def _entry(value: bytes, task: str) -> Entry:
     try:
         data = json.loads(value)
-        return Entry(data["epoch"], _checkpoint(data["checkpoint"]), _checkpoint(data.get("before")))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return Entry(operator.index(data["epoch"]), _checkpoint(data["checkpoint"]), _checkpoint(data.get("before")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise LogBroken(
             "a record of the checkpoints is not one", where=f"{CHECKPOINTS}, task {task}",
             remedy="see who else writes to this topic: only the hub may",

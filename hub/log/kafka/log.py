@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Collection, Mapping, Sequence
 
 import structlog
@@ -21,7 +22,8 @@ from hub.log.kafka.tails import Repair, place_of, repair
 from hub.log.kafka.topics import CHECKPOINT_PARTITIONS, CHECKPOINTS, Topics
 from hub.log.kafka.verify import Verified, verify
 from hub.log.kafka.watch import Watch
-from hub.model import QUARANTINE, STATE, Appended, Block, Checkpoint, Fetch, Finding, Range, Topic
+from hub.log.passed_over import PassedOver
+from hub.model import QUARANTINE, STATE, Appended, Block, Checkpoint, Fetch, Finding, Range, StoredBlock, Topic
 
 log = structlog.get_logger(__name__)
 HEALTHY_S = 2.0
@@ -40,6 +42,7 @@ class KafkaLog:
     def __init__(self, options: KafkaOptions) -> None:
         """Raises ConfigurationInvalid or LogUnavailable, with the cause, in about five seconds."""
         self.options = options
+        self._passed_over = PassedOver(lambda: time.time_ns() // 1_000_000)
         with contextlib.ExitStack() as undo:
             self._cluster = connect(options)
             undo.callback(self._cluster.close)
@@ -65,8 +68,8 @@ class KafkaLog:
         return self._cluster.answers(HEALTHY_S)
 
     def notices(self) -> Sequence[Finding]:
-        """See `hub.ports.OpenLog.notices`: transactions that stay open (F8)."""
-        return self._watch.notices()
+        """See `hub.ports.OpenLog.notices`: transactions that stay open (F8), and what others wrote."""
+        return [*self._watch.notices(), *self._passed_over.notices()]
 
     def size(self, topic: str) -> int | None:
         """See `hub.ports.OpenLog.size`; None where the brokers do not tell this hub's user."""
@@ -122,6 +125,10 @@ class KafkaLog:
     def committed(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """See `hub.ports.LogReader.committed`: `kafka-consumer-groups` shows the group and its lag."""
         self._mirror.put(group, topic, positions)
+
+    def passed_over(self, block: StoredBlock, offset: int) -> None:
+        """See `hub.ports.LogReader.passed_over`."""
+        self._passed_over.add(block, offset)
 
     def _places(self) -> list[Place]:
         return self._topics.places() + [(CHECKPOINTS, p) for p in range(CHECKPOINT_PARTITIONS)]

@@ -14,6 +14,7 @@ from typing import Any
 
 from hub import failpoints
 from hub.errors import Conflict, CorruptBlock, Fenced, LogBroken, NotFound, OffsetOutOfRange
+from hub.log.passed_over import PassedOver
 from hub.log.sqlite import codec, queries
 from hub.log.sqlite.connection import connect, create_or_check, translated
 from hub.log.sqlite.retention import Maintained, maintain
@@ -49,6 +50,7 @@ class SqliteLog:
         self._readers = threading.local()
         self._open_readers: list[sqlite3.Connection] = []
         self._broken: LogBroken | None = None
+        self._passed_over = PassedOver(clock_ms)
 
     @classmethod
     def at(cls, path: Path, *, clock: Callable[[], int]) -> SqliteLog:
@@ -71,8 +73,8 @@ class SqliteLog:
         return self._broken is None
 
     def notices(self) -> Sequence[Finding]:
-        """See `hub.ports.OpenLog.notices`: a file of one machine has none of its own."""
-        return []
+        """See `hub.ports.OpenLog.notices`: a file of one machine has no troubles but what was written into it."""
+        return self._passed_over.notices()
 
     def ensure(self, topic: Topic) -> None:
         """See `hub.ports.LogWriter.ensure`."""
@@ -179,6 +181,10 @@ class SqliteLog:
         self.ends(topic)
         (found,) = self._read(lambda c: c.execute(SQL["topic_size"], {"topic": topic}).fetchone())
         return int(found)
+
+    def passed_over(self, block: StoredBlock, offset: int) -> None:
+        """See `hub.ports.LogReader.passed_over`."""
+        self._passed_over.add(block, offset)
 
     def maintain(self) -> Maintained:
         """Apply retention and compaction (R8) and give space back. Safe beside readers and writers."""
