@@ -84,6 +84,7 @@ class Batch:
     ids: pa.BinaryArray | None = (
         None  # what the source calls each row, the same whenever it comes again; None: it does not
     )
+    notes: Sequence[str] = ()  # about the source, for a person; the run shows each once. Never data
     remember: Sequence[bytes] = ()  # names that `Remembered` says yes to for 72 hours, from the append of this batch on
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from connectors.context import SourceContext
 from connectors.sources.answers import Answers, Missing, Page
 from connectors.sources.delimited import Rows
 from connectors.sources.items import JsonItems
+from connectors.sources.more_pages import MorePages, more_pages
 from connectors.sources.rest_specs import Paging, RestSpec
 from hub.errors import AnswerRefused, DatongError, FileRefused
 from hub.model import Batch, Finding, Report, SourceCheckpoint, Stream
@@ -72,7 +73,9 @@ class RestSource:
             return Report(
                 findings=[Finding(name=self._where, ok=False, detail="404", remedy="check address and parameters")]
             )
-        return Report(findings=[Finding(name=self._where, ok=True, detail=f"{read.count} rows in the first page")])
+        more = self._more(read)
+        detail, remedy = f"{read.count} rows in the first page", more.note() if more else ""
+        return Report(findings=[Finding(name=self._where, ok=True, detail=detail, remedy=remedy)])
 
     def discover(self) -> list[Stream]:
         """One stream: the columns of the first page."""
@@ -88,12 +91,14 @@ class RestSource:
         since = None if self._context.mode == "snapshot" else _since(after) or first
         newest = since
         last: Batch | None = None
+        more: MorePages | None = None
         count = 0
         for read in self._pages(since, stop):
             if last is not None:
                 yield last
             newest = self._newest(newest, read)
             last = self._batch(read, count, after)
+            more = self._more(read)
             count += read.count
         if stop.is_set():
             if last is not None:
@@ -102,7 +107,9 @@ class RestSource:
         position = SourceCheckpoint(value={"since": newest})
         if last is None:
             last = Batch(records=pa.RecordBatch.from_arrays([], schema=pa.schema([])), position=position)
-        yield replace(last, position=position, complete=self._context.mode == "snapshot")
+        part = more is not None and more.certain  # rows of other pages are not gone (R18)
+        whole = self._context.mode == "snapshot" and not part
+        yield replace(last, position=position, complete=whole, notes=(more.note(),) if more else ())
 
     def acknowledge(self, position: SourceCheckpoint) -> None:
         """A service needs no word."""
@@ -179,6 +186,12 @@ class RestSource:
         url = str(httpx.URL(read.page.url).join(found))
         self._answers.check_host(url)
         return _Turn(url)
+
+    def _more(self, read: _Read) -> MorePages | None:
+        """What is said of pages that this connector does not read."""
+        if self._spec.paging is not None:
+            return None
+        return more_pages(_link(read.page.link), read.page.body, read.count)
 
     def _ask(self, turn: _Turn, stop: Event) -> _Read:
         return self._answers.page(turn.url, turn.parameters, stop, self._parse)

@@ -183,7 +183,11 @@ class Run:
         return "stopped" if stop.is_set() and not self._complete else "completed", None
 
     def _meet(self, batch: Batch) -> None:
-        """Columns that are new are reported and ignored (R13); of a source that never ends, here alone."""
+        """Columns that are new are reported and ignored (R13); of a source that never ends, here alone. So are its notes."""
+        for note in batch.notes:
+            if note not in self._notes:
+                self._notes.append(note)
+                log.warning("the source says", connector=self._plan.connector, note=note)
         new = self._columns.see(batch.columns)
         if new:
             log.info("new columns in the source", connector=self._plan.connector, columns=new[:SHOWN], count=len(new))

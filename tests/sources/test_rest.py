@@ -20,9 +20,10 @@ from connectors.outbound import Outbound, TargetRefused
 from connectors.sources.rest import RestSource
 from connectors.sources.rest_specs import RestSpec
 from hub.errors import AnswerRefused, DatongError, SourceUnavailable
-from hub.model import Batch, Mode, SourceCheckpoint
+from hub.model import Batch, Mode, RunTotals, SourceCheckpoint
 from tests.sources.reading import rows
 from tests.support.fault_server import Answer, FaultServer, Pages, Request, answer
+from tests.support.projects import Bench
 
 CANARY = "canary-key-31415"
 Serve = Callable[..., FaultServer]
@@ -468,3 +469,76 @@ def test_R17_the_hubs_settings_become_the_rule(tmp_path: Path) -> None:
     made = outbound_of(load_settings(tmp_path, env=env).settings)
     assert made.allowed == {"10.0.0.5:443"}
     assert made.own == {("127.0.0.1", 8080), ("broker", 9092), ("db", 5432)}
+
+
+ROWS = [{"n": 1}, {"n": 2}]
+MORE: dict[str, tuple[Any, bool]] = {  # an answer of two rows, and whether it is certain that there are more
+    "the header Link": (answer(ROWS, Link='</rows?p=2>; rel="next"'), True),
+    "next": (answer({"rows": ROWS, "next": "/rows?p=2"}), True),
+    "meta.next_url": (answer({"rows": ROWS, "meta": {"next_url": "https://x.example/canary-1"}}), True),
+    "_links.next.href": (answer({"rows": ROWS, "_links": {"next": {"href": "/rows?p=2"}}}), True),
+    "@odata.nextLink": (answer({"rows": ROWS, "@odata.nextLink": "?$skip=2"}), True),
+    "has_more": (answer({"rows": ROWS, "has_more": True}), True),
+    "nextPage": (answer({"rows": ROWS, "paging": {"nextPage": 2}}), True),
+    "exceededTransferLimit": (answer({"rows": ROWS, "exceededTransferLimit": True}), True),
+    "total": (answer({"rows": ROWS, "total": 3}), False),
+    "result.count": (answer({"rows": ROWS, "result": {"count": 57}}), False),
+    "page.totalPages": (answer({"rows": ROWS, "page": {"totalPages": 2}}), False),
+}
+NO_MORE: dict[str, Any] = {
+    "another Link": answer(ROWS, Link='</rows>; rel="self"'),
+    "no next": answer({"rows": ROWS, "next": None, "next_url": "", "has_more": False, "meta": {"next_page": 0}}),
+    "total": answer({"rows": ROWS, "total": 2, "count": "9", "total_pages": 1}),
+    "in a row": answer({"rows": [{"n": 1, "next": "x", "total": 9}, {"n": 2, "has_more": True}]}),
+    "no rows": answer({"rows": [], "total": 9}),
+    "deeper than Python reads": answer(b'{"rows": [{"n": 1}], "z": ' + b"[" * 9000 + b"]" * 9000 + b', "next": "x"}'),
+}
+
+
+def items_of(body: bytes) -> str | None:
+    return "rows" if b'"rows"' in body else None
+
+
+@pytest.mark.parametrize("case", MORE)
+@pytest.mark.parametrize("mode", ["append", "snapshot"])
+def test_R13_more_pages_than_a_connector_reads_are_told_once(serve: Serve, case: str, mode: Mode) -> None:
+    body, certain = MORE[case]
+    server = serve(lambda r: body)
+    found = read(server, mode=mode, items=items_of(body))
+    assert numbers(found) == [1, 2]
+    (note,) = [n for b in found for n in b.notes]
+    assert ("says that there are more pages" in note) == certain
+    assert "paging:" in note
+    assert "canary" not in note
+    assert [b.complete for b in found] == [mode == "snapshot" and not certain]  # R18: else rows of page 2 were deleted
+    report = source(server, items=items_of(body)).check()
+    assert report.ok
+    assert report.findings[0].remedy == note
+
+
+@pytest.mark.parametrize("case", NO_MORE)
+def test_R13_what_is_no_word_of_more_pages_is_not_taken_for_one(serve: Serve, case: str) -> None:
+    body = NO_MORE[case]
+    found = read(serve(lambda r: body), mode="snapshot", items=items_of(body))
+    assert [n for b in found for n in b.notes] == []
+    assert found[-1].complete
+
+
+def test_R13_a_connector_that_declares_its_paging_is_told_nothing(serve: Serve) -> None:
+    reply = BY["link"][1]
+    found = read(serve(reply), mode="snapshot", paging={"by": "link"})
+    assert [n for b in found for n in b.notes] == []
+    assert found[-1].complete
+
+
+def test_R13_R18_a_run_shows_the_note_and_deletes_nothing(serve: Serve, tmp_path: Path) -> None:
+    """Page 1 holds other rows each time; what stands on page 2 now is not gone."""
+    table = [{"ID": f"b{i}", "REGION": "N", "SEATS": str(i + 1)} for i in range(20)]
+    server = serve(lambda r: answer({"rows": table[:18], "has_more": True}))
+    bench = Bench(tmp_path)
+    first = bench.run(source=source(server, "snapshot", items="rows"))
+    assert first.totals == RunTotals(read=18, published=18)
+    table.insert(0, table.pop())
+    second = bench.run(source=source(server, "snapshot", items="rows"))
+    assert second.totals == RunTotals(read=18, published=1, unchanged=17)
+    assert [n for n in second.notes if "more pages (`has_more`)" in n] == list(second.notes)
