@@ -76,12 +76,6 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
     schema = catalogue.schemas[publish.schema_file]
     record = schema.record
     keyed = publish.mode != "append"
-    limits = TaskLimits(
-        breaker_share=settings.breaker.share,
-        breaker_window=settings.breaker.window,
-        breaker_in_a_row=settings.breaker.in_a_row,
-        deletions_share=settings.deletions.max_share,
-    )
     return TaskPlan(
         connector=spec.connector,
         agency=spec.agency,
@@ -97,7 +91,18 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
         symbols=symbols_of(record),
         schema_id=schema_id,
         mapping_version=mapping_version(publish.mapping, schema.text, catalogue.codes.versions),
-        limits=limits,
+        limits=limits_of(spec, settings),
+    )
+
+
+def limits_of(spec: ConnectorSpec, settings: Settings) -> TaskLimits:
+    """When the connector pauses by itself: as it says, else as the settings do."""
+    breaker = settings.breaker.model_dump() | spec.breaker.model_dump(exclude_none=True)
+    return TaskLimits(
+        breaker_share=breaker["share"],
+        breaker_window=breaker["window"],
+        breaker_in_a_row=breaker["in_a_row"],
+        deletions_share=settings.deletions.max_share,
     )
 
 

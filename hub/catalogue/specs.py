@@ -159,6 +159,16 @@ class PublishSpec(Spec):
         return MappingSpec(fields=self.fields, where=self.where, checks=self.checks, optional=self.optional)
 
 
+class BreakerSpec(Spec):
+    """When a connector pauses by itself (R21); what is not given is as the settings `breaker.*` say."""
+
+    share: float | None = Field(
+        None, description="Share of the last `window` rows that went to quarantine.", gt=0, le=1
+    )
+    window: int | None = Field(None, description="Rows over which the share counts.", ge=1, le=1_000_000)
+    in_a_row: int | None = Field(None, description="Quarantined rows, one after the other.", ge=1, le=1_000_000)
+
+
 class ConnectorSpec(Spec):
     """A connector: where rows come from, when, and what is published of them."""
 
@@ -172,6 +182,9 @@ class ConnectorSpec(Spec):
         "itself; without it runs are started by hand.",
     )
     publish: PublishSpec = Field(description="Topic, schema and mapping.")
+    breaker: BreakerSpec = Field(
+        BreakerSpec(), description="When it pauses because too many rows go to quarantine, in place of the settings."
+    )
 
     @field_validator("schedule")
     @classmethod
