@@ -150,12 +150,13 @@ class Files(_Section):
 
 
 class OutboundSettings(_Section):
-    """Where sources and webhooks may connect (R17)."""
+    """Where sources and sinks may connect (R17)."""
 
     allow: tuple[str, ...] = Field(
         (),
-        description="`host:port` of private and loopback addresses that sources and webhooks may reach, exactly as "
-        "their files name them. Public addresses need no entry; the hub's own ports and metadata services are never reached.",
+        description="`host:port` of private and loopback addresses that sources (`rest`, `mqtt`, `files` over SFTP) and "
+        "sinks may reach, exactly as their files name them. Public addresses need no entry; the hub's own ports and metadata "
+        "services are never reached. The sources `sql` and `postgres` go where their files say: databases are inside.",
     )
 
 

@@ -14,7 +14,8 @@ class TableSpec(BaseModel):
 
     kind: Literal["table"] = Field(description="Always `table`.")
     url: str = Field(
-        description="SQLAlchemy URL; a password comes as `${secret:NAME}`. `sqlite:///data/x.db` is below the files root.",
+        description="SQLAlchemy URL; a password comes as `${secret:NAME}`. `sqlite:///data/x.db` is below the files root. "
+        "A private address must stand in the setting `outbound.allow` as `host:port`.",
         max_length=2000,
     )
     table: str = Field(

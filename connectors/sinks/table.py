@@ -22,8 +22,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from connectors.context import SinkContext
+from connectors.databases import judged
+from connectors.outbound import TargetRefused
 from connectors.sinks.specs import TableSpec
-from hub.errors import ConfigurationInvalid, DatongError, SinkRefused, SinkUnavailable
+from hub.errors import ConfigurationInvalid, DatongError, SinkGone, SinkRefused, SinkUnavailable
 from hub.model import PushRules, SinkBatch
 from hub.urls import filled
 
@@ -44,13 +46,16 @@ class TableSink:
         self._schema, self._table_name = schema or None, table
         try:
             url = filled(spec.url, context.secret)
-            if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+            file = url.get_backend_name() == "sqlite"
+            if file and url.database and url.database != ":memory:":
                 url = url.set(database=str(context.place(url.database)))
             self._engine = sa.create_engine(url, pool_pre_ping=True, pool_size=1, max_overflow=0)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigurationInvalid(
                 "not the URL of a database with an installed driver", where="sink.url"
             ) from error
+        if not file:
+            judged(self._engine, url, context.outbound, "sink.url")
         self._where = f"table {spec.table}"
         self._meta = sa.MetaData()
         self._offsets = sa.Table(
@@ -175,6 +180,8 @@ class TableSink:
         """A driver's errors as ours; its text may quote data, so it stays behind (R11)."""
         try:
             yield
+        except TargetRefused as refused:
+            raise SinkGone(refused.message, where=refused.where, remedy=refused.remedy) from None
         except DatongError:
             raise
         except DBAPIError as error:

@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeVar, cast
 import paramiko
 
 from connectors.context import SourceContext
+from connectors.outbound import TargetRefused
 from connectors.sources.opening import MAX_FILES, is_passed_over, parts_of
 from connectors.sources.places import Opened
 from connectors.sources.specs import SftpSpec
@@ -29,7 +30,7 @@ class SftpPlace:
     """One directory of one server; one connection, made when first needed."""
 
     def __init__(self, spec: SftpSpec, context: SourceContext) -> None:
-        self._spec, self._secret = spec, context.secret
+        self._spec, self._secret, self._outbound = spec, context.secret, context.outbound
         self._where = f"sftp://{spec.host}:{spec.port}"
         self._transport: paramiko.Transport | None = None
         self._client: paramiko.SFTPClient | None = None
@@ -114,8 +115,7 @@ class SftpPlace:
 
     def _connected(self) -> paramiko.SFTPClient:
         if self._client is None:
-            address = (self._spec.host, self._spec.port)
-            self._line = socket.create_connection(address, self._spec.connect_timeout_s)
+            self._line = self._connection()
             transport = paramiko.Transport(self._line)
             self._transport = transport
             transport.banner_timeout = transport.auth_timeout = self._spec.connect_timeout_s
@@ -127,6 +127,13 @@ class SftpPlace:
                 channel.settimeout(60)
             self._client = client
         return self._client
+
+    def _connection(self) -> socket.socket:
+        """Where connections may lead only (R17)."""
+        try:
+            return self._outbound.connect(self._spec.host, self._spec.port, timeout_s=self._spec.connect_timeout_s)
+        except TargetRefused as refused:
+            raise self._refused(refused.message, refused.remedy) from None
 
     def _log_in(self, transport: paramiko.Transport) -> None:
         pinned = self._pinned()

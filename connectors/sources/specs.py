@@ -55,7 +55,10 @@ class SftpSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field(description="Host name or address of the server.", pattern=r"^[A-Za-z0-9.:-]{1,253}$")
+    host: str = Field(
+        description="Host name or address of the server. A private one must stand in the setting `outbound.allow`.",
+        pattern=r"^[A-Za-z0-9.:-]{1,253}$",
+    )
     port: int = Field(22, description="Its TCP port.", ge=1, le=65535)
     user: str = Field(description="Who logs in.", min_length=1, max_length=200)
     host_key: str = Field(

@@ -17,10 +17,11 @@ import pytest
 import sqlalchemy as sa
 
 from connectors.context import SinkContext
+from connectors.outbound import Outbound
 from connectors.sinks.file import FileSink
 from connectors.sinks.specs import FileSpec, TableSpec
 from connectors.sinks.table import TableSink
-from hub.errors import ConfigurationInvalid, SinkRefused, SinkUnavailable
+from hub.errors import ConfigurationInvalid, SinkGone, SinkRefused, SinkUnavailable
 from hub.model import SinkBatch
 from hub.ports import Sink
 from tests.sources.conftest import Database, filled
@@ -84,13 +85,20 @@ def url(request: pytest.FixtureRequest) -> str:
     return database.url
 
 
+def table_sink(url: str, tmp_path: Path, outbound: Outbound | None = None) -> TableSink:
+    """Allowed to go where `url` leads, unless another rule is given."""
+    at = sa.make_url(filled(url))
+    rule = outbound or Outbound(allowed=frozenset({f"{at.host}:{at.port}"}))
+    spec = TableSpec(kind="table", url=url, table="things")
+    return TableSink(spec, SinkContext(subscription="s", root=tmp_path, outbound=rule, secret=filled))
+
+
 @pytest.fixture
 def table(url: str, tmp_path: Path) -> Iterator[Callable[[], TableSink]]:
     made: list[TableSink] = []
 
     def build() -> TableSink:
-        spec = TableSpec(kind="table", url=url, table="things")
-        made.append(TableSink(spec, SinkContext(subscription="s", root=tmp_path, secret=filled)))
+        made.append(table_sink(url, tmp_path))
         return made[-1]
 
     yield build
@@ -183,8 +191,7 @@ def test_a_table_that_lacks_a_column_and_a_value_that_does_not_fit(table: Callab
 
 
 def test_R11_a_value_that_does_not_fit_is_refused_without_being_quoted(pg: Database, tmp_path: Path) -> None:
-    spec = TableSpec(kind="table", url=pg.url, table="things")
-    sink = TableSink(spec, SinkContext(subscription="s", root=tmp_path, secret=filled))
+    sink = table_sink(pg.url, tmp_path)
     sink.write(batch([(0, "a", 1)]))
     pg.run("ALTER TABLE things ALTER COLUMN id TYPE varchar(6)")
     with pytest.raises(SinkRefused) as refused:
@@ -195,8 +202,7 @@ def test_R11_a_value_that_does_not_fit_is_refused_without_being_quoted(pg: Datab
 
 
 def test_a_database_that_is_away_is_tried_again_later(mortal: Database, tmp_path: Path) -> None:
-    spec = TableSpec(kind="table", url=mortal.url, table="things")
-    sink = TableSink(spec, SinkContext(subscription="s", root=tmp_path, secret=filled))
+    sink = table_sink(mortal.url, tmp_path)
     sink.write(batch([(0, "a", 1)]))
     mortal.server.stop("immediate")
     with pytest.raises(SinkUnavailable):
@@ -206,6 +212,50 @@ def test_a_database_that_is_away_is_tried_again_later(mortal: Database, tmp_path
     sink.write(batch([(0, "b", 2)], {0: 1}))
     assert state_of(sink) == {"a": 1, "b": 2}
     sink.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433"])
+def test_S2_a_private_database_needs_the_operators_word(pg: Database, tmp_path: Path, host: str) -> None:
+    sink = table_sink(pg.url.replace("127.0.0.1", host), tmp_path, Outbound())
+    with pytest.raises(SinkGone, match="not allowed it") as refused:
+        sink.positions()
+    assert f"outbound: {{allow: ['{host}:{pg.server.port}']}}" in refused.value.remedy
+    sink.close()
+
+
+def test_S2_R17_the_hubs_own_database_is_refused_whatever_the_list_says(pg: Database, tmp_path: Path) -> None:
+    place = ("127.0.0.1", pg.server.port)
+    rule = Outbound(
+        allowed=frozenset({f"{place[0]}:{place[1]}"}), own=frozenset({place}), own_ports=frozenset({place[1]})
+    )
+    for host in ("127.0.0.1", "localhost"):
+        sink = table_sink(pg.url.replace("127.0.0.1", host), tmp_path, rule)
+        with pytest.raises(SinkGone, match="hub itself"):
+            sink.positions()
+        sink.close()
+
+
+def test_S2_a_database_is_reached_at_the_address_that_was_judged(
+    pg: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is nobody's: only the judged address leads to the server, and the driver never asks for it again."""
+    monkeypatch.setattr(
+        Outbound, "addresses", lambda _self, host, _port: ["127.0.0.1"] if host == "judged.invalid" else []
+    )
+    sink = table_sink(pg.url.replace("127.0.0.1", "judged.invalid"), tmp_path)
+    sink.write(batch([(0, "a", 1)]))
+    assert state_of(sink) == {"a": 1}
+    sink.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql+psycopg:///x", "postgresql+psycopg://u@public.example/x?host=10.0.0.1", "duckdb:///x.db",
+     "postgresql+psycopg://u@public.example/x?hostaddr=10.0.0.1", "postgresql+psycopg://u@public.example/x?service=inner"],
+)  # fmt: skip
+def test_S2_a_database_that_does_not_say_where_it_is_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationInvalid):
+        table_sink(url, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["x; DROP TABLE y", "a.b.c", "", 'x"y'])
@@ -257,8 +307,7 @@ def test_a_directory_that_may_not_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_rows_are_seen_by_a_foreign_client(pg: Database, tmp_path: Path) -> None:
-    spec = TableSpec(kind="table", url=pg.url, table="things")
-    sink = TableSink(spec, SinkContext(subscription="s", root=tmp_path, secret=filled))
+    sink = table_sink(pg.url, tmp_path)
     sink.write(batch([(0, f"k{i}", i) for i in range(3000)]))
     sink.close()
     with psycopg.connect(filled(pg.url).replace("+psycopg", "")) as connection:

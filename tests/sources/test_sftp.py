@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from connectors.context import SourceContext
+from connectors.outbound import Outbound
 from connectors.sources.files import FilesSource
 from connectors.sources.specs import FilesSpec
 from hub.errors import ConfigurationInvalid, SourceUnavailable
@@ -35,7 +37,14 @@ def server(shared: Sshd) -> Sshd:
     return shared
 
 
-def source(server: Sshd, mode: Mode = "append", *, sftp: dict[str, Any] | None = None, **spec: Any) -> FilesSource:
+def source(
+    server: Sshd,
+    mode: Mode = "append",
+    *,
+    sftp: dict[str, Any] | None = None,
+    outbound: Outbound | None = None,
+    **spec: Any,
+) -> FilesSource:
     place = {
         "host": "127.0.0.1", "port": server.port, "user": server.user, "host_key": server.key("host"),
         "private_key": "${secret:client}", **(sftp or {}),
@@ -45,7 +54,8 @@ def source(server: Sshd, mode: Mode = "append", *, sftp: dict[str, Any] | None =
     def secret(text: str) -> str:
         return server.secret(text.removeprefix("${secret:").removesuffix("}")) if text.startswith("${") else text
 
-    return FilesSource(made, SourceContext(task="t", root=Path("/nowhere"), mode=mode, secret=secret))
+    rule = outbound or Outbound(allowed=frozenset({f"127.0.0.1:{place['port']}"}))
+    return FilesSource(made, SourceContext(task="t", root=Path("/nowhere"), mode=mode, outbound=rule, secret=secret))
 
 
 def read(server: Sshd, after: SourceCheckpoint | None = None, **options: Any) -> list[Batch]:
@@ -145,3 +155,23 @@ def test_R16_a_file_that_is_still_written_is_left_for_later(server: Sshd) -> Non
     found = list(made.batches(None, stop))
     assert [r["a"] for r in rows(found)] == ["1", "2"]
     made.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "rule", "message"),
+    [
+        ("127.0.0.1", Outbound(), "not allowed it"),
+        ("localhost", Outbound(allowed=frozenset({"127.0.0.1:22"})), "not allowed it"),
+        ("169.254.169.254", Outbound(allowed=frozenset({"169.254.169.254:22"})), "never"),
+        ("127.0.0.1", Outbound(allowed=frozenset({"127.0.0.1:22"}), own_ports=frozenset({22})), "hub itself"),
+    ],
+)
+def test_S2_R17_an_sftp_server_is_judged_before_it_is_connected_to(
+    server: Sshd, host: str, rule: Outbound, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "create_connection", lambda *_: pytest.fail("a connection was made"))
+    made = source(server, sftp={"host": host, "port": 22}, outbound=rule)
+    with pytest.raises(ConfigurationInvalid, match=message) as refused:
+        list(made.batches(None, Event()))
+    assert message != "not allowed it" or f"outbound: {{allow: ['{host}:22']}}" in refused.value.remedy
+    assert not made.check().ok
