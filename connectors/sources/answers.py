@@ -16,6 +16,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import structlog
 
 from connectors.context import SourceContext
 from connectors.outbound import TargetRefused
@@ -27,9 +28,11 @@ NOT_ALLOWED = frozenset({401, 403, 407})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
 FIRST_WAIT_S = 0.5
+TOLD_S = 5.0  # a wait that somebody who looks on would wonder about
 TOKEN_EARLY_S = 60.0
 TOKEN_LIFETIME_S = 300.0
 Result = TypeVar("Result")
+log = structlog.get_logger("datong.rest")
 JSON_TYPES = ("application/json", "text/json", "application/geo+json", "application/problem+json")
 
 
@@ -86,7 +89,12 @@ class Answers:
                         str(problem), where=_where(url), remedy="the run is tried again later by itself"
                     ) from None
                 asked = problem.wait_s if problem.wait_s is not None else wait * random.SystemRandom().uniform(0.5, 1.0)
-                stop.wait(min(asked, self._spec.wait_most_s))
+                asked = min(asked, self._spec.wait_most_s)
+                if asked >= TOLD_S:
+                    log.warning(
+                        "the service is asked again later", where=_where(url), why=str(problem), seconds=round(asked)
+                    )
+                stop.wait(asked)
                 wait = min(wait * 2, self._spec.wait_most_s)
         raise AssertionError
 

@@ -86,30 +86,27 @@ class RestSource:
         return [Stream(name=self._where, columns=pa.schema([(n, pa.string()) for n in read.there]))]
 
     def batches(self, after: SourceCheckpoint | None, stop: Event) -> Iterator[Batch]:
-        """All rows, or those since the newest met; the position moves when the last page was read."""
+        """All rows, or those since the newest met. The position moves behind the last page, with an empty batch."""
         first = self._spec.since.first if self._spec.since is not None else None
         since = None if self._context.mode == "snapshot" else _since(after) or first
         newest = since
-        last: Batch | None = None
         more: MorePages | None = None
-        count = 0
+        count, nothing = 0, pa.RecordBatch.from_arrays([], schema=pa.schema([]))
         for read in self._pages(since, stop):
-            if last is not None:
-                yield last
             newest = self._newest(newest, read)
-            last = self._batch(read, count, after)
             more = self._more(read)
-            count += read.count
+            made = self._batch(read, count, after)
+            count, nothing = count + read.count, made.records.slice(0, 0)
+            yield made  # before the next page is asked for, which may take its time
         if stop.is_set():
-            if last is not None:
-                yield last
             return
-        position = SourceCheckpoint(value={"since": newest})
-        if last is None:
-            last = Batch(records=pa.RecordBatch.from_arrays([], schema=pa.schema([])), position=position)
         part = more is not None and more.certain  # rows of other pages are not gone (R18)
-        whole = self._context.mode == "snapshot" and not part
-        yield replace(last, position=position, complete=whole, notes=(more.note(),) if more else ())
+        yield Batch(
+            records=nothing,
+            position=SourceCheckpoint(value={"since": newest}),
+            complete=self._context.mode == "snapshot" and not part,
+            notes=(more.note(),) if more else (),
+        )
 
     def acknowledge(self, position: SourceCheckpoint) -> None:
         """A service needs no word."""

@@ -275,12 +275,14 @@ def discover(connector: Target, project: ProjectOption = None, as_json: JsonOpti
 
 def _spec(connector: str, project: Path | None) -> tuple[ConnectorSpec, Catalogue, Settings]:
     """A connector's declaration by name or file. The mistakes that keep it out are the error."""
+    from hub import logs
     from hub.app import read_catalogue
     from hub.catalogue.mistakes import did_you_mean
     from hub.errors import ConfigurationInvalid
 
     name = connector_name(connector)
     loaded = load_project(project)
+    logs.configure(loaded.settings.logging.format, loaded.settings.logging.level)
     catalogue = read_catalogue(loaded)
     found = catalogue.connectors.get(name)
     if found is None:

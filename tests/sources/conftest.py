@@ -16,7 +16,9 @@ from connectors.sources.postgres import PostgresSource
 from connectors.sources.specs import PostgresSpec
 from deploy.services.postgres import SUPERUSER, Server
 from hub.model import Batch, Mode, SourceCheckpoint
+from tests.sources.rest_service import Serve
 from tests.support import postgres
+from tests.support.fault_server import Answer, FaultServer, Request
 from tests.support.postgres import PASSWORD
 
 
@@ -90,3 +92,16 @@ def mortal(mortal_postgres: Server) -> Iterator[Database]:
     database = create(mortal_postgres)
     yield database
     database.connection.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    made: list[FaultServer] = []
+
+    def start(reply: Callable[[Request], Answer], **options: Any) -> FaultServer:
+        made.append(FaultServer(reply, **options))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.close()

@@ -8,112 +8,19 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Timer
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from connectors.context import SourceContext
 from connectors.outbound import Outbound, TargetRefused
-from connectors.sources.rest import RestSource
-from connectors.sources.rest_specs import RestSpec
 from hub.errors import AnswerRefused, DatongError, SourceUnavailable
-from hub.model import Batch, Mode, RunTotals, SourceCheckpoint
-from tests.sources.reading import rows
-from tests.support.fault_server import Answer, FaultServer, Pages, Request, answer
-from tests.support.projects import Bench
-
-CANARY = "canary-key-31415"
-Serve = Callable[..., FaultServer]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    made: list[FaultServer] = []
-
-    def start(reply: Callable[[Request], Answer], **options: Any) -> FaultServer:
-        made.append(FaultServer(reply, **options))
-        return made[-1]
-
-    yield start
-    for server in made:
-        server.close()
-
-
-def source(
-    server: FaultServer, mode: Mode = "append", *, allowed: frozenset[str] | None = None, **spec: Any
-) -> RestSource:
-    made = {
-        "kind": "rest",
-        "url": f"{server.url}/rows",
-        "timeout_s": 2,
-        "page_timeout_s": 3,
-        "wait_most_s": 0.05,
-        **spec,
-    }
-    outbound = Outbound(allowed=frozenset({server.address}) if allowed is None else allowed)
-    context = SourceContext(
-        task="t", root=Path("/nowhere"), mode=mode, outbound=outbound,
-        secret=lambda text: text.replace("${secret:KEY}", CANARY),
-    )  # fmt: skip
-    return RestSource(RestSpec(**made), context)
-
-
-def read(server: FaultServer, after: SourceCheckpoint | None = None, **options: Any) -> list[Batch]:
-    made = source(server, **options)
-    try:
-        return list(made.batches(after, Event()))
-    finally:
-        made.close()
-
-
-def numbers(batches: list[Batch]) -> list[int]:
-    return [int(r["n"]) for r in rows(batches)]
-
-
-TABLE = Pages([{"n": i} for i in range(35)])
-BY: dict[str, tuple[dict[str, Any], Callable[[Request], Answer]]] = {
-    "page": ({"by": "page", "parameter": "p"}, lambda r: answer(TABLE.page(int(r.query["p"])))),
-    "page from 0": (
-        {"by": "page", "parameter": "p", "first": 0}, lambda r: answer(TABLE.page(int(r.query["p"]) + 1)),
-    ),
-    "offset": (
-        {"by": "offset", "parameter": "o", "first": 0, "size": 10, "size_parameter": "limit"},
-        lambda r: answer(TABLE.at(int(r.query["o"]))[: int(r.query["limit"])]),
-    ),
-    "cursor": (
-        {"by": "cursor", "parameter": "c", "at": "meta.next"},
-        lambda r: answer(
-            {"rows": TABLE.at(int(r.query.get("c", 0))),
-             "meta": {"next": int(r.query.get("c", 0)) + 10 if int(r.query.get("c", 0)) < 30 else None}}
-        ),
-    ),
-    "link": (
-        {"by": "link"},
-        lambda r: answer(
-            TABLE.at(int(r.query.get("from", 0))),
-            **({"Link": f'</rows?from={int(r.query.get("from", 0)) + 10}>; rel="next"'}
-               if int(r.query.get("from", 0)) < 30 else {}),
-        ),
-    ),
-    "next_url": (
-        {"by": "next_url", "at": "next"},
-        lambda r: answer(
-            {"rows": TABLE.at(int(r.query.get("from", 0))),
-             "next": f'?from={int(r.query.get("from", 0)) + 10}' if int(r.query.get("from", 0)) < 30 else ""}
-        ),
-    ),
-    "next_url of OData": (
-        {"by": "next_url", "at": "@odata.nextLink"},
-        lambda r: answer(
-            {"rows": TABLE.at(int(r.query.get("$skip", 0)))}
-            | ({"@odata.nextLink": f'?$skip={int(r.query.get("$skip", 0)) + 10}'}
-               if int(r.query.get("$skip", 0)) < 30 else {})
-        ),
-    ),
-}  # fmt: skip
+from hub.model import Mode
+from tests.sources.rest_service import BY, CANARY, TABLE, Serve, numbers, read, source
+from tests.support.fault_server import Answer, Pages, Request, answer
 
 
 @pytest.mark.parametrize("by", BY)
@@ -126,6 +33,25 @@ def test_every_way_of_paging_gives_each_row_once(serve: Serve, by: str, mode: Mo
     assert numbers(found) == list(range(35))
     assert [b.complete for b in found] == [False] * (len(found) - 1) + [mode == "snapshot"]
     assert [int(n) for b in found for n in b.rows] == list(range(1, 36))
+
+
+def test_F13_a_long_wait_is_told(serve: Serve) -> None:
+    stop = Event()
+
+    def reply(request: Request) -> Answer:
+        if request.number > 1:
+            return WHOLE
+        Timer(0.2, stop.set).start()  # who waits is woken
+        return answer({}, 429, Retry_After="60")
+
+    server = serve(reply)
+    made = source(server, wait_most_s=60, parameters={"q": "canary-q"})
+    with capture_logs() as lines:
+        list(made.batches(None, stop))
+    assert [(line["where"], line["why"], line["seconds"]) for line in lines] == [
+        (f"{server.url}/rows", "the service answers 429", 60)
+    ]
+    made.close()
 
 
 def test_a_404_ends_the_pages_only_where_that_is_said(serve: Serve) -> None:
@@ -293,7 +219,7 @@ def test_G4_only_what_changed_since_is_asked_for_and_the_position_moves_at_the_e
     }
     first = read(server, **options)
     assert numbers(first) == list(range(1, 9))
-    assert [b.position.value["since"] for b in first] == [None, "2026-01-09T00:00:00Z"]
+    assert [b.position.value["since"] for b in first] == [None, None, "2026-01-09T00:00:00Z"]
     table.append({"n": 9, "at": "2026-01-10T00:00:00Z"})
     second = read(server, first[-1].position, **options)
     assert numbers(second) == [7, 8, 9]  # two of them in the overlap
@@ -469,76 +395,3 @@ def test_R17_the_hubs_settings_become_the_rule(tmp_path: Path) -> None:
     made = outbound_of(load_settings(tmp_path, env=env).settings)
     assert made.allowed == {"10.0.0.5:443"}
     assert made.own == {("127.0.0.1", 8080), ("broker", 9092), ("db", 5432)}
-
-
-ROWS = [{"n": 1}, {"n": 2}]
-MORE: dict[str, tuple[Any, bool]] = {  # an answer of two rows, and whether it is certain that there are more
-    "the header Link": (answer(ROWS, Link='</rows?p=2>; rel="next"'), True),
-    "next": (answer({"rows": ROWS, "next": "/rows?p=2"}), True),
-    "meta.next_url": (answer({"rows": ROWS, "meta": {"next_url": "https://x.example/canary-1"}}), True),
-    "_links.next.href": (answer({"rows": ROWS, "_links": {"next": {"href": "/rows?p=2"}}}), True),
-    "@odata.nextLink": (answer({"rows": ROWS, "@odata.nextLink": "?$skip=2"}), True),
-    "has_more": (answer({"rows": ROWS, "has_more": True}), True),
-    "nextPage": (answer({"rows": ROWS, "paging": {"nextPage": 2}}), True),
-    "exceededTransferLimit": (answer({"rows": ROWS, "exceededTransferLimit": True}), True),
-    "total": (answer({"rows": ROWS, "total": 3}), False),
-    "result.count": (answer({"rows": ROWS, "result": {"count": 57}}), False),
-    "page.totalPages": (answer({"rows": ROWS, "page": {"totalPages": 2}}), False),
-}
-NO_MORE: dict[str, Any] = {
-    "another Link": answer(ROWS, Link='</rows>; rel="self"'),
-    "no next": answer({"rows": ROWS, "next": None, "next_url": "", "has_more": False, "meta": {"next_page": 0}}),
-    "total": answer({"rows": ROWS, "total": 2, "count": "9", "total_pages": 1}),
-    "in a row": answer({"rows": [{"n": 1, "next": "x", "total": 9}, {"n": 2, "has_more": True}]}),
-    "no rows": answer({"rows": [], "total": 9}),
-    "deeper than Python reads": answer(b'{"rows": [{"n": 1}], "z": ' + b"[" * 9000 + b"]" * 9000 + b', "next": "x"}'),
-}
-
-
-def items_of(body: bytes) -> str | None:
-    return "rows" if b'"rows"' in body else None
-
-
-@pytest.mark.parametrize("case", MORE)
-@pytest.mark.parametrize("mode", ["append", "snapshot"])
-def test_R13_more_pages_than_a_connector_reads_are_told_once(serve: Serve, case: str, mode: Mode) -> None:
-    body, certain = MORE[case]
-    server = serve(lambda r: body)
-    found = read(server, mode=mode, items=items_of(body))
-    assert numbers(found) == [1, 2]
-    (note,) = [n for b in found for n in b.notes]
-    assert ("says that there are more pages" in note) == certain
-    assert "paging:" in note
-    assert "canary" not in note
-    assert [b.complete for b in found] == [mode == "snapshot" and not certain]  # R18: else rows of page 2 were deleted
-    report = source(server, items=items_of(body)).check()
-    assert report.ok
-    assert report.findings[0].remedy == note
-
-
-@pytest.mark.parametrize("case", NO_MORE)
-def test_R13_what_is_no_word_of_more_pages_is_not_taken_for_one(serve: Serve, case: str) -> None:
-    body = NO_MORE[case]
-    found = read(serve(lambda r: body), mode="snapshot", items=items_of(body))
-    assert [n for b in found for n in b.notes] == []
-    assert found[-1].complete
-
-
-def test_R13_a_connector_that_declares_its_paging_is_told_nothing(serve: Serve) -> None:
-    reply = BY["link"][1]
-    found = read(serve(reply), mode="snapshot", paging={"by": "link"})
-    assert [n for b in found for n in b.notes] == []
-    assert found[-1].complete
-
-
-def test_R13_R18_a_run_shows_the_note_and_deletes_nothing(serve: Serve, tmp_path: Path) -> None:
-    """Page 1 holds other rows each time; what stands on page 2 now is not gone."""
-    table = [{"ID": f"b{i}", "REGION": "N", "SEATS": str(i + 1)} for i in range(20)]
-    server = serve(lambda r: answer({"rows": table[:18], "has_more": True}))
-    bench = Bench(tmp_path)
-    first = bench.run(source=source(server, "snapshot", items="rows"))
-    assert first.totals == RunTotals(read=18, published=18)
-    table.insert(0, table.pop())
-    second = bench.run(source=source(server, "snapshot", items="rows"))
-    assert second.totals == RunTotals(read=18, published=1, unchanged=17)
-    assert [n for n in second.notes if "more pages (`has_more`)" in n] == list(second.notes)
