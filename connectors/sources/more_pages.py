@@ -12,7 +12,7 @@ NEXT = frozenset({"next", "nexturl", "nextlink", "nextpage", "nextpageurl", "nex
 FLAGS = frozenset({"hasmore", "hasnext", "hasnextpage", "moreresults", "exceededtransferlimit", "istruncated"})
 TOTALS = frozenset({
     "total", "count", "totalcount", "totalitems", "totalelements", "totalresults", "totalrows", "totalrecords",
-    "numbermatched", "recordstotal",
+    "numbermatched", "recordstotal", "totale", "gesamt", "anzahl", "总数", "总计",
 })  # fmt: skip
 PAGES = frozenset({"totalpages", "pagecount", "numpages"})
 ADDRESS = ("href", "url")  # of a link that is an object
@@ -60,7 +60,7 @@ def _members(value: Any, path: str, depth: int) -> Iterator[tuple[str, str, Any]
         return
     for name, inner in value.items():
         here = f"{path}.{name}" if path else name
-        yield here, re.sub(r"[^a-z]", "", name.rpartition(".")[2].casefold()), inner
+        yield here, re.sub(r"[\W_]", "", name.rpartition(".")[2].casefold()), inner
         yield from _members(inner, here, depth - 1)
 
 

@@ -5,6 +5,7 @@ A guess is used and said aloud, so that a person can take it back; what cannot b
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,12 @@ NEXT = ("next", "next_url", "nexturl", "next_page_url", "nextpageurl", "nextlink
 MARKS = ("next", "cursor", "next_cursor", "nextcursor", "next_token", "next_page_token", "nextpagetoken")
 TOTALS = (
     "total", "count", "total_count", "totalcount", "total_items", "totalresults", "totalelements", "numberofelements",
+    "totale", "gesamt", "anzahl", "total_records", "recordstotal", "numbermatched", "总数", "总计",
 )  # fmt: skip
+OFFSETS, SIZES = ("offset", "start", "skip"), ("limit", "size", "pagesize", "page_size", "per_page", "rows", "top")
+SUMS = re.compile(
+    r"(grand |sub)?tota(l|ls|le|li)\b|summe\b|insgesamt\b|gesamt\b|somme\b|合计|总计|小计|共计", re.IGNORECASE
+)
 ADDRESSES = ("http://", "https://", "/", "?")
 MORE_PAGES = "say in its `source:` how pages follow each other: `paging: {by: page}`, or offset, cursor, link, next_url"
 
@@ -41,19 +47,28 @@ class Envelope:
 
 
 def footer(sample: pa.RecordBatch) -> Footer | None:
-    """The last rows, where they have at most half as many cells filled as rows usually have."""
+    """The last rows, where they have at most half as many cells filled as rows usually have, or are called totals and lack
+    cells of theirs."""
     filled = [column.is_valid().to_pylist() for column in sample.columns]
     counts = [sum(row) for row in zip(*filled, strict=True)]
     if not counts:
         return None
     usual = statistics.median(counts)
-    rows = next((i for i, n in enumerate(reversed(counts)) if n > usual / 2), len(counts))
+    totals = _totals(sample)
+    bare = [n <= usual / 2 or (total and n < usual) for n, total in zip(counts, totals, strict=True)]
+    rows = next((i for i, is_bare in enumerate(reversed(bare)) if not is_bare), len(counts))
     if not 0 < rows <= min(MOST_FOOTERS, len(counts) // 2):
         return None
     told = [
         n for n, cells in zip(sample.schema.names, filled, strict=True) if all(cells[:-rows]) and not any(cells[-rows:])
     ]
     return Footer(rows=rows, column=told[0] if told else "")
+
+
+def _totals(sample: pa.RecordBatch) -> list[bool]:
+    """Rows whose first filled cell says that they sum up the others."""
+    firsts = (next((v for v in row.values() if v is not None), None) for row in sample.to_pylist())
+    return [isinstance(first, str) and SUMS.match(first.strip()) is not None for first in firsts]
 
 
 def delimiter(names: Sequence[str]) -> str:
@@ -101,8 +116,19 @@ def _paging(cells: Mapping[str, Any], rows: int) -> tuple[Mapping[str, Any], lis
             return {}, [f"`{name}` may be the mark of the next page: {asked}, with the query parameter that takes it"]
     for name, text in cells.items():
         if _last(name) in TOTALS and str(text).isdigit() and int(text) > rows:
-            return {}, [f"`{name}` says {int(text):,} and this page has {rows:,} rows; {MORE_PAGES}"]
+            says = f"`{name}` says {int(text):,} and this page has {rows:,} rows"
+            return {}, [f"{says}; {_by_offset(cells) or MORE_PAGES}"]
     return {}, []
+
+
+def _by_offset(cells: Mapping[str, Any]) -> str:
+    """What to try where an answer repeats the offset and the number of rows that it was asked for."""
+    offset = next((n for n in cells if _last(n) in OFFSETS and cells[n] == "0"), "")
+    size = next((n for n in cells if _last(n) in SIZES and str(cells[n]).isdigit()), "")
+    if not offset:
+        return ""
+    more = f", size: {cells[size]}, size_parameter: {size.rpartition('.')[2]}" if size else ""
+    return f"it repeats `{offset}`, so try `paging: {{by: offset, parameter: {offset.rpartition('.')[2]}, first: 0{more}}}`"
 
 
 def _last(name: str) -> str:

@@ -20,7 +20,7 @@ from hub.mapping.language import parse_expression
 from hub.mapping.program import leaves
 from hub.mapping.tree import columns_of
 
-Guess = Literal["int", "long", "double", "date", "timestamp", "string", "typed"]
+Guess = Literal["int", "long", "double", "boolean", "date", "timestamp", "string", "typed"]
 WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 POINT = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?")
 COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d{1,15})(,\d{1,15})?")
@@ -36,6 +36,7 @@ AVRO: Mapping[str, Any] = {
     "int": "int",
     "long": "long",
     "double": "double",
+    "boolean": "boolean",
     "date": {"type": "int", "logicalType": "date"},
     "timestamp": {"type": "long", "logicalType": "timestamp-millis"},
     "string": "string",
@@ -95,6 +96,8 @@ def _text(values: Sequence[str]) -> tuple[Guess, tuple[str, ...], str]:
         return "timestamp", (times[0], "UTC"), "name the zone of its clock in place of 'UTC'"
     if all(_is_instant(v) for v in values):
         return "timestamp", (PARSED,), ""
+    if set(values) <= {"true", "false"}:
+        return "boolean", (), ""
     if all_match(WHOLE):
         return ("int" if max(len(v.lstrip("+-")) for v in values) <= 9 else "long"), (), ""
     if all_match(POINT) and not any(v.lstrip("+-").startswith("0") and v.lstrip("+-")[1:2].isdigit() for v in values):
@@ -157,6 +160,7 @@ def expression(column: Column, wanted: Guess | None = None) -> str:
         "int": lambda: f"to_int({name}{formats})",
         "long": lambda: f"to_long({name}{formats})",
         "double": lambda: f"to_double({name}{formats})",
+        "boolean": lambda: f"CAST({name} AS BOOLEAN)",
         "date": lambda: f"to_date({name}{formats or ', ' + quoted(DATES[0])})",
         "timestamp": lambda: f"to_timestamp({name}{formats or ', ' + quoted(TIMES[0]) + ', ' + quoted('UTC')})",
     }
@@ -275,6 +279,8 @@ def _wanted(kind: pa.DataType) -> Guess:
         return "int" if kind.bit_width <= 32 else "long"
     if pa.types.is_floating(kind):
         return "double"
+    if pa.types.is_boolean(kind):
+        return "boolean"
     if pa.types.is_date(kind):
         return "date"
     return "timestamp" if pa.types.is_timestamp(kind) else "string"

@@ -54,10 +54,12 @@ def new(
 ) -> int:
     """Look at a source and write a connector for it. Example: datong connector new city-trees --agency city-parks
     --topic city-parks.nature.tree.v1 --kind files --set path=data/trees.xlsx --set header=2"""
+    from hub import logs
     from hub.catalogue.propose import likely_key, look
 
     out = Output(as_json=as_json)
     loaded = load_project(project)
+    logs.configure(loaded.settings.logging.format, loaded.settings.logging.level)
     root = loaded.settings.root
     target = root / "connectors.d" / f"{name}.yaml"
     if target.exists():
@@ -164,7 +166,7 @@ def _look(kind: str, source: dict[str, Any], settings: Settings, name: str) -> _
         return _Sampled(rows=rows, looked_at=rows.num_rows, source=source, notes=notes)
     where = f"{reference(last.column)} IS NOT NULL" if last.column else ""
     left_out = f"left out by `where: {where}`" if where else "leave it out with `where:`"
-    notes.append(f"the last {last.rows} of these rows are nearly blank, which looks like a footer: {left_out}")
+    notes.append(f"the last {last.rows} of these rows, nearly blank or sums, look like a footer: {left_out}")
     table = rows.slice(0, rows.num_rows - last.rows)
     return _Sampled(rows=table, looked_at=rows.num_rows, source=source, where=where, notes=notes)
 

@@ -24,6 +24,10 @@ def sample(*rows: tuple[str | None, ...]) -> pa.RecordBatch:
     [
         ([FULL] * 5 + [ONE], (1, "b")),
         ([FULL] * 5 + [HALF, ONE, ONE], (3, "c")),
+        ([FULL] * 5 + [("Totale Italia", None, "9", "9"), ONE], (2, "b")),
+        ([FULL] * 5 + [(None, "合计", "9", "9")], (1, "a")),
+        ([FULL] * 5 + [("Total", "y", "9", "9")], None),  # nothing tells it from the others
+        ([FULL] * 5 + [("Totana", None, "9", "9")], None),  # a town
         ([FULL] * 5 + [ONE, FULL], None),  # in the middle it may be a heading
         ([FULL, ("x", None, "z", "w")] * 3 + [ONE], (1, "c")),
         ([("x", "y", None, "w"), ("x", None, "z", None), ("x", "y", "z", None)] * 3 + [ONE], (1, "")),
@@ -63,6 +67,7 @@ ROWS = [{"id": 1}, {"id": 2}]
         ({"rows": ROWS, "next": None, "total": 2}, "rows", {}, 1),  # all are here
         ({"rows": ROWS, "meta.next_cursor": "abc"}, "rows", {}, 2),  # a mark, whose parameter is not known
         ({"rows": ROWS, "totalElements": 3}, "rows", {}, 2),
+        ({"r.rows": ROWS, "r.totale": "57", "r.offset": "0", "r.limit": "2"}, "r.rows", {}, 2),
     ],
 )  # fmt: skip
 def test_rows_within_a_document_and_what_follows_it(
@@ -76,6 +81,12 @@ def test_rows_within_a_document_and_what_follows_it(
 @pytest.mark.parametrize("members", [{"a": "1"}, {"a": [1, 2]}, {"a": "[{not json"}, {"a": []}, {"a": None}])
 def test_a_document_without_a_list_of_objects_is_one_row(members: dict[str, Any]) -> None:
     assert envelope(page(**members)) is None
+
+
+def test_an_answer_that_repeats_what_it_was_asked_for_tells_how_to_go_on() -> None:
+    found = envelope(page(**{"r.rows": ROWS, "r.totale": "57", "r.offset": "0", "r.limit": "2"}))
+    assert found is not None
+    assert "paging: {by: offset, parameter: offset, first: 0, size: 2, size_parameter: limit}" in found.notes[-1]
 
 
 def test_rows_that_hold_lists_are_rows() -> None:
@@ -98,6 +109,8 @@ def test_a_header_of_one_column_may_be_cut_wrongly(names: list[str], mark: str) 
         (["12:00+01:00", "13:00+01:00"], "trim(a)", False),
         (["1", "2", "3", "4", "5", "6", "7", "8", "9", "<=3"], "trim(a)", True),
         (["1", "2", "3", "x"], "trim(a)", False),
+        (["true", "false", "true"], "CAST(a AS BOOLEAN)", False),
+        (["true", "yes"], "trim(a)", False),
     ],
 )
 def test_times_with_an_offset_and_columns_that_are_numbers_but_for_a_few(

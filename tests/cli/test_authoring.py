@@ -85,7 +85,7 @@ def test_a_title_is_told_and_a_footer_is_left_out_aloud(project: Path, rows: int
     assert "set `header: 3`" in refused.stderr
     made = new(project, "city-sport", "city.sport.ground.v1", *SPORT, "--set", "header=3")
     assert made["notes"] == [
-        "the last 2 of these rows are nearly blank, which looks like a footer: left out by `where: Name IS NOT NULL`"
+        "the last 2 of these rows, nearly blank or sums, look like a footer: left out by `where: Name IS NOT NULL`"
     ]
     assert {f["path"]: f["note"] for f in made["fields"] if f["note"]} == {
         "seats": f"{min(rows, 998) - 1} of {min(rows, 998)} are numbers; to_double(…) would quarantine the others"
