@@ -213,22 +213,27 @@ def test_F2_a_broker_away_for_a_minute_at_the_start_and_in_mid_run(
     outage(project, tmp_path, serving, 60)
 
 
+def write_what_no_hub_would(cluster: Cluster, task: str) -> None:
+    client = confluent_kafka.Producer({"bootstrap.servers": cluster.bootstrap, "compression.type": "gzip"})
+    for topic in ("__quarantine", "__manifests", "__state"):
+        for value in (b"not JSON", b'{"kind": "entry", "id": 7}', b"[]", None):
+            client.produce(topic, value, task.encode() + b"\0k", partition=0)
+    assert client.flush(60) == 0
+
+
 def test_G9_records_that_others_wrote_into_internal_topics_fail_no_run(kafka_cluster: Cluster, tmp_path: Path) -> None:
     """On Kafka anyone with the right to the topic can. They are passed over, and the doctor tells of them."""
     project = Project(tmp_path, kafka_cluster)
     project.fill(range(1))
     assert project.datong("run").returncode == 0
-    client = confluent_kafka.Producer({"bootstrap.servers": kafka_cluster.bootstrap, "compression.type": "gzip"})
-    for topic in ("__quarantine", "__manifests", "__state"):
-        for value in (b"not JSON", b'{"kind": "entry", "id": 7}', b"[]", None):
-            client.produce(topic, value, project.name.encode() + b"\0k", partition=0)
-    assert client.flush(60) == 0
+    write_what_no_hub_would(kafka_cluster, project.name)
     project.fill(range(1, 2))
     done = project.datong("run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr.count("records_passed_over") == 2  # what this mode reads: quarantine and manifests
     assert len(project.published()) == 2 * (ROWS - 1)
-    assert len(json.loads(project.datong("quarantine", "list", "--json").stdout)["cases"]) == 1
+    cases = json.loads(project.datong("quarantine", "list", "--json").stdout)["cases"]
+    assert [c["count"] for c in cases if c["connector"] == project.name] == [2]
     log = KafkaLog(options_of(kafka_cluster))
     RunHistory(log).runs()
     assert [n.detail for n in log.notices() if "__manifests: 4 records are not the hub's own" in n.detail]
