@@ -187,7 +187,7 @@ class Run:
         for note in batch.notes:
             if note not in self._notes:
                 self._notes.append(note)
-                log.warning("the source says", connector=self._plan.connector, note=note)
+                log.info("the source says", connector=self._plan.connector, note=note)
         new = self._columns.see(batch.columns)
         if new:
             log.info("new columns in the source", connector=self._plan.connector, columns=new[:SHOWN], count=len(new))
