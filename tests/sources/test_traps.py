@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -65,17 +66,18 @@ def put(make: Callable[[], bytes]) -> Callable[[Path], None]:
     return write
 
 
-def zeros(head: bytes = b"") -> bytes:
-    return head + b"0" * (600 * MIB)
+@cache
+def gzipped() -> bytes:
+    return gzip.compress(b"sensor,value\n" + b"0" * (600 * MIB), 1)
 
 
 BOMBS: dict[str, tuple[str, str, Callable[[Path], None]]] = {  # file, settings, what puts it there
-    "zip": ("zip.zip", ", member: '*'", put(lambda: zip_of({"a.csv": zeros(b"sensor,value\n")}))),
-    "gzip": ("gzip.csv.gz", "", put(lambda: gzip.compress(zeros(b"sensor,value\n"), 1))),
+    "zip": ("zip.zip", ", member: '*'", put(lambda: zip_of({"a.csv": b"sensor,value\n" + b"0" * (600 * MIB)}))),
+    "gzip": ("gzip.csv.gz", "", put(gzipped)),
     "nested": ("nested.zip", ", member: '*'", put(lambda: zip_of({"a.zip": zip_of({"a.csv": b"0" * (64 * MIB)})}))),
-    "gzips": ("gzips.csv.gz", "", put(lambda: gzip.compress(gzip.compress(zeros(), 1)))),
+    "gzips": ("gzips.csv.gz", "", put(lambda: gzip.compress(gzipped()))),
     "workbook": (
-        "workbook.xlsx", "", put(lambda: zip_of({"xl/workbook.xml": b"<", "xl/worksheets/sheet1.xml": zeros()})),
+        "workbook.xlsx", "", put(lambda: zip_of({"xl/workbook.xml": b"<", "xl/worksheets/sheet1.xml": b"0" * (300 * MIB)})),
     ),
     "entities": ("entities.xml", "", put(entities)),
     "deep": ("deep.json", "", put(lambda: b"[" * (4 * MIB))),
