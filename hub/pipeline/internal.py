@@ -15,6 +15,7 @@ from hub.ports import LogReader
 
 FETCH_BYTES = 8 * 1024 * 1024
 LARGEST = 2**63
+EARLIEST_MS = -62_135_596_800_000  # the beginning of the year 1
 LATEST_MS = 253_402_300_799_999  # the end of the year 9999: what a date can hold
 Item = TypeVar("Item")
 Fits = Callable[[Any], bool]
@@ -102,6 +103,11 @@ def number(value: Any) -> bool:
 def moment(value: Any) -> bool:
     """Milliseconds since 1970, in the years that a calendar has?"""
     return type(value) is int and 0 <= value <= LATEST_MS
+
+
+def instant(value: Any) -> bool:
+    """The same, before 1970 too."""
+    return type(value) is int and EARLIEST_MS <= value <= LATEST_MS
 
 
 def numbers(value: Any) -> bool:

@@ -64,7 +64,7 @@ SHAPE: Mapping[str, internal.Fits] = {
     **dict.fromkeys(("totals", "reasons", "warnings"), internal.numbers),
     "state": internal.one_of(get_args(RunState)),
     "replay": internal.flag,
-    "event_ms": lambda value: value is None or internal.number(value),
+    "event_ms": lambda value: value is None or internal.instant(value),
 }
 
 

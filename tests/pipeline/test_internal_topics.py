@@ -70,7 +70,8 @@ FOREIGN: dict[str, Sequence[bytes | None]] = {
         *(manifest(**{name: wrong}) for name, wrong in [
             ("run", None), ("task", 7), ("totals", None), ("totals", {"read": "1"}), ("totals", {"other": 1}),
             ("totals", {"read": 1.5}), ("reasons", {"X": "1"}), ("reasons", []), ("warnings", {"X": None}),
-            ("state", "other"), ("started", 10**30), ("at", 1.5), ("replay", 1), ("error", "\udfff"), ("another", 1),
+            ("state", "other"), ("started", 10**30), ("at", 1.5), ("replay", 1), ("event_ms", "1"),
+            ("event_ms", 10**18), ("error", "\udfff"), ("another", 1),
         ]),
         without(manifest(), "totals"), without(manifest(), "started"),
     ),
