@@ -15,7 +15,6 @@ Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
 BEYOND = 64  # bytes that may be looked at behind the end: callers check their positions at least that often
-MAX_VARINT = 10  # bytes
 MAX_SIZE = 2**31 - 1 - BEYOND  # offsets of Arrow's binary columns have 32 bits
 
 

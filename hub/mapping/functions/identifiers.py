@@ -35,7 +35,7 @@ def _values(alphabet: str) -> Bytes:
 DIGITS = "0123456789"
 LETTERED = DIGITS + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 USCC = DIGITS + "ABCDEFGHJKLMNPQRTUWXY"  # GB 32100: without I O S V Z
-DIGIT_VALUES, LETTERED_VALUES, USCC_VALUES = _values(DIGITS), _values(LETTERED), _values(USCC)
+LETTERED_VALUES, USCC_VALUES = _values(LETTERED), _values(USCC)
 ID_WEIGHTS = tuple(2 ** (17 - i) % 11 for i in range(17))  # GB 11643, ISO 7064 MOD 11-2
 ID_CHECKS = np.frombuffer(b"10X98765432", np.uint8)
 USCC_WEIGHTS = tuple(3**i % 31 for i in range(17))
