@@ -32,6 +32,7 @@ def pages() -> dict[str, str]:
 def kinds() -> str:
     """Kinds of source and of sink, and the files of a project."""
     from connectors import KINDS, SINKS, sink_specs, source_specs
+    from hub.catalogue.notify import CHANNELS
     from hub.catalogue.schemas import json_schemas
 
     files = json_schemas(source_specs(), sink_specs())
@@ -51,6 +52,9 @@ def kinds() -> str:
             table(settings, files["subscription"]),
             "",
         ]
+    for name, channel in CHANNELS.items():
+        settings = files["alerts"]["$defs"][f"channel.{name}"]
+        parts += [f"## A channel of `kind: {name}`\n", f"{channel.__doc__}\n", table(settings, files["alerts"]), ""]
     agency = files["agencies"]["properties"]["agencies"]["items"]
     for title, settings, whole, prefix in (
         ("A connector (`connectors.d/*.yaml`)", files["connector"], files["connector"], ""),
@@ -58,6 +62,7 @@ def kinds() -> str:
         ("A grant (`grants.d/*.yaml`)", files["grant"], files["grant"], ""),
         ("A subscription (`subscriptions.d/*.yaml`)", files["subscription"], files["subscription"], ""),
         ("A map (`maps.d/*.yaml`)", files["map"], files["map"], ""),
+        ("Who is told of alerts (`alerts.d/*.yaml`)", files["alerts"], files["alerts"], ""),
         ("The agencies (`agencies.yaml`)", agency, files["agencies"], "agencies[]."),
         ("A code list (`schemas/codes/*.yaml`)", files["code_list"], files["code_list"], ""),
     ):

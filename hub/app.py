@@ -19,7 +19,7 @@ import pyarrow as pa
 from connectors import KINDS, SINKS, sink_specs, source_specs
 from hub import __version__, logs
 from hub.adapters import is_kafka, open_log, open_registry
-from hub.builder import ConnectorBuilder, open_sink, open_source, push_schedule_of, schedule_of
+from hub.builder import ConnectorBuilder, open_channel, open_sink, open_source, push_schedule_of, schedule_of
 from hub.catalogue.load import Catalogue
 from hub.catalogue.specs import ConnectorSpec
 from hub.catalogue.uses import SchemaUsers
@@ -56,7 +56,7 @@ from hub.subscribers import SubscriberDesk
 from hub.subscriptions import SubscriptionDesk
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
-from hub.watch import AlertDesk, Gatherer, Sampler, Thresholds, Watch, freshness_of
+from hub.watch import AlertDesk, Gatherer, Notifier, Sampler, Thresholds, Watch, freshness_of
 
 STATE_OF_VERB: Mapping[str, Any] = {"pause": "PAUSED", "resume": "RUNNING", "stop": "STOPPED"}
 
@@ -120,6 +120,7 @@ class Hub:
         self.views = Views(self)
         self.alerts = self._alert_desk()
         self.watch = Watch(self._sampler(), now_ms, then=self.alerts.look)
+        self.notifier = self._notifier()
         self.metrics = Metrics(OwnCollector(self._own_jobs) if role == "worker" else HubCollector(self._seen))
         self._schedule()
 
@@ -171,6 +172,7 @@ class Hub:
         self.supervisor.start()
         if self.role != "worker":
             self.watch.start()
+            self.notifier.start()
 
     def __enter__(self) -> Hub:
         return self
@@ -183,6 +185,7 @@ class Hub:
     def close(self) -> None:
         """Drain, close the stores, give the directory back."""
         self.supervisor.drain(timeout_s=30.0)
+        self.notifier.stop()
         self.watch.stop()
         self.log.close()
         self.registry.close()
@@ -288,10 +291,21 @@ class Hub:
             store=self.store,
             catalogue=lambda: self.catalogue,
             directory=self._directory.path,
+            untold=lambda: self.notifier.untold,
         )
         made = self.settings.alerts
         thresholds = Thresholds(quarantine_share=self.settings.breaker.share, lag=made.lag, disk_free=made.disk_free)
         return AlertDesk(gatherer, thresholds, lambda: self.watch, now_ms)
+
+    def _notifier(self) -> Notifier:
+        return Notifier(
+            self.alerts.current,
+            lambda: self.catalogue,
+            lambda spec: open_channel(spec, self.settings),
+            self.store.leases,
+            self.supervisor.node_name,
+            now_ms,
+        )
 
     def _own_jobs(self) -> Sequence[str]:
         return sorted(self.supervisor.worker.running()) if self.supervisor.worker else []

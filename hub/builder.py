@@ -11,10 +11,12 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from connectors import KINDS, SINKS
+from connectors.channels import Hook, Mail
 from connectors.context import SinkContext, SourceContext
 from connectors.outbound import Outbound
 from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
+from hub.catalogue.notify import EmailChannel, NotifySpec, WebhookChannel
 from hub.catalogue.specs import ConnectorSpec, SubscriptionSpec
 from hub.catalogue.uses import refusal
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, SchemaIncompatible
@@ -152,6 +154,28 @@ def open_sink(spec: SubscriptionSpec, settings: Settings) -> Sink:
         secret=Secrets(settings.root).fill,
     )
     return SINKS[spec.kind].build(spec.sink, context)
+
+
+def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:
+    """How somebody is told of alerts. Raises ConfigurationInvalid for a secret that is not there."""
+    made = spec.channel
+    fill, outbound = Secrets(settings.root).fill, outbound_of(settings)
+    ca_file = str(settings.files_path.resolve() / made.ca_file) if made.ca_file else None
+    if isinstance(made, WebhookChannel):
+        secret = fill(made.secret)
+        return Hook(outbound=outbound, url=made.url, secret=secret, reference=made.secret, ca_file=ca_file)
+    assert isinstance(made, EmailChannel)
+    return Mail(
+        outbound=outbound,
+        host=made.host,
+        port=made.port,
+        starttls=made.security == "starttls",
+        username=made.username,
+        password=fill(made.password),
+        sender=made.sender,
+        to=made.to,
+        ca_file=ca_file,
+    )
 
 
 def _own(settings: Settings) -> tuple[Path, ...]:

@@ -217,6 +217,15 @@ class SinkBatch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """What somebody is told of alerts."""
+
+    subject: str
+    text: str
+    body: Mapping[str, Json]  # the same for programs
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunTotals:
     """The account of a run (G2): read = published + quarantined + filtered + unchanged + deduplicated.
 

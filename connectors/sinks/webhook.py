@@ -6,11 +6,8 @@ batch may come twice. The id of a batch is made from its offsets, and is the sam
 
 from __future__ import annotations
 
-import base64
-import binascii
 import email.utils
 import hashlib
-import hmac
 import json
 import ssl
 import time
@@ -22,12 +19,11 @@ import httpx
 
 from connectors.context import SinkContext
 from connectors.outbound import TargetRefused
+from connectors.signing import key_of, signed
 from connectors.sinks.specs import WebhookSpec
 from hub.errors import ConfigurationInvalid, SinkGone, SinkRefused, SinkUnavailable
 from hub.model import PushRules, SinkBatch
 
-PREFIX = "whsec_"
-KEY_BYTES = range(24, 65)  # Standard Webhooks: 192 to 512 bits
 AGAIN = frozenset({408, 409, 425, 429})  # besides 5xx
 TYPE = "datong.records"
 
@@ -37,7 +33,7 @@ class WebhookSink:
 
     def __init__(self, spec: WebhookSpec, context: SinkContext) -> None:
         self._spec, self._name = spec, context.subscription
-        self._key = _key(context.secret(spec.secret), spec.secret)
+        self._key = key_of(context.secret(spec.secret), spec.secret, "sink.secret")
         self._where = _shown(spec.url)
         try:
             ca_file = str(context.place(spec.ca_file)) if spec.ca_file else None
@@ -114,13 +110,6 @@ class WebhookSink:
         )
 
 
-def signed(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks."""
-    content = f"{message_id}.{timestamp}.".encode() + body
-    signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
-    return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{signature}"}
-
-
 def _id(subscription: str, batch: SinkBatch) -> str:
     """Of the offsets in it."""
     places = [
@@ -129,21 +118,6 @@ def _id(subscription: str, batch: SinkBatch) -> str:
     ]
     text = json.dumps([subscription, batch.reset, places, batch.about.get("schema_id")])
     return "msg_" + hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _key(secret: str, reference: str) -> bytes:
-    """Raises ConfigurationInvalid, which never quotes it."""
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True) if secret.startswith(PREFIX) else b""
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) not in KEY_BYTES:
-        raise ConfigurationInvalid(
-            f"{reference} is no key of Standard Webhooks",
-            where="sink.secret",
-            remedy="`whsec_` and 24 to 64 random bytes in base64, such as from `openssl rand -base64 32`",
-        )
-    return key
 
 
 def _shown(url: str) -> str:

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
+from pydantic import BaseModel, ConfigDict, Field
 
 from hub.api.deps import HubOf, caller, operator
 from hub.api.guard import require_operator
@@ -29,6 +30,13 @@ from hub.watch import Sample
 LOOK_S = 1.0  # how often a stream looks whether the hub ends
 QUIET_S = 15.0  # without a sample for so long, it says that it is there
 NUMBER = r"^[0-9]{1,15}$"
+
+
+class TestRequest(BaseModel):
+    """Whom to tell."""
+
+    model_config = ConfigDict(extra="forbid")
+    notify: str | None = Field(None, description="One of alerts.d; none means all.", max_length=100)
 
 
 def router() -> APIRouter:
@@ -52,6 +60,11 @@ def router() -> APIRouter:
     def alerts(hub: HubOf) -> dict[str, Any]:
         """What is wrong now, the oldest first, each with its next step."""
         return {"alerts": hub.alerts.listed()}
+
+    @api.post("/alerts/test")
+    def test(body: TestRequest, hub: HubOf) -> dict[str, Any]:
+        """Tell those of alerts.d that this is a test; an `error` says who was not reached, and why."""
+        return {"sent": hub.notifier.test(body.notify)}
 
     return api
 

@@ -26,6 +26,7 @@ from hub.catalogue.codes import load_codes
 from hub.catalogue.declared import Declared, read_agencies, read_folder
 from hub.catalogue.maps import Boundaries, Map, check_map, read_boundaries
 from hub.catalogue.mistakes import Mistake, Place, did_you_mean
+from hub.catalogue.notify import NotifySpec, with_channel
 from hub.catalogue.pushed import check_granted, with_sink
 from hub.catalogue.remains import besides, remains
 from hub.catalogue.schema_files import SchemaFile, SchemaFiles
@@ -44,6 +45,7 @@ class Catalogue:
     grants: Mapping[str, GrantSpec] = field(default_factory=dict)
     subscriptions: Mapping[str, SubscriptionSpec] = field(default_factory=dict)  # `sink` is its kind's value
     maps: Mapping[str, Map] = field(default_factory=dict)
+    notify: Mapping[str, NotifySpec] = field(default_factory=dict)  # `channel` is its kind's value
     access_grants: Sequence[Grant] = ()  # the grants, as access decides by them
     schemas: Mapping[str, SchemaFile] = field(default_factory=dict)  # of the connectors, by the name they use
     codes: CodeLists = field(default_factory=CodeLists)
@@ -115,7 +117,8 @@ class _Loader:
         grants = read_folder(project, "grants.d", GrantSpec, "grant")
         subscriptions = read_folder(project, "subscriptions.d", SubscriptionSpec, "subscription")
         maps = read_folder(project, "maps.d", MapSpec, "map")
-        folder_mistakes = (f.mistakes for f in (topics, connectors, grants, subscriptions, maps))
+        notify = read_folder(project, "alerts.d", NotifySpec, "notify")
+        folder_mistakes = (f.mistakes for f in (topics, connectors, grants, subscriptions, maps, notify))
         self.mistakes = [*agencies.mistakes, *code_mistakes, *itertools.chain(*folder_mistakes)]
         self.topics, self.grants, self.maps = topics.declared, grants.declared, maps.declared
         self.context = Context(
@@ -136,6 +139,10 @@ class _Loader:
         self.subscriptions = [self._with_sink(s) for s in subscriptions.declared]
         for place in subscriptions.malformed:
             self._malformed_subscription(place)
+        self.notify = []
+        for ready, found in map(with_channel, notify.declared):
+            self.notify.append(ready)
+            self.mistakes += found
 
     def _malformed_connector(self, place: Place) -> None:
         """Nobody wants to mend a file's form only to learn of its next mistakes."""
@@ -192,6 +199,7 @@ class _Loader:
             grants={g.spec.grant: g.spec for g in grants},
             subscriptions={s.spec.subscription: s.spec for s in subscriptions},
             maps={m.spec.map: m for m in maps if m is not None and m.spec.topic in topics},
+            notify={n.spec.notify: n.spec for n in self.notify if n.file not in bad},
             access_grants=tuple(g.spec.to_grant() for g in grants),
             schemas=self._schemas(connectors),
             codes=self.context.codes,

@@ -8,21 +8,24 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub.catalogue.codes import CodeListSpec
+from hub.catalogue.notify import CHANNELS, NotifySpec
 from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, MapSpec, SubscriptionSpec, TopicSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schemas(kinds: Mapping[str, type[BaseModel]], sinks: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """A JSON Schema for each kind of file: connector, topic, grant, subscription, map, agencies and code_list.
+    """A JSON Schema for each kind of file: connector, topic, grant, subscription, map, alerts, agencies and code_list.
 
-    A connector's `source` is one of the kinds, a subscription's `sink` one of the sinks, told apart by `kind`."""
+    A connector's `source` is one of the kinds, a subscription's `sink` one of the sinks, the `channel` of alerts
+    one of the channels, told apart by `kind`."""
     return {
         "connector": _headed(_with_kinds(ConnectorSpec, "source", kinds)),
         "topic": _headed(TopicSpec.model_json_schema()),
         "grant": _headed(GrantSpec.model_json_schema()),
         "subscription": _headed(_with_kinds(SubscriptionSpec, "sink", sinks)),
         "map": _headed(MapSpec.model_json_schema()),
+        "alerts": _headed(_with_kinds(NotifySpec, "channel", CHANNELS)),
         "agencies": _headed(_agencies()),
         "code_list": _headed(CodeListSpec.model_json_schema()),
     }

@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="What is wrong now, and what to do about it.", no_args_is_help=True)
     group.command("list")(list_alerts)
+    group.command("test")(try_notices)
     app.add_typer(group, name="alerts")
 
 
@@ -38,3 +39,21 @@ def list_alerts(
         out.line(f"  → {alert['next_step'][language]}")
     if not listed["alerts"]:
         out.line("nothing is wrong")
+
+
+def try_notices(
+    name: Annotated[str | None, typer.Argument(help="One of alerts.d. Default: all.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell those of alerts.d that this is a test. Example: datong alerts test on-call"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        sent = api.post("/alerts/test", {"notify": name})["sent"]
+    if as_json:
+        out.data({"sent": sent})
+    for one in sent:
+        out.line(f"{one['notify']}: {one['error'] or 'told'}")
+    if not sent:
+        out.line("nobody is declared in alerts.d")
+    return int(any(one["error"] for one in sent))

@@ -53,7 +53,7 @@ def _names(api: Api, out: Output, given: list[str]) -> tuple[list[str], bool]:
         names, missing = [connector_name(g) for g in given], False
     else:
         names = [c["name"] for c in api.get("/connectors")["connectors"]]
-        missing = any(not m.startswith(("grants.d/", "subscriptions.d/")) for m in mistakes)
+        missing = any(not m.startswith(("grants.d/", "subscriptions.d/", "alerts.d/")) for m in mistakes)
     if not names and mistakes:
         raise ConfigurationInvalid("no connector of this project can be used", mistakes=tuple(mistakes))
     if not names:

@@ -2,6 +2,7 @@
 
 from hub.watch.alerts import Thresholds
 from hub.watch.desk import AlertDesk, Gatherer
+from hub.watch.notify import Notifier
 from hub.watch.sample import ConnectorSample, Sample, SubscriptionSample, TopicSample
 from hub.watch.sampler import Sampler, freshness_of
 from hub.watch.watch import Watch
@@ -10,6 +11,7 @@ __all__ = [
     "AlertDesk",
     "ConnectorSample",
     "Gatherer",
+    "Notifier",
     "Sample",
     "Sampler",
     "SubscriptionSample",

@@ -48,6 +48,7 @@ KINDS: Mapping[str, Kind] = {
     "subscription_paused": Kind(severity="warning", about="subscription"),
     "sink_unreachable": Kind(severity="warning", about="subscription"),
     "dead_letters": Kind(severity="warning", about="subscription"),
+    "notice_failed": Kind(severity="warning", about="hub"),
     "node_silent": Kind(severity="warning", about="node"),
     "configuration_mistake": Kind(severity="warning", about="hub"),
     "disk_low": Kind(severity="critical", about="hub"),
@@ -77,6 +78,7 @@ class Facts:
     notices: Sequence[Finding] = ()  # of the log
     mistakes: Sequence[tuple[str, str]] = ()  # of the configuration: where, what
     silent: Mapping[str, float] = field(default_factory=dict)  # nodes that give no sign of life: for how long, s
+    untold: Mapping[str, str] = field(default_factory=dict)  # who could not be told of alerts: why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +211,8 @@ def _grew(lags: Sequence[int | None]) -> bool:
 def _of_the_hub(facts: Facts, thresholds: Thresholds) -> Iterator[Cause]:
     for name, seconds in facts.silent.items():
         yield Cause(kind="node_silent", subject=name, values={"silent_s": seconds})
+    for name, why in facts.untold.items():
+        yield Cause(kind="notice_failed", subject=name, values={"reason": why})
     for where, what in facts.mistakes:
         yield Cause(kind="configuration_mistake", subject=where, values={"mistake": what})
     if facts.disk_free is not None and facts.disk_free < thresholds.disk_free:

@@ -32,8 +32,10 @@ class Gatherer:
         store: Store,
         catalogue: Callable[[], Catalogue],
         directory: Path,
+        untold: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`directory`: the data directory."""
+        """`directory`: the data directory. `untold`: who could not be told of alerts, and why."""
+        self._untold = untold
         self._history, self._supervisor, self._log, self._store = history, supervisor, log, store
         self._catalogue, self._directory = catalogue, directory
         self._last: Facts | None = None
@@ -59,6 +61,7 @@ class Gatherer:
             notices=self._log.notices(),
             mistakes=[(f"{m.file}:{m.line}" if m.line else m.file, m.message) for m in self._catalogue().mistakes],
             silent=silent,
+            untold=self._untold(),
         )
         return self._last
 

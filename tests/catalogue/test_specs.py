@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from connectors import KINDS, SINKS, sink_specs, source_specs
+from hub.catalogue.notify import EmailChannel, NotifySpec, WebhookChannel
 from hub.catalogue.schemas import json_schemas
 from hub.catalogue.specs import (
     AgencySpec,
@@ -55,7 +56,7 @@ def test_nested_targets_and_dotted_ones_are_the_same() -> None:
 
 def test_G20_json_schemas_cover_every_file_and_kind() -> None:
     made = json_schemas(source_specs(), sink_specs())
-    assert set(made) == {"connector", "topic", "grant", "subscription", "agencies", "code_list"}
+    assert set(made) == {"connector", "topic", "grant", "subscription", "alerts", "agencies", "code_list"}
     connector = made["connector"]
     assert {"connector", "agency", "source", "publish"} <= set(connector["required"])
     refs = [r["$ref"] for r in connector["properties"]["source"]["oneOf"]]
@@ -73,7 +74,19 @@ def test_G20_json_schemas_cover_every_file_and_kind() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [AgencySpec, ConnectorSpec, GrantSpec, PublishSpec, RetentionSpec, SubscriptionSpec, Text, TopicSpec],
+    [
+        AgencySpec,
+        ConnectorSpec,
+        EmailChannel,
+        GrantSpec,
+        NotifySpec,
+        PublishSpec,
+        RetentionSpec,
+        SubscriptionSpec,
+        Text,
+        TopicSpec,
+        WebhookChannel,
+    ],
     ids=lambda m: m.__name__,
 )
 def test_every_field_is_documented(model: type[BaseModel]) -> None:

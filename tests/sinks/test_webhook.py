@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from connectors.context import SinkContext
 from connectors.outbound import Outbound
+from connectors.signing import signed
 from connectors.sinks.specs import WebhookSpec
-from connectors.sinks.webhook import WebhookSink, signed
+from connectors.sinks.webhook import WebhookSink
 from hub.errors import ConfigurationInvalid, SinkGone, SinkRefused, SinkUnavailable
 from tests.sinks.test_sinks import batch
 from tests.support.fault_server import Answer, FaultServer, Request, answer
