@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ from deploy.services import kafka as kafka_service
 from tests.registry.calls import f, rec, text
 from tests.registry.process import Node, running
 from tests.support.kafka import kafka_cluster
-from tests.support.requirements import require, unavailable
+from tests.support.npm import install
 
 __all__ = ["kafka_cluster"]
 ONE = rec(f("id", "string"), name="School", namespace="edu")
@@ -245,13 +244,8 @@ main().catch(error => { console.error(error); process.exit(1) })
 
 @pytest.fixture(scope="module")
 def kafkajs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the client from npm: where TEST_REQUIRE names npm, since it is fetched."""
-    if "npm" not in os.environ.get("TEST_REQUIRE", ""):
-        unavailable("npm", "TEST_REQUIRE does not name npm")
-    require("npm")
-    folder = tmp_path_factory.mktemp("npm")
-    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
-    subprocess.run([*command, "@kafkajs/confluent-schema-registry@4.1.0"], cwd=folder, check=True, timeout=240)
+    """A folder with the client from npm."""
+    folder = install(tmp_path_factory.mktemp("npm"), "@kafkajs/confluent-schema-registry@4.1.0")
     (folder / "client.js").write_text(SCRIPT)
     return folder
 
