@@ -6,4 +6,4 @@ from hub.console.pages import Action, Page
 from hub.console.views import flow, health, overview, people
 
 PAGES: tuple[Page, ...] = (*overview.PAGES, *flow.PAGES, *health.PAGES, *people.PAGES)
-ACTIONS: tuple[Action, ...] = (*people.ACTIONS,)
+ACTIONS: tuple[Action, ...] = (*health.ACTIONS, *people.ACTIONS)
