@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -70,7 +70,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "size": size, "segment": segment, "fit": fit, "codes": codes}
+    made.filters |= {
+        "number": number,
+        "size": size,
+        "segment": segment,
+        "fit": fit,
+        "codes": codes,
+        "in_english": in_english,
+    }
     made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__}
     return made
 
@@ -96,6 +103,15 @@ def codes(text: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
     )
+
+
+def in_english(text: str, sentences: Sequence[str]) -> Markup:
+    """A text with code between backticks, in which whole sentences of the hub's are English whatever the page is."""
+    for sentence in sentences:
+        before, found, after = text.partition(sentence)
+        if found:
+            return codes(before) + Markup('<span lang="en">{}</span>').format(codes(found)) + codes(after)
+    return codes(text)
 
 
 def number(value: float | None) -> str:

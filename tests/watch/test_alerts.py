@@ -267,7 +267,7 @@ def test_texts_show_times_shares_and_numbers_for_people() -> None:
     assert said(late, "message", "en") == "a.b.v1 is 2 h old; its contract allows 90 min."
     assert said(late, "message", "zh") == "a.b.v1 的数据已有 2 小时，约定时效为 90 分钟。"
     rows = told("quarantine_rows", "c", rows=12_345, share=0.0312, open=7, topic="t")
-    assert said(rows, "message", "en") == "c: 12,345 rows of the last run were quarantined (3.1%); 7 are left."
+    assert said(rows, "message", "en") == "c: 12,345 of the last run's rows went to quarantine (3.1%); 7 still open."
     braces = told("connector_failed", "c", reason="{0.__class__} {x}", topic="t")
     assert said(braces, "message", "en") == "c failed: {0.__class__} {x}"
     json = to_json(late)

@@ -13,6 +13,7 @@ from hub.watch.alerts import Alert
 
 LANGUAGES = ("en", "zh")
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+ENGLISH = ("reason", "mistake", "detail", "remedy")  # values that are sentences of the hub's, in every language's text
 SHARES = frozenset({"share", "free"})
 
 
@@ -51,4 +52,5 @@ def to_json(alert: Alert) -> dict[str, Any]:
         "title": {language: said(alert, "title", language) for language in LANGUAGES},
         "message": {language: said(alert, "message", language) for language in LANGUAGES},
         "next_step": {language: said(alert, "next", language) for language in LANGUAGES},
+        "english": [str(alert.values[name]) for name in ENGLISH if alert.values.get(name)],
     }
