@@ -180,13 +180,14 @@ class Subscriptions:
 
     def group_lags(self) -> Sequence[GroupLag]:
         """Of every group that ever read, in one look at the store and one at the log."""
-        cursors = self._cursors.all()
-        ends = self._log.ends_of({key.topic for key, _partition, _cursor in cursors})
-        found: dict[GroupKey, dict[int, int]] = {}
-        for key, partition, cursor in cursors:
-            span = ends.get(key.topic, {}).get(partition)
-            if span is not None:
-                found.setdefault(key, {})[partition] = _lag(cursor.committed, span)
+        committed = self._cursors.committed()
+        ends = self._log.ends_of({key.topic for key in committed})
+        found = {}
+        for key, offsets in committed.items():
+            spans = ends.get(key.topic, {})
+            lags = {p: _lag(offset, spans[p]) for p, offset in sorted(offsets.items()) if p in spans}
+            if lags:
+                found[key] = lags
         return [GroupLag(key=key, partitions=partitions) for key, partitions in found.items()]
 
     def _take(self, plan: Plan, member: Member) -> GroupKey:

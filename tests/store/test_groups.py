@@ -129,3 +129,15 @@ def test_S8_cursors_of_other_agencies_are_other_cursors(store: Store, take: Take
     store.groups.commit(KEY, "r", {0: 10}, S1, 1)
     assert committed(store, foreign) == {}
     assert [(key, partition) for key, partition, _ in store.groups.all()] == [(KEY, 0)]
+
+
+def test_where_every_group_stands_at_once(store: Store, take: Take) -> None:
+    foreign = GroupKey(agency="b", grant="g", topic="x.y.v1", group="default")
+    assert store.groups.committed() == {}
+    for key, end in ((foreign, 7), (KEY, 10)):
+        take(key, "r", 0)
+        store.groups.deliver(key, {0: end, 1: end}, S1)
+    store.groups.commit(KEY, "r", {1: 10}, S1, 1)
+    found = store.groups.committed()
+    assert found == {KEY: {0: None, 1: 10}, foreign: {0: None, 1: None}}
+    assert list(found) == sorted(found, key=lambda key: (key.agency, key.grant, key.topic, key.group))

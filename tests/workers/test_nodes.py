@@ -143,6 +143,24 @@ def test_R35_a_worker_answers_health_alone_and_says_so_to_commands(nodes: Nodes)
         assert 'datong_nodes{role="worker"} 1.0' in client.get("/metrics").text
 
 
+def test_every_node_that_answers_watches_what_a_worker_publishes(nodes: Nodes) -> None:
+    name = nodes.connector(5)
+    topic = f"city.{name}.number.v1"
+    done = nodes.datong("run", name, "--json")
+    assert done.returncode == 0, done.stderr
+    for node in (nodes.first, nodes.second):
+        until(lambda node=node: nodes.get("/overview", node)["topics"].get(topic, {}).get("records") == 5)  # type: ignore[misc]
+        seen = nodes.get("/overview", node)
+        assert (seen["connectors"][name]["rows"], seen["connectors"][name]["state"]) == (5, "RUNNING")
+        assert name not in {alert["subject"] for alert in nodes.get("/alerts", node)["alerts"]}
+    with nodes.worker.api() as client:
+        assert f'datong_connector_poll_seconds_count{{connector="{name}"}}' in client.get("/metrics").text
+    with nodes.second.api() as client:
+        assert (
+            f'datong_records_published_total{{connector="{name}",topic="{topic}"}} 5.0' in client.get("/metrics").text
+        )
+
+
 def test_a_run_is_paused_and_resumed_from_another_node(nodes: Nodes) -> None:
     name = nodes.connector(4_000_000, files=4)
     run = nodes.start(name)
