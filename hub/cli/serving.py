@@ -241,7 +241,7 @@ def _stay(hub: Hub, out: Output, loaded: Loaded, directory: Path) -> None:
     out.line(f"The hub serves http://{_shown(loaded)} until Ctrl-C.", style="bold")
     out.line(f"Its console: http://{_shown(loaded)}/console/ (log in as {DEMO_NAME}, password {DEMO_PASSWORD})")
     out.line("In another terminal, try:")
-    for command in ("connector list", "topics it-mim.education.school.v1", "quarantine list", "run"):
+    for command in ("connector list", "topics show it-mim.education.school.v1", "quarantine list", "run"):
         out.line(f"  python3 dev.py datong {command} --project {directory}")
     from hub.cli.listening import wait_for_signal
 
