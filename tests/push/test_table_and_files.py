@@ -278,6 +278,7 @@ def test_more_subscriptions_than_threads_take_turns(project: Project, hub: Open)
 
 def test_G18_a_sink_that_is_away_is_tried_again_later_and_connectors_go_on(project: Project, hub: Open) -> None:
     project.subscribe(sink={**TABLE, "url": "postgresql+psycopg://u:${secret:PW}@127.0.0.1:1/x"})
+    project.settings(outbound={"allow": ["127.0.0.1:1"]})
     project.write("secrets.d/PW", "not-a-secret")
     (project.root / "secrets.d/PW").chmod(0o600)
     made = hub()
