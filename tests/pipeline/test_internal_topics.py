@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from hub.log.passed_over import SHOWN_MS
 from hub.log.sqlite import SqliteLog
 from hub.model import MANIFESTS, QUARANTINE, STATE, Block, Checkpoint, RunTotals
 from hub.pipeline.followers import OpenQuarantine, RunHistory
+from hub.pipeline.manifest import SHAPE as manifest_shape
 from hub.pipeline.manifest import Manifest
-from hub.pipeline.quarantine import CONNECTOR, Closing, Entry
+from hub.pipeline.quarantine import CONNECTOR, Closing, Entry, parse
+from hub.pipeline.quarantine import SHAPE as quarantine_shape
 from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.snapshot import KeyState
 from tests.support.projects import Bench, make_plan
@@ -90,6 +92,15 @@ def foreign(
         for at, part in [*((i, column.slice(i, 1)) for i in range(len(values))), (0, column)]
     ]  # fmt: skip
     log.open("somebody", 1).append(made, Checkpoint(source=None))
+
+
+def test_the_hubs_own_records_have_every_member_that_is_looked_for() -> None:
+    """A new field of a record needs its line in the shape, or the hub would not know its own records."""
+    assert set(manifest_shape) == {f.name for f in fields(Manifest)}
+    own = {f.name for kind in (Entry, Closing) for f in fields(kind)}
+    assert set(quarantine_shape) == {*own, "kind"}
+    assert Manifest.parse(manifest()) == MANIFEST
+    assert [parse(item.to_json()) for item in (ENTRY, CLOSING)] == [ENTRY, CLOSING]
 
 
 @pytest.fixture
