@@ -242,14 +242,14 @@ class Hub:
         self.supervisor.reload_everywhere()
         return [str(m) for m in self.catalogue.mistakes]
 
-    def steer(self, name: str, verb: str) -> None:
-        """pause, resume or stop a connector."""
+    def steer(self, name: str, verb: str, *, by: str = "operator") -> None:
+        """pause, resume or stop a connector. `by` is who asked: it is kept with the state."""
         if verb not in STATE_OF_VERB:
             raise NotFound(f"there is no action {verb}", remedy="pause, resume or stop")
         if verb == "stop" and self.supervisor.status(name).state == "STOPPED":
             raise Conflict(f"connector {name} is stopped already")
         reason = "" if verb == "resume" else f"{verb} by an operator"
-        self.supervisor.set_state(name, STATE_OF_VERB[verb], reason=reason, by="operator")
+        self.supervisor.set_state(name, STATE_OF_VERB[verb], reason=reason, by=by)
 
     def checks(self) -> dict[str, bool]:
         """What readiness means."""

@@ -18,16 +18,17 @@ from hub.ports import LogReader
 PATIENCE_S = 30.0  # for a run to finish its batch, or a reset to be durable
 LOOK_S = 0.05
 MAX_REASON = 500  # characters
+OPERATOR = "operator"  # who asks, where nobody in particular is named
 log = structlog.get_logger("datong.steering")
 
 
 class Steering:
-    """Asks the supervisor, whichever node runs the connector."""
+    """Asks the supervisor, whichever node runs the connector. `by` is who asked: it is kept with the state."""
 
     def __init__(self, supervisor: Supervisor, kept: LogReader, catalogue: Callable[[], Catalogue]) -> None:
         self._supervisor, self._log, self._catalogue = supervisor, kept, catalogue
 
-    def restart(self, name: str) -> dict[str, str]:
+    def restart(self, name: str, *, by: str = OPERATOR) -> dict[str, str]:
         """End the run under way after its batch, forget a failure, and start a run now. Raises NotFound, Conflict."""
         status = self._supervisor.status(name)
         if status.state in ("PAUSED", "STOPPED"):
@@ -36,19 +37,19 @@ class Steering:
                 remedy=f"`datong connector resume {name}` first",
             )
         if status.running:
-            self._supervisor.set_state(name, "PAUSED", reason="restarts", by="operator")
+            self._supervisor.set_state(name, "PAUSED", reason="restarts", by=by)
             try:
                 self._await(name, lambda now: not now.running, "finishes its batch")
             finally:
-                self._supervisor.set_state(name, "RUNNING", reason="", by="operator")
+                self._supervisor.set_state(name, "RUNNING", reason="", by=by)
         else:
-            self._supervisor.set_state(name, "RUNNING", reason="", by="operator")
+            self._supervisor.set_state(name, "RUNNING", reason="", by=by)
         return {"connector": name, "run": self._supervisor.run_now(name)}
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str, *, by: str = OPERATOR) -> None:
         """Stop it, and wait until its run has ended. Raises NotFound, Conflict."""
         if self._supervisor.status(name).state != "STOPPED":
-            self._supervisor.set_state(name, "STOPPED", reason="stop by an operator", by="operator")
+            self._supervisor.set_state(name, "STOPPED", reason="stop by an operator", by=by)
         self._await(name, lambda now: not now.running, "finishes its batch")
 
     def position(self, name: str) -> dict[str, Any] | None:
@@ -60,7 +61,7 @@ class Steering:
             return None
         return {"batch": stored.batch, "position": masked(stored.source.value)}
 
-    def reset(self, name: str, *, reason: str, accept_duplicates: bool = False) -> dict[str, Any]:
+    def reset(self, name: str, *, reason: str, accept_duplicates: bool = False, by: str = OPERATOR) -> dict[str, Any]:
         """Let the next run read the source from its start. Durable on return, and on record with its reason.
 
         Keyed topics get no record twice: their state of every key stays, so a row that did not change is `unchanged`. In
@@ -84,8 +85,8 @@ class Steering:
         error = str((ended.outcome or {})["error"])
         if error:
             raise _error(name, error)
-        self._supervisor.set_state(name, "STOPPED", reason=f"checkpoint reset: {reason}", by="operator")
-        log.warning("checkpoint reset", connector=name, run=run, reason=reason, by="operator")
+        self._supervisor.set_state(name, "STOPPED", reason=f"checkpoint reset: {reason}", by=by)
+        log.warning("checkpoint reset", connector=name, run=run, reason=reason, by=by)
         return {"connector": name, "run": run, "mode": spec.publish.mode, "reason": reason}
 
     def _await(self, name: str, ended: Callable[[ConnectorStatus], bool], what: str) -> ConnectorStatus:

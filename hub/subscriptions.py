@@ -45,14 +45,14 @@ class SubscriptionDesk:
         shown = _shown(spec, self._supervisor.status(task_of(name)), self._store.letters.undelivered().get(name, 0))
         return {**shown, **self._position(spec)}
 
-    def steer(self, name: str, verb: str) -> None:
-        """pause or resume."""
+    def steer(self, name: str, verb: str, *, by: str = "operator") -> None:
+        """pause or resume. `by` is who asked: it is kept with the state."""
         if verb not in STATE_OF_VERB:
             raise NotFound(f"there is no action {verb}", remedy="pause or resume")
         if self._spec(name).paused:
             raise Conflict(f"subscription {name} is paused: {IN_FILE}", remedy="take that out, then `datong reload`")
         reason = f"{verb} by an operator" if verb == "pause" else ""
-        self._supervisor.set_state(task_of(name), STATE_OF_VERB[verb], reason=reason, by="operator")
+        self._supervisor.set_state(task_of(name), STATE_OF_VERB[verb], reason=reason, by=by)
 
     def run(self, name: str, *, once: bool) -> str:
         """Start to push, and return the run's id. Raises Conflict while it is pushed, or is not to be."""

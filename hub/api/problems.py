@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 
 import structlog
@@ -77,7 +78,15 @@ def problem(
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (503, 429):
         headers["Retry-After"] = "2"
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return _Sound(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+class _Sound(JSONResponse):
+    """JSON whatever was quoted: half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+
+    def render(self, content: object) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="replace")
 
 
 def from_error(error: errors.DatongError) -> JSONResponse:

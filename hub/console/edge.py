@@ -21,6 +21,7 @@ from hub.console.pages import Action, Asked, Page, Shown
 from hub.console.render import THEMES, Look, render
 from hub.console.texts import LANGUAGES, Texts, chosen
 from hub.errors import DatongError, NotAuthenticated, NotGranted
+from hub.logs import audit_logger
 from hub.people import Person, form_token
 
 HOME, LOG_IN = "/console/", "/console/log-in"
@@ -120,6 +121,7 @@ def action(hub: Hub, made: Action) -> Callable[[Request], Any]:
         done = made.act(visit.asked(person))
         if isinstance(done, Shown):
             return html(done.page.template, _of(visit, done.page, ""), done.values, done.status)
+        audit_logger("datong.console").info(done.said, by=person.name, **visit.request.path_params)
         response = RedirectResponse(done.to, status_code=303)
         _keep(response, visit.request, SAID, quote(json.dumps([done.said, dict(done.about)])), None)
         return response
@@ -145,9 +147,11 @@ def log_in(visit: Visit) -> Response:
     try:
         session = visit.hub.people.log_in(name, visit.form.get("password", ""), client, loopback=_local(visit.request))
     except DatongError as error:
+        audit_logger("datong.console").info("log_in_refused", address=client, why=error.code)
         failed = "log_in.wrong" if isinstance(error, NotAuthenticated) else "log_in.wait"
         return _log_in_page(visit, ahead, failed=failed, status=status_of(error))
     visit.hub.people.log_out(visit.session)
+    audit_logger("datong.console").info("logged_in", by=name)
     response = RedirectResponse(ahead, status_code=303)
     _keep(response, visit.request, SESSION, session, None)
     return response

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
 from hub.api.app import create_app, registry_app
+from hub.api.problems import problem
 from hub.app import Hub
 from hub.cli import templates
 from hub.cli.inprocess import AppTransport, in_process
@@ -274,3 +275,7 @@ def test_requests_to_the_registry_are_counted_by_route_wherever_it_answers(proje
     assert counted["/registry/subjects/{subject}/versions", "GET", "404"] == 1
     assert counted["unknown", "GET", "404"] == 1
     assert CANARY not in text
+
+
+def test_S15_half_of_a_surrogate_pair_in_a_refusal_is_answered() -> None:
+    assert json.loads(problem(422, "SchemaInvalid", 'a name is "\ud800名"').body)["detail"] == 'a name is "?名"'

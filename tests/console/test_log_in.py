@@ -133,6 +133,21 @@ def test_S28_a_password_is_not_taken_in_the_clear_from_elsewhere(tmp_path: Path)
             assert (answer.status_code, "Secure" in answer.headers["set-cookie"]) == (303, True)
 
 
+def test_S16_who_did_what_is_on_record_without_names_that_failed(
+    own: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with own.browser() as client:
+        try_to_log_in(client, "canary-name", WRONG)
+    with own.as_("anna") as admin:
+        admin.post("/console/people/vera/role", data={"token": form_token(admin), "role": "operator"})
+    told = [line for line in capsys.readouterr().err.splitlines() if "datong.console" in line]
+    assert len(told) == 3
+    assert "NotAuthenticated" in told[0]
+    assert ("logged_in" in told[1], "anna" in told[1]) == (True, True)
+    assert all(word in told[2] for word in ("people_changed", "vera", "anna"))
+    assert not any(word in line for line in told for word in ("canary", PASSWORD))
+
+
 def test_logging_out_ends_the_session_everywhere(own: Console) -> None:
     with own.as_("vera") as client:
         session = client.cookies[SESSION]
