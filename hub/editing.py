@@ -19,6 +19,7 @@ from hub.catalogue.schemas import json_schemas
 from hub.catalogue.specs import ConnectorSpec
 from hub.errors import ConfigurationInvalid, Conflict, NotFound
 from hub.mapping.program import columns_used
+from hub.pipeline.blame import columns_behind
 from hub.pipeline.cases import masked
 from hub.pipeline.followers import OpenQuarantine
 from hub.pipeline.preview import PreviewRow, preview, preview_entries
@@ -212,7 +213,15 @@ class Editing:
 
 
 def _shown(spec: ConnectorSpec, rows: list[PreviewRow]) -> dict[str, Any]:
-    shown = [{**vars(r), "source": masked(r.source), "result": masked(r.result)} for r in rows]
+    shown = [
+        {
+            **vars(r),
+            "source": masked(r.source),
+            "result": masked(r.result),
+            "columns": columns_behind(spec.publish.mapping, r.path, r.source or ()),
+        }
+        for r in rows
+    ]
     good, filtered = (sum(r.outcome == kind for r in rows) for kind in ("published", "filtered"))
     return {
         "connector": spec.connector,

@@ -22,6 +22,8 @@ THEMES = ("auto", "light", "dark")
 NAVIGATION = (  # area, path; in this order
     ("overview", "/console/"),
     ("flow", "/console/flow"),
+    ("connectors", "/console/connectors"),
+    ("quarantine", "/console/quarantine"),
     ("health", "/console/health"),
 )
 
@@ -77,6 +79,7 @@ def environment() -> Environment:
         "fit": fit,
         "codes": codes,
         "in_english": in_english,
+        "leaves": leaves,
     }
     made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__}
     return made
@@ -112,6 +115,17 @@ def in_english(text: str, sentences: Sequence[str]) -> Markup:
         if found:
             return codes(before) + Markup('<span lang="en">{}</span>').format(codes(found)) + codes(after)
     return codes(text)
+
+
+def leaves(value: object, path: str = "") -> list[tuple[str, str]]:
+    """What is in a JSON value, each with the path to it."""
+    if isinstance(value, Mapping):
+        return [
+            leaf for name, inner in value.items() for leaf in leaves(inner, f"{path}.{name}" if path else str(name))
+        ]
+    if isinstance(value, list):
+        return [leaf for place, inner in enumerate(value) for leaf in leaves(inner, f"{path}[{place}]")]
+    return [(path, "NULL" if value is None else str(value))]
 
 
 def number(value: float | None) -> str:

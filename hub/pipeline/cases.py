@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from hub.errors import NotFound
+from hub.pipeline.blame import columns_behind
 from hub.pipeline.followers import Case, OpenQuarantine
 from hub.pipeline.preview import explain
 from hub.pipeline.quarantine import Entry
@@ -41,7 +42,18 @@ class QuarantineDesk:
             raise NotFound(f"there is no open case {case}", remedy="`datong quarantine list` names them")
         entries = self._index.entries(case=case, limit=limit)
         rows = [{"origin": e.origin, "row": e.row, "preview": _masked(e)} for e in entries]
-        return {**_as_json(found), "explanation": explain(found.reason), "rows": rows}
+        return {
+            **_as_json(found),
+            "explanation": explain(found.reason),
+            "columns": self._behind(found, entries),
+            "rows": rows,
+        }
+
+    def _behind(self, case: Case, entries: Sequence[Entry]) -> list[str]:
+        """Columns of the rows that the case's field is made of, by the mapping of today."""
+        spec = self._catalogue().connectors.get(case.task)
+        names = dict.fromkeys(name for e in entries for name in e.columns or ())
+        return columns_behind(spec.publish.mapping, case.path, names) if spec else []
 
     def replay(self, *, case: str | None, connector: str | None) -> list[dict[str, str]]:
         """Start a replay for each connector concerned. Raises NotFound when nothing is open there."""

@@ -49,6 +49,11 @@ EXPLANATIONS = {
     "BAD_COORDINATE": "not a longitude and latitude in degrees; are they exchanged?",
     "UNKNOWN_TYPE": "the registering authority registers no such kind of organisation",
     "NO_SUCCESSOR": "the code was retired and no single code goes on under its name",
+    "BAD_JSON": "not JSON, or not an object where one is wanted",
+    "DUPLICATE_MEMBER": "an object of the document names a member twice",
+    "NOT_A_NUMBER": "a number is NaN or infinite, which JSON does not have",
+    "TOO_DEEP": "the document is nested deeper than its limit",
+    "TYPE_MISMATCH": "the database delivered a value of another type than the column's",
 }
 
 

@@ -25,11 +25,12 @@ class OperationViews(Part):
 
     def connectors(self) -> list[dict[str, Any]]:
         """All connectors, sorted."""
-        return [self._connector(status) for status in self._hub.supervisor.statuses().values()]
+        last = self._hub.history.sums().last
+        return [self._connector(status, last.get(name)) for name, status in self._hub.supervisor.statuses().items()]
 
     def connector(self, name: str) -> dict[str, Any]:
         """One connector with its state and last run. Raises NotFound."""
-        return self._connector(self._hub.supervisor.status(name))
+        return self._connector(self._hub.supervisor.status(name), self._hub.history.last(name))
 
     def runs(self, name: str, limit: int) -> list[dict[str, Any]]:
         """The last runs, newest first. Raises NotFound."""
@@ -73,9 +74,8 @@ class OperationViews(Part):
             for node in supervisor.nodes()
         ]
 
-    def _connector(self, status: ConnectorStatus) -> dict[str, Any]:
+    def _connector(self, status: ConnectorStatus, last: RunRecord | None) -> dict[str, Any]:
         spec: ConnectorSpec | None = self._hub.catalogue.connectors.get(status.name)
-        last = self._hub.history.last(status.name)
         return {
             "name": status.name,
             "agency": spec.agency if spec else None,
@@ -85,6 +85,8 @@ class OperationViews(Part):
             "schedule": (spec.schedule or "by hand") if spec else None,
             "state": status.state,
             "reason": status.reason,
+            "error": str(status.outcome["error"]) if status.outcome else "",  # code and message of what ended last
+            "failures": status.failures,  # passing faults in a row
             "running": status.running,
             "worker": status.worker,
             "next_run": status.next_run.isoformat(timespec="seconds") if status.next_run else None,
@@ -132,6 +134,7 @@ def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
         "notes": _notes(record, status),
         "error": error,
         "replay": record.replay,
+        "reset": record.reset,  # why the checkpoint was set back, when that is all it did
         "exit_code": _exit_code(error.partition(":")[0], state),
     }
 

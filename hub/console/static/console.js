@@ -2,7 +2,7 @@
 "use strict";
 
 document.addEventListener("submit", (event) => {
-  const sure = event.target.dataset.sure;
+  const sure = event.submitter?.dataset.sure || event.target.dataset.sure;
   if (sure && !window.confirm(sure)) event.preventDefault();
 });
 

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from hub.console.pages import Action, Page
-from hub.console.views import flow, health, overview, people
+from hub.console.views import connectors, editor, flow, health, overview, people, quarantine
 
-PAGES: tuple[Page, ...] = (*overview.PAGES, *flow.PAGES, *health.PAGES, *people.PAGES)
-ACTIONS: tuple[Action, ...] = (*health.ACTIONS, *people.ACTIONS)
+PAGES: tuple[Page, ...] = (
+    *overview.PAGES,
+    *flow.PAGES,
+    *editor.PAGES,  # before the connectors: `new` is no connector's name there
+    *connectors.PAGES,
+    *quarantine.PAGES,
+    *health.PAGES,
+    *people.PAGES,
+)
+ACTIONS: tuple[Action, ...] = (
+    *editor.ACTIONS,
+    *connectors.ACTIONS,
+    *quarantine.ACTIONS,
+    *health.ACTIONS,
+    *people.ACTIONS,
+)

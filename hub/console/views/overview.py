@@ -6,8 +6,10 @@ from collections import Counter
 from typing import Any
 
 from hub.app import Hub
+from hub.catalogue.edit import FOLDER as CONNECTORS
 from hub.console.live import rates
 from hub.console.pages import Asked, Page, Values
+from hub.console.render import segment
 from hub.watch import Sample, TopicSample
 
 SHOWN = 30  # topics; the others are on their own page
@@ -42,14 +44,16 @@ def history(asked: Asked) -> Values:
     return {"samples": [{"at": sample.at_ms, "rates": rates(sample)} for sample in asked.hub.watch.after(0)]}
 
 
-def page_of(alert: dict[str, Any]) -> tuple[str, ...]:
-    """Where an alert's subject is looked at: the segments of a path below /console."""
-    kind, about, subject = alert["kind"], alert["about"], alert["subject"]
+def page_of(alert: dict[str, Any]) -> str:
+    """Where an alert's subject is best looked at: a path."""
+    kind, about, subject = alert["kind"], alert["about"], segment(alert["subject"])
     if kind.startswith("quarantine") or kind == "breaker_tripped":
-        return ("quarantine",)
+        return f"/console/quarantine?connector={subject}"
+    if kind == "configuration_mistake" and alert["subject"].startswith(f"{CONNECTORS}/"):
+        return "/console/connectors"
     if about in ("topic", "connector"):
-        return (f"{about}s", subject)
-    return ("subscribers",) if about in ("group", "subscription") else ("health",)
+        return f"/console/{about}s/{subject}"
+    return "/console/subscribers" if about in ("group", "subscription") else "/console/health"
 
 
 def _urgency(item: tuple[str, TopicSample], sample: Sample) -> tuple[bool, float, int, str]:

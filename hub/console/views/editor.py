@@ -1,0 +1,251 @@
+"""The text of a connector: read, checked, tried and saved. Nothing that was typed is lost by a mistake in it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hub.api.problems import status_of
+from hub.catalogue.described import Setting
+from hub.catalogue.edit import declared
+from hub.console.pages import Action, Asked, Done, Page, Shown, Values
+from hub.console.render import leaves, segment
+from hub.console.texts import Texts
+from hub.console.views.shared import trouble
+from hub.errors import ConfigurationInvalid, DatongError, NotFound, RevisionChanged
+
+HERE = "/console/connectors"
+ROWS = (5, 10, 20, 50)  # of a preview
+OF_CASE = 200  # rows of a case that are tried
+SHOWN_OF_CASE = 10
+COLUMNS = 40  # of a row
+LINES = 200  # of a comparison
+WIDTH = 200  # of a line that a mistake is in
+
+
+def edit(asked: Asked) -> Values:
+    """A connector's text as it stands, valid or not; `case` is what a fix is to be tried on."""
+    found = asked.hub.editing.text(asked.path["name"])
+    return _values(
+        asked,
+        text=_read(found.text),
+        name=found.name,
+        file=found.file,
+        revision=found.revision,
+        kind=_kind(asked, found.name),
+    )
+
+
+def new(asked: Asked) -> Values:
+    """A text to begin with, for the kind that was chosen."""
+    kinds = asked.hub.editing.kinds
+    kind = asked.query.get("kind", "") or next(iter(kinds))
+    if kind not in kinds:
+        raise NotFound("there is no such kind of source", remedy=", ".join(kinds))
+    return _values(asked, text=template(kind, kinds[kind], Texts(asked.language)), kind=kind)
+
+
+def change(asked: Asked) -> Done | Shown:
+    """What the button of the editor says: check, preview, try or save."""
+    name, over = asked.path["name"], asked.form.get("over", "")
+    typed = _typed(asked) | {"revision": asked.form.get("revision", "")}
+    try:
+        base = edit(asked)
+    except NotFound as error:  # it was taken away meanwhile; what was typed can be created anew
+        gone = _values(asked, text=typed["text"], kind="", wrong=trouble(error))
+        return Shown(page=NEW, values=gone, status=status_of(error))
+    if asked.form.get("do") != "save" and not over:
+        return _looked(asked, EDIT, base | typed, name)
+    try:
+        asked.hub.editing.save(name, typed["text"].encode(), over or typed["revision"])
+    except RevisionChanged as error:
+        return _conflict(base | typed, base["text"], base["revision"], error)
+    except DatongError as error:
+        return _refused(asked, EDIT, base | typed, name, error)
+    case = asked.form.get("case", "")
+    to = f"/console/quarantine/{segment(case)}" if case else f"{HERE}/{segment(name)}"
+    return Done(to=to, said="connectors_saved", about={"name": name})
+
+
+def create(asked: Asked) -> Done | Shown:
+    """The same for a text that is new."""
+    base = _values(asked, text="", kind=asked.form.get("kind", ""))
+    typed = _typed(asked) | {"paused": "paused" in asked.form}
+    text = typed["text"].encode()
+    if asked.form.get("do") != "save":
+        return _looked(asked, NEW, base | typed, "")
+    try:
+        made = asked.hub.editing.create(text, declared(text) or "", "PAUSED" if typed["paused"] else "RUNNING")
+    except DatongError as error:
+        return _refused(asked, NEW, base | typed, "", error)
+    return Done(to=f"{HERE}/{segment(made['connector'])}", said="connectors_created", about={"name": made["connector"]})
+
+
+def template(kind: str, settings: Sequence[Setting], t: Texts) -> str:
+    """A connector to fill in: required settings, and the others as comments."""
+    common = {one.name: one for one in settings}
+    lines = [f"# {t('connectors.template.about', kind=kind)}"]
+    lines += [f"connector: my-connector  # {t('connectors.template.name')}"]
+    lines += [f"agency: my-agency  # {t('connectors.template.agency')}"]
+    lines += ["source:", f"  kind: {kind}"]
+    own = [one for name, one in common.items() if name.startswith("source.") and name.count(".") == 1]
+    for one in sorted(own, key=lambda setting: not setting.required):
+        name = one.name.removeprefix("source.")
+        if name != "kind":
+            mark = "" if one.required else "# "
+            lines += [f"  {mark}{name}: {one.default if not one.required else ''}".rstrip() + f"  # {_brief(one)}"]
+    lines += [f"# schedule: every 1h  # {t('connectors.template.schedule')}", "publish:"]
+    lines += [f"  topic: my-agency.domain.entity.v1  # {t('connectors.template.topic')}"]
+    lines += [f"  schema: domain/entity.avsc  # {t('connectors.template.schema')}"]
+    lines += [f"  key: [id]  # {t('connectors.template.key')}"]
+    lines += [f"  mode: snapshot  # {t('connectors.template.mode')}"]
+    lines += [f"  fields:  # {t('connectors.template.fields')}", "    id: trim(Code)", "    name: trim(Name)"]
+    return "\n".join(lines) + "\n"
+
+
+def _brief(one: Setting) -> str:
+    text = " ".join(one.text.split()) or one.value
+    return text if len(text) <= WIDTH else text[:WIDTH] + "…"
+
+
+def _values(asked: Asked, **known: Any) -> Values:
+    """All that the editor's pages have, with nothing looked at yet."""
+    kinds = asked.hub.editing.kinds
+    kind = known.get("kind", "")
+    return {
+        "name": "",
+        "file": "",
+        "revision": "",
+        "kinds": list(kinds),
+        "settings": [vars(one) for one in kinds.get(kind, ())],
+        "case": _case(asked, asked.form.get("case") or asked.query.get("case", "")),
+        "limit": ROWS[0],
+        "limits": list(ROWS),
+        "paused": False,
+        "sound": False,
+        "mistakes": [],
+        "preview": None,
+        "wrong": None,
+        "difference": None,
+        "newest": "",
+        **known,
+    }
+
+
+def _case(asked: Asked, wanted: str) -> dict[str, Any] | None:
+    """The case a fix is for; None when no row of it is open."""
+    return next((c for c in asked.hub.quarantine.cases() if c["case"] == wanted), None) if wanted else None
+
+
+def _kind(asked: Asked, name: str) -> str:
+    spec = asked.hub.catalogue.connectors.get(name)
+    return spec.kind if spec else ""
+
+
+def _read(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationInvalid("the file is not UTF-8", remedy="mend it by hand") from None
+
+
+def _typed(asked: Asked) -> Values:
+    """What the form held. Browsers send lines with CR LF, files have LF."""
+    limit = asked.form.get("limit", "")
+    return {
+        "text": asked.form.get("text", "").replace("\r\n", "\n"),
+        "limit": int(limit) if limit in map(str, ROWS) else ROWS[0],
+    }
+
+
+def _looked(asked: Asked, page: Page, values: Values, name: str) -> Shown:
+    """Checked and, when that was asked and there is no mistake, tried on rows."""
+    editing, text, do = asked.hub.editing, values["text"].encode(), asked.form.get("do")
+    checked = editing.validate(text, name)
+    found = {"mistakes": _placed(checked["mistakes"], checked["file"], values["text"]), "sound": checked["valid"]}
+    if not checked["valid"] or do == "check":
+        return Shown(page=page, values=values | found, status=200 if checked["valid"] else 422)
+    try:
+        if do == "try" and values["case"]:
+            shown = editing.preview_case(text, values["case"]["case"], OF_CASE)
+            tried = {"of_case": values["case"]["count"], **_beside(shown, SHOWN_OF_CASE)}
+        else:
+            tried = {"of_case": 0, **_beside(editing.preview(text, values["limit"]), values["limit"])}
+    except DatongError as error:
+        return Shown(page=page, values=values | found | {"wrong": trouble(error)}, status=status_of(error))
+    return Shown(page=page, values=values | found | {"preview": tried})
+
+
+def _refused(asked: Asked, page: Page, values: Values, name: str, error: DatongError) -> Shown:
+    """Why it was not saved: every mistake with its line where there are any."""
+    mistakes: list[dict[str, Any]] = []
+    if isinstance(error, ConfigurationInvalid) and error.mistakes:
+        checked = asked.hub.editing.validate(values["text"].encode(), name)
+        mistakes = _placed(checked["mistakes"], checked["file"], values["text"])
+    told = None if mistakes else trouble(error)
+    return Shown(page=page, values=values | {"mistakes": mistakes, "wrong": told}, status=status_of(error))
+
+
+def _conflict(values: Values, now: str, newest: str, error: RevisionChanged) -> Shown:
+    """Somebody else was faster. The typed text stays, and so does its revision; what is there now is shown beside it."""
+    lines = difflib.unified_diff(now.splitlines(), values["text"].splitlines(), "1", "2", lineterm="", n=2)
+    difference = list(lines)[2 : LINES + 2]
+    return Shown(
+        page=EDIT,
+        values=values | {"wrong": trouble(error), "difference": difference, "newest": newest},
+        status=status_of(error),
+    )
+
+
+def _placed(mistakes: Sequence[dict[str, Any]], file: str, text: str) -> list[dict[str, Any]]:
+    """Mistakes with the line they are in; `elsewhere` names another file that the text would break."""
+    lines = text.splitlines()
+    return [
+        {
+            **one,
+            "elsewhere": "" if one["file"] == file else one["file"],
+            "source": lines[one["line"] - 1][:WIDTH] if one["file"] == file and 0 < one["line"] <= len(lines) else "",
+        }
+        for one in mistakes
+    ]
+
+
+def _beside(shown: dict[str, Any], most: int) -> dict[str, Any]:
+    """A preview's rows as lists of names and values, what to look at first."""
+    return {
+        **{name: shown[name] for name in ("published", "filtered", "rejected")},
+        "tried": len(shown["rows"]),
+        "rows": [
+            {
+                "row": row["row"],
+                "origin": row["origin"],
+                "outcome": row["outcome"],
+                "path": row["path"],
+                "source": _cells(row["source"], row["columns"]),
+                "more": max(len(row["source"] or ()) - COLUMNS, 0),
+                "result": [] if row["result"] is None else leaves(row["result"])[:COLUMNS],
+            }
+            for row in shown["rows"][:most]
+        ],
+    }
+
+
+def _cells(source: dict[str, Any] | None, look_at: Sequence[str]) -> list[tuple[str, str, bool]]:
+    cells = [
+        (name, "NULL" if value is None else value if isinstance(value, str) else json.dumps(value), name in look_at)
+        for name, value in (source or {}).items()
+    ]
+    return sorted(cells, key=lambda cell: not cell[2])[:COLUMNS]
+
+
+EDIT = Page(
+    path="/connectors/{name}/edit", template="connector_edit.html", show=edit, area="connectors", role="operator"
+)
+NEW = Page(path="/connectors/new", template="connector_new.html", show=new, area="connectors", role="operator")
+PAGES = (NEW, EDIT)
+ACTIONS = (
+    Action(path="/connectors/new/edit", act=create),
+    Action(path="/connectors/{name}/edit", act=change),
+)

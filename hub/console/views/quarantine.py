@@ -1,0 +1,98 @@
+"""Rows that could not be published: which, why, and what to do, down to the replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hub.console.pages import Action, Asked, Done, Page, Shown, Values
+from hub.console.render import segment
+from hub.console.views.shared import agency_title, on_record, staying, topic_title
+from hub.errors import NotFound
+
+HERE = "/console/quarantine"
+MOST = 200  # cases on a page
+ROWS = 20  # of a case
+COLUMNS = 60  # of a row
+REPLAYS, LOOKED_AT = 10, 200  # newest runs among which replays are looked for
+WAIT_S = 5.0  # for a replay to end, so that its result can be told at once
+
+
+def quarantine(asked: Asked) -> Values:
+    """Open cases, the largest first; `connector` and `topic` choose among them."""
+    every = asked.hub.quarantine.cases()
+    connector, topic = (asked.query.get(name, "") for name in ("connector", "topic"))
+    chosen = [c for c in every if connector in ("", c["connector"]) and topic in ("", c["topic"])]
+    return {
+        "connector": connector,
+        "topic": topic,
+        "connectors": sorted({c["connector"] for c in every}),
+        "topics": sorted({c["topic"] for c in every}),
+        "cases": [_named(asked, case) for case in chosen[:MOST]],
+        "cases_in_all": len(chosen),
+        "rows_in_all": sum(case["count"] for case in chosen),
+    }
+
+
+def case(asked: Asked) -> Values:
+    """One case: what, why, its first rows, and how replays of its connector ended. `case` is None when no row is open."""
+    wanted = asked.path["case"]
+    try:
+        found = asked.hub.quarantine.case(wanted, ROWS)
+    except NotFound:
+        return {"id": wanted, "case": None, "wrong": None}
+    columns = list(dict.fromkeys(name for row in found["rows"] for name in row["preview"]))
+    columns.sort(key=lambda name: name not in found["columns"])  # what to look at comes first
+    runs, running = _runs(asked, found["connector"])
+    return {
+        "id": wanted,
+        "case": _named(asked, found),
+        "columns": columns[:COLUMNS],
+        "unreadable": columns == [""],
+        "known": running is not None,
+        "running": bool(running),
+        "replays": [run for run in runs if run["replay"]][:REPLAYS],
+        "wrong": None,
+    }
+
+
+def replay(asked: Asked) -> Done | Shown:
+    """Map the case's rows again, and say how many passed."""
+    hub, wanted = asked.hub, asked.path["case"]
+    (started,) = hub.quarantine.replay(case=wanted, connector=None)  # a case is one connector's
+    name = started["connector"]
+    ended = hub.views.run(name, started["run"], WAIT_S)
+    here = f"{HERE}/{segment(wanted)}"
+    if ended["state"] == "running":
+        return Done(to=here, said="quarantine_replaying", about={"name": name})
+    if failed := on_record(ended["error"]):
+        return Shown(page=CASE, values=case(asked) | {"wrong": failed}, status=409)
+    read, stayed = ended["totals"]["read"], ended["totals"]["quarantined"]
+    left = next((c["count"] for c in hub.quarantine.cases(connector=name) if c["case"] == wanted), 0)
+    about = {"read": read, "passed": read - stayed}
+    if left:
+        return Done(to=here, said="quarantine_replayed", about={**about, "left": left})
+    return Done(to=HERE, said="quarantine_moved" if stayed else "quarantine_emptied", about=about)
+
+
+def _named(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
+    spec = asked.hub.catalogue.connectors.get(found["connector"])
+    agency = spec.agency if spec else found["topic"].partition(".")[0]
+    return {
+        **found,
+        "agency": agency,
+        "agency_title": agency_title(asked, agency),
+        "topic_title": topic_title(asked, found["topic"]),
+    }
+
+
+def _runs(asked: Asked, name: str) -> tuple[list[dict[str, Any]], bool | None]:
+    """Its newest runs, and whether one is under way; None: the connector is not there any more."""
+    try:
+        return asked.hub.views.runs(name, LOOKED_AT), asked.hub.views.connector(name)["running"]
+    except NotFound:
+        return [], None
+
+
+CASE = Page(path="/quarantine/{case}", template="case.html", show=case, area="quarantine")
+PAGES = (Page(path="/quarantine", template="quarantine.html", show=quarantine, area="quarantine"), CASE)
+ACTIONS = (Action(path="/quarantine/{case}/replay", act=staying(CASE, replay)),)

@@ -1,0 +1,202 @@
+"""From rows in quarantine to the fix and the replay, by pages alone (G9, G13, R20, S18)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hub import errors
+from hub.console.texts import texts
+from hub.console.views.overview import page_of
+from hub.mapping.values import REASONS
+from hub.pipeline.preview import EXPLANATIONS
+from tests.api.test_api import make_project, run
+from tests.support.console import Console, form_token, serving
+
+NAME = "city-library-branches"
+CANARY = "Central"  # stands in the file, and on no page
+EVIL = "<script>alert(1)</script>"
+CODES = sorted(
+    name
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type)
+    and issubclass(kind, errors.DatongError)
+    and name not in ("Retry", "Reject", "Denied", "Fatal")
+)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Console]:
+    with serving(make_project(tmp_path / "p")) as made:
+        yield made
+
+
+def config(console: Console) -> Path:
+    return console.project / f"connectors.d/{NAME}.yaml"
+
+
+def spoil(console: Console, old: str, new: str) -> None:
+    """Change the connector by hand, and run it."""
+    text = config(console).read_text()
+    assert old in text
+    config(console).write_text(text.replace(old, new))
+    console.hub.reload()
+    ran(console)
+
+
+def ran(console: Console) -> dict[str, object]:
+    with httpx.Client(base_url=console.url, headers=console.key, timeout=60, trust_env=False) as api:
+        return run(api)
+
+
+def cases(console: Console) -> dict[str, dict[str, object]]:
+    """Open cases by reason, as the API has them."""
+    return {case["reason"]: case for case in console.api("/quarantine").json()["cases"]}
+
+
+def post(client: httpx.Client, path: str, **form: str) -> httpx.Response:
+    return client.post(f"/console{path}", data={"token": form_token(client), **form})
+
+
+def typed(page: str) -> str:
+    """What stands in the editor."""
+    found = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def field(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found is not None, name
+    return found[1]
+
+
+def test_G9_rows_are_found_explained_mended_tried_saved_and_replayed_by_pages_alone(own: Console) -> None:
+    spoil(own, "seats > 0", "seats > 30")
+    case = str(cases(own)["CHECK_FAILED"]["case"])
+    with own.as_("olaf") as client:
+        listed = client.get("/console/quarantine").text
+        assert f'href="/console/quarantine/{case}"' in listed
+        assert "The contract&#39;s check is false for this row." in listed
+        page = client.get(f"/console/quarantine/{case}").text
+        assert '<td class="bad-cell"><code>99</code></td>' in page, "the cell that the check reads"
+        assert '<td class="bad-cell"><code>x-999</code></td>' not in page
+        assert CANARY not in page
+        assert f'href="/console/connectors/{NAME}/edit?case={case}"' in page
+        editor = client.get(f"/console/connectors/{NAME}/edit?case={case}").text
+        form = {"case": case, "revision": field(editor, "revision"), "text": config(own).read_text()}
+        same = post(client, f"/connectors/{NAME}/edit", do="try", **form).text
+        assert "Of 1 rows of this case 0 would pass." in same
+        assert re.search(r'<th scope="row">Seats</th><td class="bad-cell">', same)
+        form["text"] = form["text"].replace("seats > 30", "seats > 0").replace("\n", "\r\n")
+        tried = post(client, f"/connectors/{NAME}/edit", do="try", **form).text
+        assert "Of 1 rows of this case 1 would pass." in tried
+        assert "CHECK_FAILED" in cases(own), "nothing was changed by trying"
+        saved = post(client, f"/connectors/{NAME}/edit", do="save", **form)
+        assert (saved.status_code, saved.headers["location"]) == (303, f"/console/quarantine/{case}")
+        assert "\r" not in config(own).read_bytes().decode(), "lines end as files have them"
+        done = post(client, f"/quarantine/{case}/replay")
+        assert (done.status_code, done.headers["location"]) == (303, "/console/quarantine")
+        assert "The case is empty: 1 of 1 rows passed." in client.get("/console/quarantine").text
+        assert "No row of this case is in quarantine any more." in client.get(f"/console/quarantine/{case}").text
+    assert "CHECK_FAILED" not in cases(own)
+    assert own.api("/topics").json()["topics"][0]["records"] == 3
+
+
+def test_R20_a_replay_that_mends_nothing_says_so_and_shows_it(own: Console) -> None:
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    with own.as_("olaf", **{"Accept-Language": "zh"}) as client:
+        done = post(client, f"/quarantine/{case}/replay")
+        assert done.headers["location"] == f"/console/quarantine/{case}"
+        page = client.get(f"/console/quarantine/{case}").text
+        assert "1 行中 0 行通过，本案例还剩 1 行。" in page
+        assert "重放 1 行：0 行通过，1 行仍被隔离" in page
+        assert "不是指定格式的数字。" in page
+    assert cases(own)["BAD_NUMBER"]["count"] == 1
+
+
+def test_rows_that_fail_for_another_reason_are_another_case(own: Console) -> None:
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    text = config(own).read_text().replace("to_int(Seats)", "coalesce(try(to_int(Seats)), 0)")
+    config(own).write_text(text)
+    own.hub.reload()
+    with own.as_("olaf") as client:
+        assert post(client, f"/quarantine/{case}/replay").headers["location"] == "/console/quarantine"
+        assert "The others fail for another reason now" in client.get("/console/quarantine").text
+    assert set(cases(own)) == {"CHECK_FAILED"}
+
+
+def test_cases_are_chosen_by_connector_and_topic_and_nothing_is_nothing(own: Console) -> None:
+    with own.as_("vera") as client:
+        assert "Nothing is in quarantine." in client.get("/console/quarantine").text
+        ran(own)
+        shown = client.get("/console/quarantine.json", params={"connector": NAME}).json()
+        assert (shown["cases_in_all"], shown["rows_in_all"], shown["connectors"]) == (1, 1, [NAME])
+        assert shown["cases"][0]["agency_title"] == "City library office"
+        other = client.get("/console/quarantine", params={"connector": EVIL})
+        assert "Nothing matches this choice." in other.text
+        assert EVIL not in other.text
+
+
+def test_S8_a_viewer_sees_a_case_and_neither_mends_nor_replays_it(own: Console) -> None:
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    with own.as_("vera") as client:
+        page = client.get(f"/console/quarantine/{case}").text
+        assert "An operator can fix the mapping and replay." in page
+        assert "/replay" not in page
+        assert "/edit" not in page
+        assert post(client, f"/quarantine/{case}/replay").status_code == 403
+        assert client.get(f"/console/connectors/{NAME}/edit").status_code == 403
+    assert cases(own)["BAD_NUMBER"]["count"] == 1
+
+
+def test_S18_names_from_sources_are_text_and_never_markup(own: Console) -> None:
+    data = own.project / "data/branches.csv"
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join([f"{lines[0]},{EVIL}", *(f"{line},{EVIL}" for line in lines[1:])]) + "\n")
+    spoil(own, "trim(District)", f"""'trim("{EVIL}")'""")
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    with own.as_("olaf") as client:
+        page = client.get(f"/console/quarantine/{case}").text
+        assert "&lt;script&gt;alert(1)" in page
+        assert EVIL not in page
+        gone = client.get(f"/console/quarantine/{'%3Cscript%3E'}").text
+        assert "<script>" not in gone
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "subject", "page"),
+    [
+        ("quarantine_rows", "connector", "a/b", "/console/quarantine?connector=a%2Fb"),
+        ("breaker_tripped", "connector", "a", "/console/quarantine?connector=a"),
+        ("connector_failed", "connector", "a/b", "/console/connectors/a%2Fb"),
+        ("topic_late", "topic", "a.b.c.v1", "/console/topics/a.b.c.v1"),
+        ("configuration_mistake", "hub", "connectors.d/a.yaml:3", "/console/connectors"),
+        ("configuration_mistake", "hub", "topics.d/a.yaml", "/console/health"),
+        ("lag_high", "group", "a.b/c", "/console/subscribers"),
+    ],
+)
+def test_an_alert_leads_to_where_its_subject_is_best_looked_at(kind: str, about: str, subject: str, page: str) -> None:
+    assert page_of({"kind": kind, "about": about, "subject": subject}) == page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_R35_every_reason_and_every_error_has_words(language: str) -> None:
+    known = texts(language)
+    assert [r for r in {*filter(None, REASONS), *EXPLANATIONS} if f"quarantine.reasons.{r}" not in known] == []
+    assert [c for c in CODES if f"errors.{c}" not in known or f"errors.next.{c}" not in known] == []
+
+
+def test_every_reason_that_a_source_gives_is_explained() -> None:
+    sources = Path(errors.__file__).parent.parent / "connectors/sources"
+    given = re.compile(r'(?:\bBad\(|reason=|_fail\()"([A-Z]+(?:_[A-Z]+)+)"')
+    found = {code for file in sources.rglob("*.py") for code in given.findall(file.read_text())}
+    assert {"BAD_JSON", "BAD_ENCODING", "TYPE_MISMATCH"} <= found
+    assert found - EXPLANATIONS.keys() == set()
