@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +23,12 @@ THEMES = ("auto", "light", "dark")
 NAVIGATION = (  # area, path; in this order
     ("overview", "/console/"),
     ("flow", "/console/flow"),
+    ("map", "/console/map"),
     ("connectors", "/console/connectors"),
+    ("topics", "/console/topics"),
     ("quarantine", "/console/quarantine"),
+    ("subscribers", "/console/subscribers"),
+    ("schemas", "/console/schemas"),
     ("health", "/console/health"),
 )
 
@@ -80,6 +85,8 @@ def environment() -> Environment:
         "codes": codes,
         "in_english": in_english,
         "leaves": leaves,
+        "code": code,
+        "json": as_json,
     }
     made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__}
     return made
@@ -126,6 +133,16 @@ def leaves(value: object, path: str = "") -> list[tuple[str, str]]:
     if isinstance(value, list):
         return [leaf for place, inner in enumerate(value) for leaf in leaves(inner, f"{path}[{place}]")]
     return [(path, "NULL" if value is None else str(value))]
+
+
+def code(name: object) -> Markup:
+    """A name as code."""
+    return Markup("<code>{}</code>").format(name)
+
+
+def as_json(value: object) -> str:
+    """A JSON value on one line, as people read it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def number(value: float | None) -> str:

@@ -6,7 +6,7 @@ const charts = {
   style(element) {
     const css = getComputedStyle(element);
     const of = (name) => css.getPropertyValue(name).trim();
-    return { text: of("--text"), soft: of("--soft"), line: of("--line"), mark: of("--mark"), font: getComputedStyle(document.body).fontFamily };
+    return { text: of("--text"), soft: of("--soft"), line: of("--line"), mark: of("--mark"), calm: of("--calm-ground"), ground: of("--ground"), font: getComputedStyle(document.body).fontFamily };
   },
   layout(element, more) {
     const style = charts.style(element);
@@ -15,7 +15,7 @@ const charts = {
       margin: { l: 56, r: 16, t: 12, b: 36 }, height: element.clientHeight || 288, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: style.font, color: style.text, size: 12 }, hovermode: "x unified", showlegend: true,
       legend: { orientation: "h", y: -0.18, font: { color: style.soft } },
-      ...more, xaxis: { ...axis, ...more.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...more.yaxis },
+      ...more, xaxis: { ...axis, tickformat: "%H:%M:%S", hoverformat: "%H:%M:%S", ...more.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...more.yaxis },
     };
   },
   options: { displayModeBar: false, responsive: true, locale: "en-US" },
@@ -43,6 +43,46 @@ charts.kinds.throughput = async (element) => {
     put(event.detail.at, event.detail.rates);
     if (!document.hidden) Plotly.react(element, traces(), layout, charts.options);
   });
+};
+
+// How far a group is behind: what was sampled, then what the page is told. A text that does not come has not changed.
+charts.kinds.lag = async (element) => {
+  const answer = await fetch(element.dataset.from, { headers: { "Datong-Follows": "1" } });
+  if (!answer.ok) return;
+  const points = (await answer.json()).samples.map((sample) => [sample.at, sample.lag]);
+  const traces = () => [{ x: points.map(([at]) => new Date(at)), y: points.map(([, lag]) => lag), name: element.dataset.all, mode: "lines", line: { width: 2, shape: "hv", color: charts.style(element).mark } }];
+  const layout = charts.layout(element, { showlegend: false, yaxis: { title: { text: element.dataset.unit } } });
+  await Plotly.newPlot(element, traces(), layout, charts.options);
+  document.addEventListener("sample", (event) => {
+    const text = event.detail.live[element.dataset.name];
+    const lag = text === undefined ? points.at(-1)?.[1] : Number(text.replaceAll(",", ""));
+    if (!element.dataset.name || !Number.isFinite(lag) || event.detail.at <= points.at(-1)?.[0]) return;
+    points.push([event.detail.at, lag]);
+    if (points.length > 600) points.shift();
+    if (!document.hidden) Plotly.react(element, traces(), layout, charts.options);
+  });
+};
+
+charts.kinds.map = async (element) => {
+  const asked = [element.dataset.from, element.dataset.shapes].map((path) => fetch(path));
+  const answers = await Promise.all(asked);
+  if (!answers.every((answer) => answer.ok)) return;
+  const [{ map, regions }, geojson] = await Promise.all(answers.map((answer) => answer.json()));
+  const style = charts.style(element);
+  const span = (s) => s >= 86400 ? `${Math.round(s / 86400)} d` : s >= 3600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 60)} min`;
+  const said = (region) => region.value === null ? element.dataset.nothing : map.measure === "freshness" ? span(region.value) : region.value.toLocaleString("en-US");
+  const shared = { type: "choropleth", geojson, featureidkey: `properties.${map.key}`, marker: { line: { color: style.line, width: 0.8 } }, hovertemplate: "%{customdata[0]}<br><b>%{customdata[1]}</b><extra></extra>" };
+  const known = regions.filter((region) => region.value !== null), missing = regions.filter((region) => region.value === null);
+  const of = (some) => ({ locations: some.map((region) => region.key), customdata: some.map((region) => [region.name, said(region)]) });
+  const traces = [
+    { ...shared, ...of(known), z: known.map((region) => region.value), zmin: 0, colorscale: [[0, style.calm], [1, style.mark]],
+      colorbar: { title: { text: element.dataset.unit }, thickness: 12, len: 0.6, outlinewidth: 0, tickfont: { color: style.soft } } },
+    { ...shared, ...of(missing), z: missing.map(() => 0), showscale: false, colorscale: [[0, style.ground], [1, style.ground]] },
+  ];
+  await Plotly.newPlot(element, traces.filter((trace) => trace.locations.length), {
+    margin: { l: 0, r: 0, t: 8, b: 8 }, height: element.clientHeight, paper_bgcolor: "rgba(0,0,0,0)", font: { family: style.font, color: style.text, size: 12 },
+    geo: { fitbounds: "locations", visible: false, bgcolor: "rgba(0,0,0,0)", projection: { type: "mercator" } }, dragmode: false,
+  }, charts.options);
 };
 
 document.addEventListener("DOMContentLoaded", () => {
