@@ -131,8 +131,8 @@ def type_in(page: Page, name: str, password: str = PASSWORD) -> None:
     """Log in as a person does."""
     page.locator("input[name=name]").fill(name)
     page.locator("input[name=password]").fill(password)
-    page.locator("input[name=password]").press("Enter")
-    page.wait_for_load_state("load")
+    with page.expect_navigation():
+        page.locator("input[name=password]").press("Enter")
 
 
 def shown_pages() -> tuple[ConsolePage, ...]:
