@@ -15,6 +15,8 @@ from hub.cli.output import Output
 from tests.support.browser import addresses, session_of, shown_pages, the_browser
 from tests.support.console import Console, serving
 from tests.support.demo import publish_and_read
+from tests.support.fault_server import FaultServer, answer
+from tests.watch.test_notify import declare
 
 AWAY = ("it-dpc-regions", "it-lom-sensors")  # whose systems would have to be started
 
@@ -61,11 +63,19 @@ def demo(published: Path) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="package")
-def own(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """The same for tests that change it."""
+def hook() -> Iterator[FaultServer]:
+    server = FaultServer(lambda _request: answer({}))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="package")
+def own(published: Path, hook: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The same for tests that change it; a web address is told of alerts."""
     project = tmp_path_factory.mktemp("own") / "p"
     shutil.copytree(published, project)
-    with serving(project) as console:
+    declare(project, "night-desk", {"kind": "webhook", "url": hook.url, "secret": "${secret:HOOK}"})
+    with serving(project, DATONG_OUTBOUND__ALLOW=f'["127.0.0.1:{hook.port}"]') as console:
         with console.as_("anna") as client:
             found = addresses(client, shown_pages())
         yield Demo(console, session_of(console, "anna"), found)

@@ -20,7 +20,7 @@ from tests.support.console import PASSWORD, Console
 from tests.support.requirements import unavailable
 
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
-WAIT_MS = 30_000.0
+WAIT_MS = 20_000.0
 HREF = re.compile(r'\shref="(/console/[^"#]*)"')
 WATCHING = """
 window.__refused = []; window.__alerts = [];
@@ -48,7 +48,9 @@ class Seen:
     console: list[str] = field(default_factory=list)  # errors and warnings
     errors: list[str] = field(default_factory=list)  # uncaught
     foreign: list[str] = field(default_factory=list)  # requests to other origins
-    dialogs: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)  # but questions, when it answers them
+    questions: list[str] = field(default_factory=list)
+    answer: bool | None = None  # to every question; None: nothing should ask
 
     def watch(self, page: Page, origin: str) -> None:
         """From now on."""
@@ -58,8 +60,12 @@ class Seen:
                 self.foreign.append(request.url)
 
         def opened(dialog: Dialog) -> None:
-            self.dialogs.append(dialog.message)
-            dialog.dismiss()
+            expected = dialog.type == "confirm" and self.answer is not None
+            (self.questions if expected else self.dialogs).append(dialog.message)
+            if self.answer:
+                dialog.accept()
+            else:
+                dialog.dismiss()
 
         page.on("console", lambda m: self.console.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -131,7 +137,7 @@ def type_in(page: Page, name: str, password: str = PASSWORD) -> None:
     """Log in as a person does."""
     page.locator("input[name=name]").fill(name)
     page.locator("input[name=password]").fill(password)
-    with page.expect_navigation():
+    with page.expect_navigation(wait_until="commit"):
         page.locator("input[name=password]").press("Enter")
 
 

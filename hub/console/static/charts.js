@@ -18,6 +18,11 @@ const charts = {
       ...more, xaxis: { ...axis, tickformat: "%H:%M:%S", hoverformat: "%H:%M:%S", ...more.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...more.yaxis },
     };
   },
+  dates: { // without names of months, which plotly's script has in English alone
+    hoverformat: "%Y-%m-%d %H:%M:%S",
+    tickformatstops: [[null, 60_000, "%H:%M:%S"], [60_000, 86_400_000, "%H:%M"], [86_400_000, "M1", "%Y-%m-%d"], ["M1", null, "%Y-%m"]]
+      .map(([least, most, value]) => ({ dtickrange: [least, most], value })),
+  },
   options: { displayModeBar: false, responsive: true, locale: "en-US" },
   kinds: {},
 };
@@ -37,7 +42,7 @@ charts.kinds.throughput = async (element) => {
   for (const sample of (await answer.json()).samples) put(sample.at, sample.rates);
   const traces = () => [...lines].filter(([name, values]) => !name || values.some(Boolean)).map(([name, y]) => (
     { x: [...moments], y: [...y], name: name || element.dataset.all, mode: "lines", line: { width: name ? 1.3 : 2.4, shape: "hv", color: name ? undefined : charts.style(element).mark } }));
-  const layout = charts.layout(element, { yaxis: { title: { text: element.dataset.unit } } });
+  const layout = charts.layout(element, { xaxis: charts.dates, yaxis: { title: { text: element.dataset.unit } } });
   await Plotly.newPlot(element, traces(), layout, charts.options);
   document.addEventListener("sample", (event) => {
     put(event.detail.at, event.detail.rates);
