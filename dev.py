@@ -5,9 +5,10 @@
     test [OPTIONS]     run the tests (options go to pytest)
     check [--static]   format, lint, types, import contracts, then the tests
     docs               write docs/reference from the code
+    screenshots        take the pictures of the console that README shows (Chromium)
     services NAME VERB start, stop or look at a real `kafka` or `postgres` on loopback, without containers
-    bench NAME …       measure: pipeline, postgres, sqlite, snapshot, small-batch, delivery, registry, profile; peers,
-                       report
+    bench NAME …       measure: pipeline, postgres, sqlite, snapshot, small-batch, delivery, registry, console, profile;
+                       peers, report
     datong COMMAND …   the command line of the hub
     lock [OPTIONS]     write requirements.lock from pyproject.toml (options go to uv, such as --upgrade)
 
@@ -117,6 +118,11 @@ def docs(options: Sequence[str]) -> int:
     return run("docs/generate.py", *options)
 
 
+def screenshots(options: Sequence[str]) -> int:
+    os.chdir(ROOT)
+    return run("docs/screenshots.py", *options)
+
+
 def test(options: Sequence[str]) -> int:
     os.chdir(ROOT)
     return run("-m", "pytest", *(options or ["-q", "-n", str(min(os.cpu_count() or 1, 4)), "-m", "not long"]))
@@ -169,7 +175,7 @@ def lock(options: Sequence[str]) -> int:
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "demo": demo, "test": test, "check": check, "docs": docs, "datong": datong, "services": services, "bench": bench,
-    "lock": lock,
+    "lock": lock, "screenshots": screenshots,
 }  # fmt: skip
 
 

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     one = _measuring(names, "small-batch", "what one small batch costs, whatever its rows")
     one.set_defaults(do=lambda chosen: small_batch(chosen.rounds))
     _registry(names)
+    _console(names)
     _profile(names)
     _peers(names)
     report = names.add_parser("report", help="write docs/benchmarks.md and its charts from docs/benchmarks/*.json")
@@ -115,6 +116,26 @@ def _registry(names: Any) -> None:
     parser.add_argument("--subjects", type=_positive, default=RegistryOptions.subjects, help="each with five versions")
     parser.add_argument("--requests", type=_positive, default=RegistryOptions.requests)
     parser.set_defaults(do=lambda chosen: registry(RegistryOptions(subjects=chosen.subjects, requests=chosen.requests)))
+
+
+def _console(names: Any) -> None:
+    parser = names.add_parser(
+        "console", help="first paint and weight of pages, a large hub, viewers, hostile connections"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    sizes = ("topics", "connectors", "viewers", "rounds", "requests", "trickling", "idle")
+    for name in sizes:
+        parser.add_argument(f"--{name}", type=_positive)
+    parser.add_argument("--seconds", type=float, help="that viewers look on")
+    parser.add_argument("--patience", type=float, help="seconds until hostile connections should have been ended")
+
+    def do(chosen: Chosen) -> dict[str, Any]:
+        from benchmarks.console import Options, console  # large: other benchmarks measure their children's memory
+
+        given = {name: getattr(chosen, name) for name in (*sizes, "seconds", "patience")}
+        return console(Options(**{name: value for name, value in given.items() if value is not None}))
+
+    parser.set_defaults(do=do)
 
 
 def _profile(names: Any) -> None:

@@ -156,13 +156,13 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, store: str = "") -> Iterator[Server]:
-    """The registry of a project, until its first answer."""
+def serving(folder: Path, store: str = "", role: str = "registry", **more: str) -> Iterator[Server]:
+    """The registry of a project, or all of its hub, from its first answer on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-P", "-m", "hub.cli.main", "serve", "--role", "registry", "--port", str(port)]
-    env = {**environment(), **({"DATONG_STORE__URL": store} if store else {})}
+    command = [sys.executable, "-P", "-m", "hub.cli.main", "serve", "--role", role, "--port", str(port)]
+    env = {**environment(), **({"DATONG_STORE__URL": store} if store else {}), **more}
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -172,7 +172,7 @@ def serving(folder: Path, store: str = "") -> Iterator[Server]:
             while not answers(port):
                 if process.poll() is not None or time.perf_counter() - began > START_S:
                     output.seek(0)
-                    raise SubjectFailed(f"the registry did not start: {output.read().decode()[-2000:]}")
+                    raise SubjectFailed(f"it did not start: {output.read().decode()[-2000:]}")
                 time.sleep(0.01)
             started = time.perf_counter() - began
             token = (folder / "var" / "operator.token").read_text().strip()
