@@ -36,7 +36,9 @@ const follow = (() => {
     if (part.innerHTML === fresh.innerHTML) return;
     const focused = part.contains(document.activeElement) ? path(part, document.activeElement) : null;
     const scrolled = [...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
+    const opened = [...part.querySelectorAll("details")].map((one) => one.open);
     part.innerHTML = fresh.innerHTML;
+    [...part.querySelectorAll("details")].forEach((one, place) => { one.open = opened[place] ?? one.open; });
     [...part.querySelectorAll(".scroll")].forEach((one, place) => { one.scrollLeft = scrolled[place] ?? 0; });
     if (focused) at(part, focused)?.focus({ preventScroll: true });
   }

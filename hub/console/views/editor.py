@@ -23,6 +23,7 @@ SHOWN_OF_CASE = 10
 COLUMNS = 40  # of a row
 LINES = 200  # of a comparison
 WIDTH = 200  # of a line that a mistake is in
+BRIEF = 100  # of a comment in a template
 
 
 def edit(asked: Asked) -> Values:
@@ -107,7 +108,7 @@ def template(kind: str, settings: Sequence[Setting], t: Texts) -> str:
 
 def _brief(one: Setting) -> str:
     text = " ".join(one.text.split()) or one.value
-    return text if len(text) <= WIDTH else text[:WIDTH] + "…"
+    return text if len(text) <= BRIEF else text[:BRIEF].rstrip() + "…"
 
 
 def _values(asked: Asked, **known: Any) -> Values:
