@@ -102,6 +102,9 @@ def test_R24_an_operator_moves_a_group(
         ({"to": "earliest", "reason": "x" * 1001}, 422),
         ({"reason": "x"}, 422),
         ({"to": "nowhere", "reason": "x"}, 422),
+        ({"to": "earliest", "offset-0": "1", "reason": "x"}, 422),
+        ({"to": "latest", "moment": "2020-01-01T00:00", "reason": "x"}, 422),
+        ({"to": "moment", "moment": "2020-01-01T00:00", "offset-0": "1", "reason": "x"}, 422),
         ({"to": "moment", "moment": "soon", "reason": "x"}, 422),
         ({"to": "offsets", "reason": "x"}, 422),
         ({"to": "offsets", "offset-0": "-1", "reason": "x"}, 422),
@@ -188,7 +191,7 @@ def test_dead_letters_are_sent_again_one_or_all(mine: Library) -> None:
         states = [one["status"] for one in mine.console.api("/subscriptions/g/dead-letters").json()["dead_letters"]]
         assert states == ["waiting", "open"]
         assert mine.post(client, f"{ONE}/retry").status_code == 303
-        assert "1 dead letters will be sent again." in client.get(PAGE).text
+        assert "Dead letters that will be sent again: 1." in client.get(PAGE).text
         states = [one["status"] for one in mine.console.api("/subscriptions/g/dead-letters").json()["dead_letters"]]
         assert states == ["waiting", "waiting"]
 

@@ -76,16 +76,16 @@ charts.kinds.map = async (element) => {
   const style = charts.style(element);
   const span = (s) => s >= 86400 ? `${Math.round(s / 86400)} d` : s >= 3600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 60)} min`;
   const said = (region) => region.value === null ? element.dataset.nothing : map.measure === "freshness" ? span(region.value) : region.value.toLocaleString("en-US");
-  const shared = { type: "choropleth", geojson, featureidkey: `properties.${map.key}`, marker: { line: { color: style.line, width: 0.8 } }, hovertemplate: "%{customdata[0]}<br><b>%{customdata[1]}</b><extra></extra>" };
+  const shared = { type: "choropleth", geojson, featureidkey: `properties.${map.key}`, marker: { line: { color: style.soft, width: 0.6 } }, hovertemplate: "%{customdata[0]}<br><b>%{customdata[1]}</b><extra></extra>" };
   const known = regions.filter((region) => region.value !== null), missing = regions.filter((region) => region.value === null);
   const of = (some) => ({ locations: some.map((region) => region.key), customdata: some.map((region) => [region.name, said(region)]) });
   const traces = [
     { ...shared, ...of(known), z: known.map((region) => region.value), zmin: 0, colorscale: [[0, style.calm], [1, style.mark]],
-      colorbar: { title: { text: element.dataset.unit }, thickness: 12, len: 0.6, outlinewidth: 0, tickfont: { color: style.soft } } },
+      colorbar: { title: { text: element.dataset.unit }, thickness: 12, outlinewidth: 0, ...(element.clientWidth < 480 ? { orientation: "h", y: 0, yanchor: "top", len: 0.9 } : { len: 0.6 }), tickfont: { color: style.soft } } },
     { ...shared, ...of(missing), z: missing.map(() => 0), showscale: false, colorscale: [[0, style.ground], [1, style.ground]] },
   ];
   await Plotly.newPlot(element, traces.filter((trace) => trace.locations.length), {
-    margin: { l: 0, r: 0, t: 8, b: 8 }, height: element.clientHeight, paper_bgcolor: "rgba(0,0,0,0)", font: { family: style.font, color: style.text, size: 12 },
+    margin: { l: 0, r: 0, t: 8, b: element.clientWidth < 480 ? 64 : 8 }, height: element.clientHeight, paper_bgcolor: "rgba(0,0,0,0)", font: { family: style.font, color: style.text, size: 12 },
     geo: { fitbounds: "locations", visible: false, bgcolor: "rgba(0,0,0,0)", projection: { type: "mercator" } }, dragmode: false,
   }, charts.options);
 };

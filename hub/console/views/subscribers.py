@@ -17,7 +17,8 @@ A_PAGE = 200  # subscribers
 MOST_PAGES = 10_000
 MOST_REASON = 1000  # characters
 MOST_OFFSETS = 150  # partitions whose offset can be typed in; a form has 200 fields at most
-NOTHING = {"to": "earliest", "moment": "", "reason": "", "accept_skip": ""}  # of the form, before it is filled in
+NOTHING = {"to": "", "moment": "", "reason": "", "accept_skip": ""}  # of the form, before it is filled in
+OFFSET = "offset-"  # and the partition: a field of the form
 CHOICES = ("earliest", "latest", "offsets", "moment")
 
 
@@ -145,8 +146,15 @@ def _advice(one: Mapping[str, Any]) -> str:
 
 
 def _target(form: Mapping[str, str]) -> Target:
-    """Raises ConfigurationInvalid."""
+    """Raises ConfigurationInvalid, also when something is typed for a choice that is not marked."""
     to = form.get("to", "")
+    typed = {"moment" if name == "moment" else "offsets" for name, text in form.items() if _typed(name, text)}
+    if typed - {to}:
+        raise ConfigurationInvalid(
+            "a moment or an offset is typed, but another choice is marked",
+            where="to",
+            remedy="mark the choice you mean, or empty the field",
+        )
     if to == "earliest" or to == "latest":
         return "earliest" if to == "earliest" else "latest"
     if to == "offsets":
@@ -160,13 +168,17 @@ def _target(form: Mapping[str, str]) -> Target:
     raise ConfigurationInvalid(f"one of {', '.join(CHOICES)} is wanted", where="to")
 
 
+def _typed(name: str, text: str) -> bool:
+    return bool(text.strip()) and (name == "moment" or name.startswith(OFFSET))
+
+
 def _offsets(form: Mapping[str, str]) -> dict[int, int]:
     """Of the partitions for which one was typed. Raises ConfigurationInvalid."""
     found: dict[int, int] = {}
     for name, text in form.items():
-        partition = name.removeprefix("offset-")
-        if partition == name or not text.strip():
+        if not (name.startswith(OFFSET) and text.strip()):
             continue
+        partition = name.removeprefix(OFFSET)
         digits = [one for one in (partition, text.strip()) if one.isascii() and one.isdigit() and len(one) <= 18]
         if len(digits) < 2:
             raise ConfigurationInvalid("an offset is a whole number", where=f"partition {partition[:20]}")
