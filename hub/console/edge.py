@@ -103,7 +103,8 @@ def twin(hub: Hub, made: Page) -> Callable[[Request], Any]:
                 raise NotAuthenticated("nobody is logged in", remedy="log in, or send the operator's bearer token")
             person.require(made.role)
             visit = Visit(hub=hub, request=request, look=_look(request, person), form={})
-            return JSONResponse(made.show(visit.asked(person)))
+            headers = {"Cache-Control": f"private, max-age={made.kept_s}"} if made.kept_s else None
+            return JSONResponse(made.show(visit.asked(person)), headers=headers)
         except DatongError as error:
             return from_error(error)
 

@@ -44,6 +44,7 @@ class Page:
     area: str  # the entry of the navigation it belongs to
     role: Role = "viewer"
     charts: bool = False  # the page draws with plotly
+    kept_s: int = 0  # how long a browser may keep the twin: of what is another at another address
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,9 @@ def test_a_map_has_a_picture_and_the_same_as_a_table(mapped: Library) -> None:
         assert twin["map"] == {name: value for name, value in api.items() if name != "regions"}
         shapes = client.get("/console/map/branches/boundaries.json")
         assert shapes.json() == json.loads((mapped.console.project / "regions.geojson").read_text())
+        assert shapes.headers["cache-control"] == "private, max-age=86400"
+        assert f"/boundaries.json?version={twin['shapes']}" in html.unescape(page)
+        assert client.get("/console/map/branches.json").headers["cache-control"] == "no-store"
         assert "分馆" in client.get("/console/map/branches?language=zh").text
 
 

@@ -80,7 +80,7 @@ charts.kinds.map = async (element) => {
   const known = regions.filter((region) => region.value !== null), missing = regions.filter((region) => region.value === null);
   const of = (some) => ({ locations: some.map((region) => region.key), customdata: some.map((region) => [region.name, said(region)]) });
   const traces = [
-    { ...shared, ...of(known), z: known.map((region) => region.value), zmin: 0, colorscale: [[0, style.calm], [1, style.mark]],
+    { ...shared, ...of(known), z: known.map((region) => region.value), zmin: 0, zmax: Math.max(1, ...known.map((region) => region.value)), colorscale: [[0, style.calm], [1, style.mark]],
       colorbar: { title: { text: element.dataset.unit }, thickness: 12, outlinewidth: 0, ...(element.clientWidth < 480 ? { orientation: "h", y: 0, yanchor: "top", len: 0.9 } : { len: 0.6 }), tickfont: { color: style.soft } } },
     { ...shared, ...of(missing), z: missing.map(() => 0), showscale: false, colorscale: [[0, style.ground], [1, style.ground]] },
   ];

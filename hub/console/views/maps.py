@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ def first_map(asked: Asked) -> Values:
     """The map that `map` names, or the first there is."""
     names = [one["map"] for one in asked.hub.views.maps()]
     wanted = asked.query.get("map", "") or (names[0] if names else "")
-    return _shown(asked, wanted) if wanted else {"maps": [], "map": None, "regions": []}
+    return _shown(asked, wanted) if wanted else {"maps": [], "map": None, "regions": [], "shapes": ""}
 
 
 def one_map(asked: Asked) -> Values:
@@ -21,7 +22,7 @@ def one_map(asked: Asked) -> Values:
 
 
 def boundaries(asked: Asked) -> Values:
-    """Its regions as GeoJSON, for the picture."""
+    """Its regions as GeoJSON, for the picture, which asks for them by what is in them: a browser may keep them."""
     found: Values = json.loads(asked.hub.views.map_boundaries(asked.path["name"]))
     return found
 
@@ -32,6 +33,7 @@ def _shown(asked: Asked, name: str) -> Values:
         "maps": asked.hub.views.maps(),
         "map": {part: value for part, value in found.items() if part != "regions"},
         "regions": sorted(found["regions"], key=_most),
+        "shapes": hashlib.sha256(asked.hub.views.map_boundaries(name)).hexdigest()[:16],
     }
 
 
@@ -44,5 +46,5 @@ def _most(region: dict[str, Any]) -> tuple[bool, float, str]:
 PAGES = (
     Page(path="/map", template="map.html", show=first_map, area="map", charts=True),
     Page(path="/map/{name}", template="map.html", show=one_map, area="map", charts=True),
-    Page(path="/map/{name}/boundaries", template="", show=boundaries, area="map"),
+    Page(path="/map/{name}/boundaries", template="", show=boundaries, area="map", kept_s=86_400),
 )
