@@ -12,6 +12,7 @@ from playwright.sync_api import Page as Shown
 
 from hub.console.views import ACTIONS
 from hub.people import LOCK_AFTER
+from tests.browser import shared_actions
 from tests.browser.conftest import Demo
 from tests.support.browser import visiting
 from tests.support.console import Console
@@ -124,6 +125,7 @@ EXAMPLES: dict[str, Callable[[Desk], None]] = {  # by the action's path
     "/people/{name}/role": people_role,
     "/people/{name}/unlock": people_unlock,
     "/people/{name}/remove": people_remove,
+    **shared_actions.EXAMPLES,
 }
 
 

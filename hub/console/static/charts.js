@@ -15,7 +15,7 @@ const charts = {
       margin: { l: 56, r: 16, t: 12, b: 36 }, height: element.clientHeight || 288, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: style.font, color: style.text, size: 12 }, hovermode: "x unified", showlegend: true,
       legend: { orientation: "h", y: -0.18, font: { color: style.soft } },
-      ...more, xaxis: { ...axis, tickformat: "%H:%M:%S", hoverformat: "%H:%M:%S", ...more.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...more.yaxis },
+      ...more, xaxis: { ...axis, ...more.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...more.yaxis },
     };
   },
   dates: { // without names of months, which plotly's script has in English alone
@@ -56,7 +56,7 @@ charts.kinds.lag = async (element) => {
   if (!answer.ok) return;
   const points = (await answer.json()).samples.map((sample) => [sample.at, sample.lag]);
   const traces = () => [{ x: points.map(([at]) => new Date(at)), y: points.map(([, lag]) => lag), name: element.dataset.all, mode: "lines", line: { width: 2, shape: "hv", color: charts.style(element).mark } }];
-  const layout = charts.layout(element, { showlegend: false, yaxis: { title: { text: element.dataset.unit } } });
+  const layout = charts.layout(element, { showlegend: false, xaxis: charts.dates, yaxis: { title: { text: element.dataset.unit } } });
   await Plotly.newPlot(element, traces(), layout, charts.options);
   document.addEventListener("sample", (event) => {
     const text = event.detail.live[element.dataset.name];

@@ -88,14 +88,14 @@ def rewind(asked: Asked) -> Done | Shown:
 def pause(asked: Asked) -> Done:
     """Push no more until it is resumed."""
     name = _pushed(asked)
-    asked.hub.subscriptions.steer(name, "pause")
+    asked.hub.subscriptions.steer(name, "pause", by=asked.person.name)
     return Done(to=_here(asked), said="subscribers_paused", about={"name": name})
 
 
 def resume(asked: Asked) -> Done:
     """Push again."""
     name = _pushed(asked)
-    asked.hub.subscriptions.steer(name, "resume")
+    asked.hub.subscriptions.steer(name, "resume", by=asked.person.name)
     return Done(to=_here(asked), said="subscribers_resumed", about={"name": name})
 
 
