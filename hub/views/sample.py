@@ -14,7 +14,7 @@ from hub import blocks
 from hub.avro.types import Record
 from hub.delivery.columns import PlanReader, delivered_schema, key_columns
 from hub.delivery.texts import as_json
-from hub.errors import CorruptBlock, DatongError, MalformedBlock
+from hub.errors import CorruptBlock, DatongError, MalformedBlock, Retry
 from hub.model import Json, Range
 from hub.moments import iso
 from hub.ports import LogReader
@@ -86,6 +86,8 @@ class Samples:
             rest = blocks.join([records], at)
             try:
                 part = self._reader.read(rest)
+            except Retry:
+                raise  # the registry is away
             except DatongError:
                 if len(rest) == 1:
                     return found

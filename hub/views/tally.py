@@ -21,7 +21,7 @@ from hub.access.plan import Plan
 from hub.avro.types import Record
 from hub.delivery.columns import PlanReader
 from hub.delivery.texts import plain
-from hub.errors import CorruptBlock, DatongError, OffsetOutOfRange
+from hub.errors import CorruptBlock, DatongError, OffsetOutOfRange, Retry
 from hub.model import StoredBlock
 from hub.ports import LogReader
 
@@ -87,7 +87,7 @@ class Tally:
         spans = self._log.ends(self._topic)
         for partition, span in spans.items():
             self._trim(partition, span.earliest)
-            at = max(self._at.get(partition, span.earliest), span.earliest)
+            at = self._at[partition] = max(self._at.get(partition, span.earliest), span.earliest)
             while at < span.end and budget > 0 and not self.full:
                 try:
                     fetch = self._log.read(self._topic, partition, at, min(FETCH_BYTES, budget))
@@ -97,19 +97,21 @@ class Tally:
                     budget -= self._count(partition, fetch.blocks, at)
                 elif fetch.next_offset <= at:
                     break
-                at = fetch.next_offset
-            self._at[partition] = at
+                at = self._at[partition] = fetch.next_offset
         self.complete = all(self._at[p] >= span.end for p, span in spans.items())
 
     def _count(self, partition: int, found: Sequence[StoredBlock], at: int) -> int:
-        """Some blocks, from an offset on. How many bytes they have."""
+        """Some blocks, from an offset on. How many bytes they have. Raises Retry, and goes on from there the next time."""
         try:
             self._take(partition, found, at)
+        except Retry:
+            raise  # what reads them is away
         except DatongError:
             for block in found if len(found) > 1 else ():
                 self._count(partition, [block], at)
             if len(found) == 1:  # whoever put it there, nobody can read it
                 self.unreadable += found[0].count
+        self._at[partition] = found[-1].last_offset + 1
         return sum(len(block.records) for block in found)
 
     def _take(self, partition: int, found: Sequence[StoredBlock], at: int) -> None:

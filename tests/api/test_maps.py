@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,8 +14,9 @@ from hub import blocks
 from hub.avro import encode, parse_topic_schema
 from hub.avro.types import Record
 from hub.avro.wire import frame_header
+from hub.errors import LogUnavailable, RegistryUnavailable
 from hub.log.sqlite import SqliteLog
-from hub.model import Block, Topic
+from hub.model import Block, Fetch, Topic
 from hub.views.newest import whole
 from hub.views.tally import Tally
 from tests.api.test_api import agency, make_project
@@ -75,11 +76,9 @@ class Bench:
             for _, count, section in blocks.split(keys, made, blocks.Headers(), max_records=7)
         ]
 
-    def tally(self) -> Tally:
-        plan = whole(TOPIC, self.record, ["region"])
-        return Tally(
-            self.log, plan, lambda _id: self.record, lambda v: REGIONS.get(v, 2), len(REGIONS), keyed=self.keyed
-        )
+    def tally(self, schema_of: Callable[[int], Record] | None = None) -> Tally:
+        plan, schema_of = whole(TOPIC, self.record, ["region"]), schema_of or (lambda _id: self.record)
+        return Tally(self.log, plan, schema_of, lambda v: REGIONS.get(v, 2), len(REGIONS), keyed=self.keyed)
 
 
 def counts(tally: Tally) -> list[int]:
@@ -155,6 +154,43 @@ def test_what_nobody_can_read_is_counted_apart(tmp_path: Path) -> None:
     bench.writer.append([Block(topic=TOPIC, partition=1, count=1, records=strange)], at(9, TOPIC))
     bench.append(("a", "S"))
     assert (counts(tally), tally.unreadable) == ([1, 1, 0], 1)
+
+
+def test_a_log_that_goes_away_in_between_makes_nothing_count_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.views.tally.FETCH_BYTES", 1)  # a block a time
+    bench = Bench(tmp_path, keyed=False)
+    bench.append(*[("a", "N")] * 20)  # three blocks
+    tally, there, left = bench.tally(), bench.log.read, [2]
+
+    def read(topic: str, partition: int, offset: int, max_bytes: int) -> Fetch:
+        left[0] -= 1
+        if left[0] == 0:
+            raise LogUnavailable("no broker answers")
+        return there(topic, partition, offset, max_bytes)
+
+    monkeypatch.setattr(bench.log, "read", read)
+    with pytest.raises(LogUnavailable):
+        tally.catch_up()
+    assert counts(tally) == counts(bench.tally()) == [20, 0, 0]
+
+
+def test_a_registry_that_is_away_makes_nothing_unreadable(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, keyed=False)
+    bench.append(("a", "N"), ("b", "S"))
+    away = [True]
+
+    def schema_of(_id: int) -> Record:
+        if away[0]:
+            raise RegistryUnavailable("the registry does not answer")
+        return bench.record
+
+    tally = bench.tally(schema_of)
+    with pytest.raises(RegistryUnavailable):
+        tally.catch_up()
+    away[0] = False
+    assert (counts(tally), tally.unreadable) == ([1, 1, 0], 0)
 
 
 @pytest.fixture
