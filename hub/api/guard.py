@@ -49,12 +49,20 @@ class Guard:
         if host not in self._hosts:
             return 421, "HostRefused", "this hub does not answer to that Host; see the setting http.allowed_hosts"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and _netloc(origin) != headers.get("host"):
             return 403, "OriginRefused", "requests from another site's pages are refused"
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._limit:
             return 413, "LimitExceeded", f"a request body is at most {self._limit:,} bytes"
         return None
+
+
+def _netloc(origin: str) -> str:
+    """Host and port of an origin; nothing for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 class _TooLarge(Exception):

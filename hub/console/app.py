@@ -28,7 +28,7 @@ def add_console(app: FastAPI, hub: Hub, pages: Sequence[Page] = PAGES, actions: 
     at("/console", _home)
     at("/console/static/{version}/{name}", _static)
     at(edge.LOG_IN, edge.endpoint(hub, edge.log_in_form))
-    at(edge.LOG_IN, edge.endpoint(hub, edge.log_in), "POST")
+    at(edge.LOG_IN, edge.endpoint(hub, edge.log_in, edge.LOG_IN_BYTES), "POST")
     at("/console/live", Live(hub).stream)
     at("/console/log-out", edge.endpoint(hub, edge.log_out), "POST")
     for page in pages:

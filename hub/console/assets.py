@@ -23,16 +23,22 @@ class Asset:
     compressed: bytes = field(repr=False)  # gzip
 
 
-@cache
 def asset(name: str) -> Asset | None:
     """A file of static/, or plotly's script out of its wheel; None when there is none of this name."""
+    return _read(name) if name == PLOTLY or name in _names() else None
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(file.name for file in (files("hub.console") / "static").iterdir())
+
+
+@cache  # of names that are there only: anybody may ask for any other
+def _read(name: str) -> Asset:
     if name == PLOTLY:
         content = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     else:
-        place = files("hub.console") / "static"
-        if name not in {file.name for file in place.iterdir()}:
-            return None
-        content = (place / name).read_bytes()
+        content = (files("hub.console") / "static" / name).read_bytes()
     return Asset(
         name=name,
         media_type=TYPES[name.rpartition(".")[2]],

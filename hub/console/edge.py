@@ -20,7 +20,7 @@ from hub.app import Hub
 from hub.console.pages import Action, Asked, Page, Shown
 from hub.console.render import THEMES, Look, render
 from hub.console.texts import LANGUAGES, Texts, chosen
-from hub.errors import DatongError, NotAuthenticated, NotGranted
+from hub.errors import DatongError, LimitExceeded, NotAuthenticated, NotGranted
 from hub.logs import audit_logger
 from hub.people import Person, form_token
 
@@ -29,6 +29,7 @@ SESSION, LANGUAGE, THEME, SAID = "datong_session", "datong_language", "datong_th
 FOLLOWS = "datong-follows"  # a header of requests that a page makes by itself
 YEAR_S = 365 * 24 * 3600
 MOST_FIELDS = 200  # of a form
+LOG_IN_BYTES = 16 * 1024
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -49,6 +50,11 @@ class Visit:
         """The secret of the cookie, or nothing."""
         return self.request.cookies.get(SESSION, "")
 
+    def require_own_form(self, person: Person) -> None:
+        """Raises NotGranted unless the form carries the session's own token (S19)."""
+        if not hmac.compare_digest(self.form.get("token", "").encode(), person.token.encode()):
+            raise NotGranted("the form is not of this session", rule="form_token")
+
     def asked(self, person: Person) -> Asked:
         """The request as pages see it."""
         return Asked(
@@ -64,12 +70,17 @@ class Visit:
 Handler = Callable[[Visit], Response]
 
 
-def endpoint(hub: Hub, handle: Handler) -> Callable[[Request], Any]:
-    """An endpoint that works in a thread, keeps the switches, and answers errors with a page."""
+def endpoint(hub: Hub, handle: Handler, most: int | None = None) -> Callable[[Request], Any]:
+    """An endpoint that works in a thread, keeps the switches, and answers errors with a page. `most`: bytes of a form, where
+    nobody need be known to send one."""
 
     async def answer(request: Request) -> Response:
-        form = _fields(await request.body()) if request.method == "POST" else {}
-        return await run_in_threadpool(_answer, hub, request, form, handle)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if most is not None and len(body) > most:
+                raise LimitExceeded(f"this form has at most {most:,} bytes")
+        return await run_in_threadpool(_answer, hub, request, bytes(body), handle)
 
     return answer
 
@@ -116,8 +127,7 @@ def action(hub: Hub, made: Action) -> Callable[[Request], Any]:
 
     def handle(visit: Visit) -> Response:
         person = _person(visit)
-        if not hmac.compare_digest(visit.form.get("token", ""), person.token):
-            raise NotGranted("the form is not of this session", rule="form_token")
+        visit.require_own_form(person)
         person.require(made.role)
         done = made.act(visit.asked(person))
         if isinstance(done, Shown):
@@ -160,8 +170,8 @@ def log_in(visit: Visit) -> Response:
 
 def log_out(visit: Visit) -> Response:
     """End the session, with its own form only."""
-    if visit.look.person and not hmac.compare_digest(visit.form.get("token", ""), visit.look.person.token):
-        raise NotGranted("the form is not of this session", rule="form_token")
+    if visit.look.person is not None:
+        visit.require_own_form(visit.look.person)
     visit.hub.people.log_out(visit.session)
     response = RedirectResponse(LOG_IN, status_code=303)
     response.delete_cookie(SESSION, path=HOME)
@@ -180,13 +190,16 @@ def html(template: str, look: Look, values: Mapping[str, Any], status: int = 200
 
 def safe_path(path: str) -> str:
     """A path of the console, whatever was asked for (S19: no open redirect)."""
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return HOME
     inside = path.startswith(HOME) and not parts.scheme and not parts.netloc and "\\" not in path and "//" not in path
     return path if inside and path.isprintable() else HOME
 
 
-def _answer(hub: Hub, request: Request, form: Mapping[str, str], handle: Handler) -> Response:
-    look = _look(request, None)
+def _answer(hub: Hub, request: Request, body: bytes, handle: Handler) -> Response:
+    look, form = _look(request, None), _fields(body) if request.method == "POST" else {}
     try:
         look = replace(look, person=session_of(hub, request, touch=FOLLOWS not in request.headers))
         response = handle(Visit(hub=hub, request=request, look=look, form=form))
@@ -250,7 +263,7 @@ def _said(kept: str, t: Texts) -> str:
     try:
         key, about = json.loads(unquote(kept))
         return t(f"said.{key}", **about)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
         return ""
 
 

@@ -52,3 +52,14 @@ def test_G17_a_body_of_unsaid_length_is_refused_where_it_passes_the_limit(tail: 
 def test_G17_a_body_of_the_limit_passes() -> None:
     start = b'{"a": "'
     assert post([start, b"x" * (LIMIT - len(start) - 2), b'"}']).json() == {"members": 1}
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "http://evil.example"])
+def test_S19_what_comes_from_elsewhere_is_refused_whatever_its_origin_says(origin: str) -> None:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=make_app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post("/body", json={}, headers={"Origin": origin})
+
+    answer = asyncio.run(send())
+    assert (answer.status_code, answer.json()["code"]) == (403, "OriginRefused")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hub.console.edge import HOME, safe_path
+from hub.console import assets
+from hub.console.edge import HOME, LOG_IN_BYTES, SAID, safe_path
 from hub.console.views import ACTIONS
 from hub.console.views import PAGES as ALL
 from tests.support.console import Console, form_token
@@ -62,12 +63,31 @@ def test_S19_a_form_without_the_sessions_token_or_of_another_site_does_nothing(c
 @pytest.mark.parametrize(
     "path",
     ["https://evil.example/", "//evil.example", "/\\evil.example", "/console//evil.example", "/console/\\evil", "/api/v1",
-     "javascript:alert(1)", "/console/\r\nSet-Cookie: a=b", "/console", "", "/console/../api", "https:/console/"],
+     "javascript:alert(1)", "/console/\r\nSet-Cookie: a=b", "/console", "", "/console/../api", "https:/console/", "//[", "/console/["],
 )  # fmt: skip
 def test_S19_no_link_leads_out_of_the_console(console: Console, path: str) -> None:
-    assert safe_path(path) in (HOME, "/console/../api"), "a browser makes the latter /api on this same host"
+    assert safe_path(path) in (HOME, "/console/[", "/console/../api"), "a browser makes the latter /api on this host"
     with console.as_("vera") as client:
         assert client.get("/console/log-in", params={"next": path}).headers["location"].startswith("/console/")
+
+
+def test_a_form_or_cookie_that_no_page_made_is_refused_in_words(console: Console) -> None:
+    with console.as_("vera") as client:
+        for path in ("/console/health/read-again", "/console/log-out"):
+            refused = client.post(path, data={"token": "é"})
+            assert (refused.status_code, "not of this session" in refused.text) == (403, True), path
+        client.cookies.set(SAID, "[" * 40_000, path="/console/", domain="127.0.0.1")
+        assert client.get("/console/health").status_code == 200
+    with console.browser() as nobody:
+        assert nobody.post("/console/log-in", data={"name": "vera", "next": "x" * LOG_IN_BYTES}).status_code == 413
+
+
+def test_names_that_nobody_has_are_not_remembered(console: Console) -> None:
+    with console.browser() as client:
+        before = assets._read.cache_info().currsize
+        for number in range(20):
+            assert client.get(f"/console/static/0/none-{number}.css").status_code == 404
+        assert assets._read.cache_info().currsize == before
 
 
 def test_S19_pages_are_not_framed_cached_or_scripted(console: Console) -> None:
@@ -145,3 +165,5 @@ def test_an_action_says_what_it_did_once(console: Console) -> None:
         client.post("/console/people/new.one/remove", data={"token": form["token"]})
         assert len(console.api("/people").json()["people"]) == 3
         assert client.post("/console/people/anna/remove", data={"token": form["token"]}).status_code == 409
+        own_role = client.post("/console/people/anna/role", data={"token": form["token"], "role": "viewer"})
+        assert own_role.status_code == 409, "nobody would be left to mend it"

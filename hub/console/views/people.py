@@ -32,7 +32,9 @@ def add(asked: Asked) -> Done | Shown:
 
 
 def change_role(asked: Asked) -> Done:
-    """Another role; the person is logged out."""
+    """Another role; the person is logged out. Nobody changes the role they act in: there would be nobody to mend it."""
+    if asked.path["name"] == asked.person.name:
+        raise Conflict("nobody can change their own role", remedy="let another administrator do it")
     asked.hub.people.change(asked.path["name"], role=asked.form.get("role", ""))
     return Done(to=HERE, said="people_changed", about={"name": asked.path["name"]})
 
