@@ -78,7 +78,10 @@ async def _follow(hub: Hub, request: Request, number: int | None) -> AsyncIterat
     texts: Texts = request.app.state.samples
     news = News(hub)
     try:
-        samples = hub.watch.after(0)[-1:] if number is None else hub.watch.after(number)
+        kept = hub.watch.after(0)
+        unknown = number is None or not kept or number > kept[-1].number  # another node's, or nobody's
+        samples = kept[-1:] if unknown else [sample for sample in kept if sample.number > (number or 0)]
+        number = None if unknown else number
         quiet_s = 0.0
         while not waiting.stopped:
             for sample in samples:

@@ -66,6 +66,10 @@ def test_the_stream_goes_on_where_its_client_was(client: httpx.Client) -> None:
     with client.stream("GET", STREAM, headers={"Last-Event-ID": first.id}) as response:
         lines = lines_of(response)
         assert [event_of(lines).json["number"] for _ in range(2)] == [int(first.id) + 1, int(first.id) + 2]
+    with client.stream("GET", STREAM, headers={"Last-Event-ID": "9" * 15}) as response:  # of a node that is ahead
+        lines = lines_of(response)
+        found = [event_of(lines).json["number"] for _ in range(2)]
+        assert found[1] == found[0] + 1 > int(second.id)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/overview", STREAM, "/api/v1/alerts"])
