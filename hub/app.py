@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -77,15 +78,16 @@ class Hub:
     def __init__(self, loaded: Loaded, directory: Directory, role: Role = "all") -> None:
         self.loaded, self.role = loaded, role
         self._directory = directory
-        path = directory.path
         self._operator_token = directory.operator_token()
-        self.store = open_store(self.settings, path)
-        try:
-            self.log = open_log(self.settings, path, now_ms)
-        except BaseException:
-            self.store.close()
-            raise
-        self.registry = open_registry(self.settings, self.store)
+        with ExitStack() as undo:
+            self.store = undo.enter_context(closing(open_store(self.settings, directory.path)))
+            self.log = undo.enter_context(closing(open_log(self.settings, directory.path, now_ms)))
+            self.registry = undo.enter_context(closing(open_registry(self.settings, self.store)))
+            self._assemble(loaded)
+            undo.pop_all()
+
+    def _assemble(self, loaded: Loaded) -> None:
+        """Every desk over the store, the log and the registry."""
         self.history = RunHistory(self.log)
         index = OpenQuarantine(self.log, self.history)
         self.catalogue = read_catalogue(loaded)
@@ -121,7 +123,7 @@ class Hub:
         self.alerts = self._alert_desk()
         self.watch = Watch(self._sampler(), now_ms, then=self.alerts.look)
         self.notifier = self._notifier()
-        self.metrics = Metrics(OwnCollector(self._own_jobs) if role == "worker" else HubCollector(self._seen))
+        self.metrics = Metrics(OwnCollector(self._own_jobs) if self.role == "worker" else HubCollector(self._seen))
         self._schedule()
 
     def _supervisor(self, index: OpenQuarantine) -> Supervisor:
@@ -163,8 +165,12 @@ class Hub:
         except BaseException:
             directory.release()
             raise
-        if scheduled:
-            hub.start()
+        try:
+            if scheduled:
+                hub.start()
+        except BaseException:
+            hub.close()
+            raise
         return hub
 
     def start(self) -> None:
