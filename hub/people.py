@@ -121,7 +121,8 @@ class PeopleDesk:
                 )
             raise NotAuthenticated("the name or the password is wrong")
         session = secrets.token_urlsafe(32)
-        self._store.begin(name, session, ended_before_ms=SESSION_MS)
+        if not self._store.begin(name, session, password=account.password, ended_before_ms=SESSION_MS):
+            raise NotAuthenticated("the name or the password is wrong")  # since a moment ago
         return session
 
     def whose(self, session: str, *, touch: bool = True) -> Person | None:

@@ -87,16 +87,20 @@ class People:
                 until = self._clock.now + lock
                 connection.execute(sa.update(people).where(people.c.name == name).values(locked_until=until))
 
-    def begin(self, name: str, session: str, *, ended_before_ms: int) -> None:
-        """A session after a right password; forgets earlier failures, and sessions whose time is over."""
+    def begin(self, name: str, session: str, *, password: str, ended_before_ms: int) -> bool:
+        """A session for who gave the password of this hash; forgets earlier failures, and sessions whose time is over. False,
+        and nothing begins, when the account has gone meanwhile or has another password."""
         with writing(self._engine) as connection:
-            connection.execute(sa.update(people).where(people.c.name == name).values(failures=0, locked_until=0))
+            same = sa.update(people).where(people.c.name == name, people.c.password == password)
+            if not connection.execute(same.values(failures=0, locked_until=0).returning(people.c.name)).all():
+                return False
             connection.execute(sa.delete(sessions).where(sessions.c.created_at < self._clock.now - ended_before_ms))
             connection.execute(
                 sa.insert(sessions).values(
                     hash=_hash(session), person=name, created_at=self._clock.now, seen_at=self._clock.now
                 )
             )
+        return True
 
     def whose(self, session: str, *, idle_ms: int, longest_ms: int, fresh_ms: int | None) -> Account | None:
         """Who holds this session, unless it was idle for too long or is too old. It counts as used now, to `fresh_ms`; not at

@@ -13,7 +13,7 @@ LASTS: dict[str, int | None] = {"idle_ms": 1_000, "longest_ms": 5_000, "fresh_ms
 
 
 def begin(store: Store, session: str) -> None:
-    store.people.begin("olaf", session, ended_before_ms=5_000)
+    assert store.people.begin("olaf", session, password=olaf(store).password, ended_before_ms=5_000)
 
 
 def whose(store: Store, session: str) -> Account | None:
@@ -71,6 +71,14 @@ def test_S27_a_new_role_or_password_ends_all_sessions(peopled: Store) -> None:
     assert (whose(peopled, "s"), whose(peopled, "t") is None) == (None, False)
     peopled.people.remove("olaf")
     assert whose(peopled, "t") is None
+
+
+def test_S27_a_password_that_is_changed_while_it_is_checked_lets_nobody_in(peopled: Store) -> None:
+    peopled.people.change("olaf", password="other")
+    assert not peopled.people.begin("olaf", "s", password="hash", ended_before_ms=5_000)
+    assert whose(peopled, "s") is None
+    peopled.people.remove("olaf")
+    assert not peopled.people.begin("olaf", "s", password="other", ended_before_ms=5_000)
 
 
 def test_a_name_is_one_person(peopled: Store) -> None:
