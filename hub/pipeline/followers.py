@@ -104,10 +104,15 @@ class RunHistory:
 
     def _catch_up(self) -> None:
         for _offset, item in self._manifests.new():
-            known = self._runs.get(item.run)
+            known = self._known(item)
             self._take(item, (known or manifests.first(item)).plus(item), new=known is None)
         while len(self._runs) > RUNS_KEPT:
             self._runs.popitem(last=False)
+
+    def _known(self, item: Manifest) -> RunRecord | None:
+        """The run so far, also one that goes on for so long that later ones have taken its place."""
+        newest = (self._replays if item.replay else self._last).get(item.task)
+        return self._runs.get(item.run) or (newest if newest is not None and newest.run == item.run else None)
 
     def _take(self, item: Manifest, run: RunRecord, *, new: bool) -> None:
         self._runs[item.run] = run

@@ -11,6 +11,7 @@ import pytest
 
 from hub.avro import arrow_schema, parse_topic_schema
 from hub.model import Checkpoint, RunTotals
+from hub.pipeline import followers
 from hub.pipeline.followers import Published, RunHistory
 from hub.pipeline.freshness import freshness
 from hub.pipeline.manifest import Manifest
@@ -144,6 +145,24 @@ def test_the_history_sums_days_reasons_last_runs_and_completions(tmp_path: Path)
     assert sums.completed == {"t": yesterday}
     assert sums.published == {(TOPIC, "t"): 5}
     assert sums.quarantined == {(TOPIC, "BAD"): 2}
+
+
+def test_a_run_that_goes_on_for_longer_than_the_history_keeps_runs_keeps_its_totals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followers, "RUNS_KEPT", 2)
+    bench = Bench(tmp_path)
+    writer, history = bench.log.open("t", 1), RunHistory(bench.log)
+    told = [manifest("long", totals=RunTotals(read=2, published=2))]
+    told += [manifest(str(n), task="other", totals=RunTotals(read=1, published=1)) for n in range(3)]
+    told += [manifest("long", totals=RunTotals(read=3, published=3))]
+    for number, one in enumerate(told):
+        writer.append([one.to_block()], Checkpoint(source=None, batch=number))
+        history.sums()
+    last = history.last("t")
+    assert last is not None
+    assert (last.run, last.totals.read) == ("long", 5)
+    assert history.get("long") == last
 
 
 def test_a_manifest_without_event_time_is_read_as_before(tmp_path: Path) -> None:
