@@ -78,7 +78,7 @@ class Mail:
                 if self.starttls:
                     server.starttls(context=context)
                 if self.username:
-                    server.login(self.username, self.password)
+                    self._log_in(server)
                 server.send_message(self._mail(message))
         except smtplib.SMTPAuthenticationError:
             raise SinkRefused(
@@ -99,6 +99,14 @@ class Mail:
         except (OSError, smtplib.SMTPException) as error:
             raise SinkUnavailable(
                 f"the mail server did not answer as it should ({type(error).__name__})", where=self._where
+            ) from None
+
+    def _log_in(self, server: smtplib.SMTP) -> None:
+        try:
+            server.login(self.username, self.password)
+        except UnicodeError:
+            raise SinkRefused(
+                "user and password of a mail server are ASCII", where=self._where, remedy="see `channel.password`"
             ) from None
 
     @property

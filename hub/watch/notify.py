@@ -117,7 +117,7 @@ class Notifier:
 
     def _mine(self, now_ms: int) -> bool:
         """Is it this node that tells?"""
-        if self._lease is not None and now_ms - self._renewed_ms < LEASE_MS // 4:
+        if self._lease is not None and 0 <= now_ms - self._renewed_ms < LEASE_MS // 4:
             return True
         if self._lease is not None:
             self._lease = self._leases.renew(self._lease, LEASE_MS)
@@ -128,12 +128,15 @@ class Notifier:
 
     def _send(self, spec: NotifySpec, notice: Notice | None) -> str:
         """What went wrong; empty: it was taken. None: a test."""
-        body = _body(spec, notice or Notice(), test=notice is None)
         try:
+            body = _body(spec, notice or Notice(), test=notice is None)
             self._open(spec).send(Message(subject=_subject(spec, notice), text=_text(spec, notice), body=body))
         except DatongError as error:
             log.warning("a notice was not taken", notify=spec.notify, error=error.code, message=error.message)
             return f"{error.code}: {error}"
+        except Exception:  # a bug of ours must not keep the others from being told
+            log.exception("telling failed", notify=spec.notify)
+            return "InternalError: an unexpected error; the hub's log has its kind"
         return ""
 
     def _loop(self) -> None:

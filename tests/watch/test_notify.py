@@ -15,9 +15,11 @@ import yaml
 from connectors.signing import signed
 from deploy.services.tls import make_certificates
 from hub.app import Hub
+from hub.catalogue.notify import NotifySpec
 from hub.cli.main import run as command
 from hub.errors import NotFound
 from hub.settings import load_settings
+from hub.watch.notify import Channel
 from tests.support.fault_server import FaultServer, answer
 from tests.support.mail import MailServer
 from tests.support.requirements import require
@@ -162,6 +164,7 @@ def test_mail_goes_over_verified_tls_to_everybody(
         ({"refuses": {"EHLO"}}, {}, True, "mail server"),
         ({}, {"ca_file": "nothing.pem"}, True, "certificate file cannot be read"),
         ({}, {"password": "${secret:NONE}"}, True, "secret NONE is not there"),
+        ({}, {"username": "h\u00fcb"}, True, "are ASCII"),
     ],
 )
 def test_S16_what_hinders_mail_is_said_without_secrets_and_nothing_is_sent_in_clear(
@@ -210,6 +213,25 @@ def test_one_node_tells_and_another_goes_on_when_it_ends(project: Path, hook: Fa
         other.look(20_000)
         other.look(22_000)
         assert len(hook.requests) == 2
+
+
+def test_a_fault_of_ours_with_one_keeps_nobody_else_from_being_told(project: Path, hook: FaultServer) -> None:
+    for name in ("a-hook", "b-hook"):
+        declare(project, name, {"kind": "webhook", "url": hook.url, "secret": "${secret:HOOK}"})
+    broken(project)
+    with opened(project, hook.port) as hub:
+        there = hub.notifier._open
+
+        def open_channel(spec: NotifySpec) -> Channel:
+            if spec.notify == "a-hook":
+                raise ZeroDivisionError
+            return there(spec)
+
+        hub.notifier._open = open_channel
+        hub.notifier.look(0)
+        hub.notifier.look(COLLECT_MS)
+        assert hub.notifier.untold.keys() == {"a-hook"}
+    assert len(hook.requests) == 1
 
 
 def test_severities_that_nobody_wants_are_not_told(project: Path, hook: FaultServer) -> None:
