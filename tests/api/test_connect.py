@@ -163,6 +163,15 @@ def test_a_configuration_is_put_and_patched(served: Served, connect: httpx.Clien
     assert other == (400, f"Connector name configuration (other) doesn't match connector name in the URL ({NAME})")
 
 
+def test_a_file_that_cannot_be_read_is_replaced(served: Served, connect: httpx.Client) -> None:
+    wanted = config_of(connect)
+    served.file.write_text("connector: [\n")
+    served.hub.reload()
+    assert connect.get(f"/connectors/{NAME}/config").status_code == 400
+    mended = connect.put(f"/connectors/{NAME}/config", json=wanted)
+    assert (mended.status_code, mended.json()["config"]) == (200, wanted)
+
+
 def test_R35_a_bad_configuration_is_refused_with_every_error(served: Served, connect: httpx.Client) -> None:
     before = served.file.read_text()
     bad = {**config_of(connect), "schedule": "now", "publish.fields.name": "trimm(Name)", "source.pth": "x"}

@@ -11,7 +11,7 @@ from hub.app import Hub
 from hub.catalogue.edit import ConnectorFile, is_name
 from hub.catalogue.flat import NAME, TASKS, to_document, to_flat, to_yaml
 from hub.catalogue.yaml import load_yaml
-from hub.errors import Conflict, NotFound
+from hub.errors import ConfigurationInvalid, Conflict, NotFound
 from hub.pipeline.supervisor import ConnectorStatus
 from hub.store.states import Desired
 
@@ -85,7 +85,7 @@ class ConnectDesk:
         except NotFound:
             return True, self.create(name, config, "RUNNING")
         document = to_document({**config, NAME: name})
-        if {**to_flat(document), TASKS: "1"} != _flat(there):
+        if not _says(there, document):
             self._hub.editing.save(name, to_yaml(document), there.revision)
         return False, self.info(name)
 
@@ -189,6 +189,14 @@ class ConnectDesk:
 def _flat(file: ConnectorFile) -> Config:
     """A file of connectors.d in Connect's form, the number of tasks included."""
     return {**to_flat(load_yaml(file.text, file.file).data), TASKS: "1"}
+
+
+def _says(file: ConnectorFile, document: Mapping[str, Any]) -> bool:
+    """Does the file say this already? One that cannot be read says nothing, and may be replaced."""
+    try:
+        return _flat(file) == {**to_flat(document), TASKS: "1"}
+    except ConfigurationInvalid:
+        return False
 
 
 def _tasks(status: ConnectorStatus) -> list[dict[str, Any]]:
