@@ -23,7 +23,7 @@ from hub.app import Hub
 from hub.console.edge import LANGUAGE, session_of
 from hub.console.render import duration, number
 from hub.console.texts import Texts, chosen
-from hub.errors import NotAuthenticated, TooBusy
+from hub.errors import NotAuthenticated, Retry, TooBusy
 from hub.watch import Sample
 
 LOOK_S = 1.0  # how often a stream looks whether the hub ends
@@ -76,12 +76,19 @@ class Live:
                 await news.come(LOOK_S)
                 if time.monotonic() - asked > ASK_S:
                     asked = time.monotonic()
-                    if await run_in_threadpool(session_of, self._hub, request, touch=False) is None:
+                    if await run_in_threadpool(self._has_ended, request):
                         yield format_sse_event(data_str="{}", event="end")
                         return
         finally:
             self._open -= 1
             news.end()
+
+    def _has_ended(self, request: Request) -> bool:
+        """The session. While the store is away nobody can say, and no sample comes either."""
+        try:
+            return session_of(self._hub, request, touch=False) is None
+        except Retry:
+            return False
 
     def _moment(self, sample: Sample, language: str) -> Moment:
         with self._lock:
