@@ -12,6 +12,7 @@ import pytest
 
 from hub.console import live
 from hub.console.edge import SESSION
+from hub.errors import Retry
 from tests.api.test_api import TOPIC, make_project, run
 from tests.api.test_streams import Event, event_of, lines_of
 from tests.support.console import Console, form_token, serving
@@ -74,6 +75,22 @@ def test_S27_looking_on_keeps_nobody_logged_in(own: Console, monkeypatch: pytest
         assert names >= {"end"}
     with own.browser() as nobody:
         assert nobody.get("/console/live").status_code == 401
+
+
+def test_G18_a_page_stays_open_while_nobody_can_say_whose_it_is(own: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "ASK_S", 0.0)
+    with own.as_("vera") as client, events(client) as found:
+        first = next(found)
+        asked: list[str] = []
+
+        def away(*_asked: Any, **_more: Any) -> None:
+            asked.append("")
+            raise Retry("the store does not answer")
+
+        monkeypatch.setattr(live, "session_of", away)
+        later = [next(found) for _ in range(3)]
+    assert asked
+    assert [int(event.id) - int(first.id) for event in later] == [1, 2, 3]
 
 
 def alerts_of(client: httpx.Client, right: Callable[[list[Any]], bool]) -> list[Any]:
