@@ -44,7 +44,7 @@ class Sums:
 
     topics: Mapping[str, Published]
     last: Mapping[str, RunRecord]  # by task, its newest run that was no replay
-    replays: Mapping[str, RunRecord]  # by task, its newest replay
+    replayed: Mapping[str, int]  # by task, rows that replays took out of quarantine since its newest run
     completed: Mapping[str, int]  # by task, when a run that was no replay last completed, ms
     by_day: Mapping[int, int]  # records by days since 1970, UTC
     published: Mapping[tuple[str, str], int]  # records by topic and task, deletions left out
@@ -63,7 +63,7 @@ class RunHistory:
         self._runs: OrderedDict[str, RunRecord] = OrderedDict()
         self._topics: dict[str, Published] = {}
         self._last: dict[str, RunRecord] = {}
-        self._replays: dict[str, RunRecord] = {}
+        self._replayed: Counter[str] = Counter()
         self._completed: dict[str, int] = {}
         self._by_day: Counter[int] = Counter()
         self._published: Counter[tuple[str, str]] = Counter()
@@ -77,7 +77,7 @@ class RunHistory:
             return Sums(
                 topics=dict(self._topics),
                 last=dict(self._last),
-                replays=dict(self._replays),
+                replayed=dict(self._replayed),
                 completed=dict(self._completed),
                 by_day=dict(self._by_day),
                 published=dict(self._published),
@@ -111,7 +111,7 @@ class RunHistory:
 
     def _known(self, item: Manifest) -> RunRecord | None:
         """The run so far, also one that goes on for so long that later ones have taken its place."""
-        newest = (self._replays if item.replay else self._last).get(item.task)
+        newest = self._last.get(item.task)
         return self._runs.get(item.run) or (newest if newest is not None and newest.run == item.run else None)
 
     def _take(self, item: Manifest, run: RunRecord, *, new: bool) -> None:
@@ -123,11 +123,15 @@ class RunHistory:
             self._quarantined[item.topic, reason] += count
         if run.reset:
             return  # no run
-        newest = self._replays if item.replay else self._last
-        before = newest.get(item.task)
+        if item.replay:
+            self._replayed[item.task] += item.totals.read - item.totals.quarantined
+            return
+        before = self._last.get(item.task)
+        if new:
+            self._replayed[item.task] = 0
         if new or before is None or before.run == item.run:
-            newest[item.task] = run
-        if item.state == "completed" and not item.replay:
+            self._last[item.task] = run
+        if item.state == "completed":
             self._completed[item.task] = item.at
 
 

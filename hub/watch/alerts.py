@@ -72,7 +72,7 @@ class Facts:
 
     samples: Sequence[Sample]  # of the last minutes, the oldest first
     last: Mapping[str, RunRecord] = field(default_factory=dict)  # newest run of each connector
-    replays: Mapping[str, RunRecord] = field(default_factory=dict)  # newest replay of each
+    replayed: Mapping[str, int] = field(default_factory=dict)  # rows that left quarantine since, by replays
     disk_free: float | None = None  # share of the disk that the data directory is on
     healthy: Mapping[str, bool] = field(default_factory=dict)  # log, store
     notices: Sequence[Finding] = ()  # of the log
@@ -143,19 +143,12 @@ def _of_connector(name: str, one: ConnectorSample, facts: Facts, thresholds: Thr
         tried = {"reason": one.error, "tries": one.failures, "topic": one.topic}
         yield Cause(kind="source_unreachable", subject=name, values=tried)
     run = facts.last.get(name)
-    left = _left(run, facts.replays.get(name)) if run else 0
+    left = run.totals.quarantined - facts.replayed.get(name, 0) if run else 0
     if run is not None and left > 0:
         share = run.totals.quarantined / max(run.totals.read, 1)
         kind = "quarantine_share" if share > thresholds.quarantine_share else "quarantine_rows"
         counts = {"rows": run.totals.quarantined, "share": share, "open": left, "topic": one.topic}
         yield Cause(kind=kind, subject=name, values=counts)
-
-
-def _left(run: RunRecord, replay: RunRecord | None) -> int:
-    """Rows of the run that are in quarantine still, after a replay that came later."""
-    if replay is None or replay.started < run.started:
-        return run.totals.quarantined
-    return run.totals.quarantined - (replay.totals.read - replay.totals.quarantined)
 
 
 def _by_itself(one: ConnectorSample | SubscriptionSample) -> bool:

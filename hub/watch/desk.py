@@ -44,18 +44,18 @@ class Gatherer:
         """All of now; what does not answer is as it last was, and unhealthy."""
         healthy = {"log": self._log.healthy(), "store": self._store.healthy()}
         before = self._last or Facts(samples=samples)
-        last, replays, silent = before.last, before.replays, before.silent
+        last, replayed, silent = before.last, before.replayed, before.silent
         if all(healthy.values()):
             try:
                 sums = self._history.sums()
-                last, replays, silent = sums.last, sums.replays, self._silent()
+                last, replayed, silent = sums.last, sums.replayed, self._silent()
             except DatongError:  # it went away just now: the next look says so
                 pass
         usage = shutil.disk_usage(self._directory)
         self._last = Facts(
             samples=samples or before.samples,
             last=last,
-            replays=replays,
+            replayed=replayed,
             disk_free=usage.free / usage.total,
             healthy=healthy,
             notices=self._log.notices(),

@@ -115,12 +115,8 @@ def test_G8_quarantined_rows_are_told_until_a_run_or_a_replay_has_none() -> None
     assert found(Facts(samples=here, last={"c": bad})) == {"c": "quarantine_rows"}
     assert found(Facts(samples=here, last={"c": bad}), Thresholds(quarantine_share=0.03)) == {"c": "quarantine_share"}
     assert found(Facts(samples=here, last={"c": run(started=20, read=100, published=100)})) == {}
-    for replay, left in (
-        (run(started=5, read=4, published=4), True),  # before the run
-        (run(started=20, read=4, published=3, quarantined=1), True),
-        (run(started=20, read=4, published=3, filtered=1), False),
-    ):
-        assert bool(found(Facts(samples=here, last={"c": bad}, replays={"c": replay}))) is left
+    for replayed, left in ((0, True), (3, True), (4, False)):
+        assert bool(found(Facts(samples=here, last={"c": bad}, replayed={"c": replayed}))) is left
 
 
 def lags(*values: int, every_ms: int = GROWING_MS // 5) -> list[Sample]:
