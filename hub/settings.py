@@ -169,6 +169,9 @@ class Limits(_Section):
         4 * 1024 * 1024, description="Bytes of blocks read for one answer.", ge=1024, le=256 * 1024 * 1024
     )
     streams: int = Field(500, description="Event streams of subscribers that may be open on a node.", ge=0)
+    connections: int = Field(
+        1_000, description="Connections that one address may have open at a time; a proxy in front is one.", ge=10
+    )
     cache_bytes: int = Field(128 * 1024 * 1024, description="Bytes of decoded blocks shared by all subscribers.", ge=0)
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import uvicorn
 
+from hub.cli.connections import protocol
 from hub.cli.exits import INTERRUPTED
 from hub.errors import ConfigurationInvalid
 
 START_S = 10.0
+CONNECTIONS = 1_000  # of one address at a time, where no setting says otherwise
 
 
 def wait_for_signal(over: Callable[[], bool] = lambda: False) -> None:
@@ -48,14 +50,21 @@ class Server(uvicorn.Server):
 
 
 def server_of(
-    app: Any, host: str, port: int, setting: str, ending: Callable[[], None] = lambda: None
+    app: Any,
+    host: str,
+    port: int,
+    setting: str,
+    ending: Callable[[], None] = lambda: None,
+    connections: int = CONNECTIONS,
 ) -> uvicorn.Server:
-    """A server for an application. Raises ConfigurationInvalid naming the setting when the port is taken."""
+    """A server for an application, with at most so many connections an address. Raises ConfigurationInvalid naming the
+    setting when the port is taken."""
     check_port(host, port, setting)
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=protocol(connections),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -79,9 +88,9 @@ def start(server: uvicorn.Server, setting: str) -> threading.Thread:
 
 
 @contextmanager
-def listening(app: Any, host: str, port: int, setting: str) -> Iterator[None]:
+def listening(app: Any, host: str, port: int, setting: str, connections: int = CONNECTIONS) -> Iterator[None]:
     """An application that answers as long as the block lasts, and ends what it is doing after it."""
-    server = server_of(app, host, port, setting)
+    server = server_of(app, host, port, setting, connections=connections)
     thread = start(server, setting)
     try:
         yield

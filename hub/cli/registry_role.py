@@ -27,7 +27,9 @@ def serve_registry(loaded: Loaded, port: int | None, out: Output) -> None:
     try:
         with open_store(settings, directory.path) as store:
             where = port if port is not None else settings.registry.port
-            with listening(_app(loaded, store, directory), settings.http.host, where, "registry.port"):
+            with listening(
+                _app(loaded, store, directory), settings.http.host, where, "registry.port", settings.limits.connections
+            ):
                 memory.settle()
                 shown = f"http://{address(settings.http.host, where)}"
                 directory.announce(Running(url=shown, pid=os.getpid(), version=__version__, role="registry"))

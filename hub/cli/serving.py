@@ -120,7 +120,7 @@ def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
     app = create_app(hub)
     if hub.role != "worker":
         add_console(app, hub)
-    return server_of(app, http.host, http.port, "http.port", app.state.waiting.stop)
+    return server_of(app, http.host, http.port, "http.port", app.state.waiting.stop, loaded.settings.limits.connections)
 
 
 @contextmanager
@@ -136,7 +136,9 @@ def registry_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
         return
     with ExitStack() as stack:
         try:
-            stack.enter_context(listening(registry_app(hub), host, port, "registry.port"))
+            stack.enter_context(
+                listening(registry_app(hub), host, port, "registry.port", hub.settings.limits.connections)
+            )
             out.note(f"the schema registry answers on http://{address(host, port)}")
         except ConfigurationInvalid:
             if loaded.origins["registry.port"] != "default":
@@ -155,7 +157,7 @@ def connect_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
     if not port or hub.role == "worker":
         yield
         return
-    with listening(create_app(hub), host, port, "connect.port"):
+    with listening(create_app(hub), host, port, "connect.port", hub.settings.limits.connections):
         out.note(f"Kafka Connect's API answers on http://{address(host, port)}")
         yield
 
