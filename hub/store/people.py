@@ -78,9 +78,11 @@ class People:
                 raise _nobody(name)
 
     def failed(self, name: str, *, lock_after: int, first_lock_ms: int, longest_lock_ms: int) -> None:
-        """One more wrong password; from `lock_after` on the account is locked, each time for twice as long."""
+        """One more wrong password; from `lock_after` on the account is locked, each time for twice as long. While it is, none
+        counts: a burst of them is one."""
         with writing(self._engine) as connection:
-            counted = sa.update(people).where(people.c.name == name).values(failures=people.c.failures + 1)
+            open_now = sa.and_(people.c.name == name, people.c.locked_until <= self._clock.now)
+            counted = sa.update(people).where(open_now).values(failures=people.c.failures + 1)
             failures = connection.scalar(counted.returning(people.c.failures))
             if failures is not None and failures >= lock_after:
                 lock = min(first_lock_ms << min(failures - lock_after, 30), longest_lock_ms)
@@ -89,9 +91,10 @@ class People:
 
     def begin(self, name: str, session: str, *, password: str, ended_before_ms: int) -> bool:
         """A session for who gave the password of this hash; forgets earlier failures, and sessions whose time is over. False,
-        and nothing begins, when the account has gone meanwhile or has another password."""
+        and nothing begins, when the account has gone meanwhile, was locked, or has another password."""
         with writing(self._engine) as connection:
             same = sa.update(people).where(people.c.name == name, people.c.password == password)
+            same = same.where(people.c.locked_until <= self._clock.now)
             if not connection.execute(same.values(failures=0, locked_until=0).returning(people.c.name)).all():
                 return False
             connection.execute(sa.delete(sessions).where(sessions.c.created_at < self._clock.now - ended_before_ms))

@@ -52,12 +52,21 @@ def test_S27_each_wrong_password_after_the_third_locks_for_twice_as_long(peopled
     for _ in range(6):
         peopled.people.failed("olaf", **LOCK)
         waits.append(olaf(peopled).locked_ms)
+        now[0] += waits[-1]
     assert waits == [0, 0, 1_000, 2_000, 3_000, 3_000]
-    now[0] += 3_000
     assert (olaf(peopled).locked_ms, olaf(peopled).failures) == (0, 6)
     begin(peopled, "s")
     assert olaf(peopled).failures == 0
     peopled.people.failed("nobody", **LOCK)
+
+
+def test_S27_a_burst_of_guesses_is_no_more_than_its_first_ones(peopled: Store, now: list[int]) -> None:
+    for _ in range(10):
+        peopled.people.failed("olaf", **LOCK)
+    assert (olaf(peopled).failures, olaf(peopled).locked_ms) == (3, 1_000)
+    assert not peopled.people.begin("olaf", "s", password="hash", ended_before_ms=5_000), "right, and too late"
+    now[0] += 1_000
+    begin(peopled, "s")
 
 
 def test_S27_a_new_role_or_password_ends_all_sessions(peopled: Store) -> None:
