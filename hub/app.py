@@ -362,7 +362,8 @@ def read_catalogue(
         if look not in (True, spec.connector):
             return None
         try:
-            return open_source(spec, settings).discover()[0].columns
+            with closing(open_source(spec, settings)) as source:
+                return source.discover()[0].columns
         except DatongError:
             return None  # not there now: `connector check` says why
 

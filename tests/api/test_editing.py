@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -97,6 +100,24 @@ def test_R13_columns_that_the_source_lacks_are_mistakes_before_anything_runs(api
     (mistake,) = checked.json()["mistakes"]
     assert (mistake["path"], mistake["line"]) == ("publish.fields.district", 15)
     assert "District" in mistake["suggestion"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts what the process has open as Linux tells it")
+def test_a_look_at_the_source_leaves_nothing_open(api: httpx.Client, place: Path) -> None:
+    database = place / "data/branches.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE branch (Code TEXT, Name TEXT, District TEXT, Seats TEXT, Opened TEXT)")
+    files = 'kind: files\n  path: "data/branches*.csv"'
+    table = 'kind: sql\n  url: "sqlite:///data/branches.db"\n  table: branch'
+    text = changed(text_of(api)[0], {files: table, "seats: to_int(Seats)": "seats: to_int(NOTHING)"})
+    gc.disable()  # what is only forgotten would go sooner or later
+    try:
+        (mistake,) = api.post("connectors/validate", content=text.encode()).json()["mistakes"]
+        opened = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+    finally:
+        gc.enable()
+    assert "NOTHING" in mistake["message"], "it was looked at"
+    assert str(database) not in opened
 
 
 def test_a_change_that_breaks_another_file_is_refused_with_that_files_line(api: httpx.Client, place: Path) -> None:
