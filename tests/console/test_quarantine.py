@@ -132,6 +132,19 @@ def test_rows_that_fail_for_another_reason_are_another_case(own: Console) -> Non
     assert set(cases(own)) == {"CHECK_FAILED"}
 
 
+def test_rows_that_could_not_be_read_are_mended_at_the_source_and_not_replayed(own: Console) -> None:
+    with (own.project / "data/branches.csv").open("a") as data:
+        data.write("b-005,Too,few\n")
+    ran(own)
+    case = str(cases(own)["COLUMN_COUNT"]["case"])
+    with own.as_("olaf") as client:
+        page = client.get(f"/console/quarantine/{case}").text
+        assert "Mend them at the source" in page
+        assert '<td class="bad-cell"><code>13 bytes</code></td>' in page
+        assert f'href="/console/connectors/{NAME}/edit"' in page
+        assert "/replay" not in page
+
+
 def test_cases_are_chosen_by_connector_and_topic_and_nothing_is_nothing(own: Console) -> None:
     with own.as_("vera") as client:
         assert "Nothing is in quarantine." in client.get("/console/quarantine").text
