@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from hub.errors import NotFound
+from hub.moments import iso
 from hub.pipeline.blame import columns_behind
 from hub.pipeline.followers import Case, OpenQuarantine
 from hub.pipeline.preview import explain
@@ -77,13 +77,9 @@ def _as_json(case: Case) -> dict[str, Any]:
         "reason": case.reason,
         "path": case.path,
         "count": case.count,
-        "first": _iso(case.first),
-        "last": _iso(case.last),
+        "first": iso(case.first),
+        "last": iso(case.last),
     }
-
-
-def _iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _masked(entry: Entry) -> dict[str, str]:

@@ -12,7 +12,7 @@ from hub.console.render import segment
 from hub.watch import Sample
 
 COLUMNS = ("agencies", "connectors", "topics", "subscribers")
-MOST = 120  # connectors in the picture; more are chosen by agency
+MOST = 80  # connectors in the picture, for a page below 100 kB; more are chosen by agency
 
 
 @dataclass(frozen=True, kw_only=True)
