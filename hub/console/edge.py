@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.datastructures import URL
 
 from hub.api.guard import bearer
 from hub.api.hosts import LOOPBACK, hostname
@@ -134,7 +135,7 @@ def action(hub: Hub, made: Action) -> Callable[[Request], Any]:
             return html(done.page.template, _of(visit, done.page, ""), done.values, done.status)
         audit_logger("datong.console").info(done.said, by=person.name, **visit.request.path_params)
         response = RedirectResponse(done.to, status_code=303)
-        _keep(response, visit.request, SAID, quote(json.dumps([done.said, dict(done.about)])), None)
+        _keep(response, visit.request, SAID, quote(json.dumps([done.said, dict(done.about), done.well])), None)
         return response
 
     return endpoint(hub, handle)
@@ -244,27 +245,37 @@ def _look(request: Request, person: Person | None) -> Look:
     query, cookies = request.query_params, request.cookies
     language = chosen(query.get("language"), cookies.get(LANGUAGE), request.headers.get("accept-language", ""))
     themes = [theme for theme in (query.get("theme"), cookies.get(THEME)) if theme in THEMES]
-    kept = "&".join(f"{quote(k)}={quote(v)}" for k, v in query.multi_items() if k not in ("language", "theme"))
-    path = request.scope["path"] if request.method in ("GET", "HEAD") else HOME
+    page = request.url if request.method in ("GET", "HEAD") else _came_from(request)
+    kept = [(name, value) for name, value in parse_qsl(page.query) if name not in ("language", "theme")]
     return Look(
         texts=Texts(language),
         theme=themes[0] if themes else THEMES[0],
         person=person,
-        path=quote(path) + (f"?{kept}" if kept and request.method != "POST" else ""),
+        path=quote(page.path) + (f"?{urlencode(kept)}" if kept else ""),
     )
 
 
-def _of(visit: Visit, made: Page, said: str) -> Look:
-    return replace(visit.look, area=made.area, charts=made.charts, said=_said(said, visit.look.texts))
-
-
-def _said(kept: str, t: Texts) -> str:
-    """What the last action did. The cookie is the browser's to change: at worst it is told nothing."""
+def _came_from(request: Request) -> URL:
+    """The page that a form was on: where the switches of the answer lead."""
     try:
-        key, about = json.loads(unquote(kept))
-        return t(f"said.{key}", **about)
+        came_from = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return URL(HOME)
+    return URL(safe_path(f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path))
+
+
+def _of(visit: Visit, made: Page, said: str) -> Look:
+    told, well = _said(said, visit.look.texts)
+    return replace(visit.look, area=made.area, charts=made.charts, said=told, said_well=well)
+
+
+def _said(kept: str, t: Texts) -> tuple[str, bool]:
+    """What the last action did, and whether well. The cookie is the browser's to change: at worst it is told nothing."""
+    try:
+        key, about, well = json.loads(unquote(kept))
+        return t(f"said.{key}", **about), well is True
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
-        return ""
+        return "", True
 
 
 def _log_in_page(visit: Visit, ahead: str, *, failed: str = "", status: int = 200) -> Response:

@@ -54,6 +54,7 @@ class Done:
     to: str  # a path below /console
     said: str
     about: Mapping[str, str | int] = field(default_factory=dict)
+    well: bool = True  # False: it was done, and is not what one would wish for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,7 @@ class Look:
     area: str = ""
     charts: bool = False
     said: str = ""  # what an action did
+    said_well: bool = True
 
 
 def render(template: str, look: Look, values: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from hub.pipeline.worker import Worker
 from hub.store import Store
 from hub.store.leases import NOTHING, TaskRow
 from hub.store.nodes import Node, NodeSeen
-from hub.store.states import State
+from hub.store.states import ITSELF, State
 from hub.store.store import Board
 
 log = structlog.get_logger("datong.supervisor")
@@ -51,6 +51,7 @@ class ConnectorStatus:
     name: str
     state: State
     reason: str  # why it is not RUNNING; empty when it is
+    by_itself: bool  # a run brought it there, not a person
     running: bool  # a run is under way
     worker: str | None  # the node that runs it
     run_id: str | None  # of the run under way or waited for, or of the last one
@@ -268,6 +269,7 @@ class Supervisor:
             name=name,
             state=state.state,
             reason=state.reason,
+            by_itself=state.changed_by == ITSELF,
             running=own is not None or alive,
             worker=self._node.name if own else row.holder if alive else None,
             run_id=run_id,

@@ -20,7 +20,7 @@ from hub.pipeline.jobs import Job, JobRunner, Runner, as_json, called, command, 
 from hub.pipeline.task import RunResult
 from hub.store import Store
 from hub.store.leases import Ending, Lease, TaskRow
-from hub.store.states import State, StateChange
+from hub.store.states import ITSELF, State, StateChange
 
 FOREIGN = (
     "was the store restored from an older backup, or does another hub use the same log? When you know that no other does, "
@@ -284,5 +284,5 @@ class Worker:
 
     def _change(self, name: str, state: State, reason: str, *, only_from: State | None = None) -> StateChange:
         return StateChange(
-            connector=name, state=state, reason=reason, by="supervisor", now_ms=self._clock_ms(), only_from=only_from
+            connector=name, state=state, reason=reason, by=ITSELF, now_ms=self._clock_ms(), only_from=only_from
         )

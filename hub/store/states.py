@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from hub.store.engine import insert, reading, writing
 from hub.store.tables import connector_states
 
+ITSELF = "supervisor"  # who changed a state, where no person did
 Desired = Literal["RUNNING", "PAUSED", "STOPPED"]
 State = Literal["RUNNING", "PAUSED", "STOPPED", "FAILED"]
 

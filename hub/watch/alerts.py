@@ -130,7 +130,8 @@ def _of_topics(now: Sample) -> Iterator[Cause]:
 
 
 def _of_connector(name: str, one: ConnectorSample, facts: Facts, thresholds: Thresholds) -> Iterator[Cause]:
-    code = one.error.partition(":")[0]
+    run = facts.last.get(name)
+    code = (run.error if run and run.error else one.error).partition(":")[0]  # a replay since then ended as it did
     values = {"reason": one.reason or one.error, "topic": one.topic}
     if one.state == "FAILED" and code == "ReconciliationFailed":
         yield Cause(kind="reconciliation_difference", subject=name, values=values)
@@ -142,7 +143,6 @@ def _of_connector(name: str, one: ConnectorSample, facts: Facts, thresholds: Thr
     elif one.state == "RUNNING" and one.failures:
         tried = {"reason": one.error, "tries": one.failures, "topic": one.topic}
         yield Cause(kind="source_unreachable", subject=name, values=tried)
-    run = facts.last.get(name)
     left = run.totals.quarantined - facts.replayed.get(name, 0) if run else 0
     if run is not None and left > 0:
         share = run.totals.quarantined / max(run.totals.read, 1)
@@ -152,8 +152,8 @@ def _of_connector(name: str, one: ConnectorSample, facts: Facts, thresholds: Thr
 
 
 def _by_itself(one: ConnectorSample | SubscriptionSample) -> bool:
-    """Did a run pause it? Then the reason is the run's error; a person's pause is no trouble."""
-    return one.state == "PAUSED" and bool(one.reason) and one.reason in one.error
+    """Did a run pause it? A person's pause is no trouble."""
+    return one.state == "PAUSED" and one.by_itself
 
 
 def _of_subscriptions(now: Sample) -> Iterator[Cause]:

@@ -28,6 +28,7 @@ class ConnectorSample:
     topic: str
     state: State
     reason: str  # why it is not RUNNING
+    by_itself: bool  # a run brought it there, not a person
     running: bool  # a run is under way
     rows: int  # read by that run so far, or by the last one
     failures: int  # passing faults in a row: it is tried again
@@ -41,6 +42,7 @@ class SubscriptionSample:
     topic: str
     state: State
     reason: str  # why it is not RUNNING
+    by_itself: bool  # a run brought it there, not a person
     running: bool
     lag: int | None  # offsets to the end; None: it has not begun
     dead_letters: int  # that nobody has dealt with

@@ -24,9 +24,11 @@ from hub.watch.texts import LANGUAGES, said, texts, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_800_000_000_000
-WELL = ConnectorSample(topic="t", state="RUNNING", reason="", running=False, rows=0, failures=0, error="")
+WELL = ConnectorSample(
+    topic="t", state="RUNNING", reason="", by_itself=False, running=False, rows=0, failures=0, error=""
+)
 PUSHED = SubscriptionSample(
-    topic="t", state="RUNNING", reason="", running=True, lag=0, dead_letters=0, failures=0, error=""
+    topic="t", state="RUNNING", reason="", by_itself=False, running=True, lag=0, dead_letters=0, failures=0, error=""
 )
 
 
@@ -80,8 +82,10 @@ def test_a_late_topic_is_told_and_one_in_time_is_not() -> None:
     [
         ({"state": "FAILED", "reason": "no", "error": "SourceUnavailable: no"}, "connector_failed"),
         ({"state": "FAILED", "error": "ReconciliationFailed: +1 of 3"}, "reconciliation_difference"),
-        ({"state": "PAUSED", "reason": "100 in a row", "error": "BreakerTripped: 100 in a row"}, "breaker_tripped"),
-        ({"state": "PAUSED", "reason": "a column is gone", "error": "ColumnsChanged: a column is gone"}, "connector_paused"),
+        ({"state": "PAUSED", "by_itself": True, "reason": "100 in a row", "error": "BreakerTripped: 100 in a row"},
+         "breaker_tripped"),
+        ({"state": "PAUSED", "by_itself": True, "reason": "a column is gone", "error": "ColumnsChanged: a column is gone"},
+         "connector_paused"),
         ({"state": "PAUSED", "reason": "pause by an operator", "error": "BreakerTripped: old"}, None),
         ({"state": "STOPPED", "reason": "stop by an operator"}, None),
         ({"failures": 2, "error": "SourceUnavailable: no route"}, "source_unreachable"),
@@ -94,11 +98,21 @@ def test_states_of_connectors(changes: Mapping[str, Any], kind: str | None) -> N
     assert found(facts) == ({"c": kind} if kind else {})
 
 
+def test_a_pause_of_the_breaker_is_told_until_a_person_ends_it_whatever_a_replay_did() -> None:
+    paused = replace(
+        WELL, state="PAUSED", by_itself=True, reason="more than 5%", error=""
+    )  # the replay's end had no error
+    last = replace(run(read=10, quarantined=1), state="paused", error="BreakerTripped: more than 5%")
+    facts = Facts(samples=[sample(connectors={"c": paused})], last={"c": last}, replayed={"c": 1})
+    assert found(facts) == {"c": "breaker_tripped"}
+    assert found(replace(facts, samples=[sample(connectors={"c": WELL})])) == {}
+
+
 @pytest.mark.parametrize(
     ("changes", "kinds"),
     [
         ({"state": "FAILED", "error": "NotFound: gone"}, ["subscription_failed"]),
-        ({"state": "PAUSED", "reason": "gone", "error": "SinkGone: gone"}, ["subscription_paused"]),
+        ({"state": "PAUSED", "by_itself": True, "reason": "gone", "error": "SinkGone: gone"}, ["subscription_paused"]),
         ({"state": "PAUSED", "reason": "pause by an operator"}, []),
         ({"failures": 1, "error": "SinkUnavailable: 503"}, ["sink_unreachable"]),
         ({"dead_letters": 2, "failures": 1}, ["sink_unreachable", "dead_letters"]),

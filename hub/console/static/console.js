@@ -6,6 +6,15 @@ document.addEventListener("submit", (event) => {
   if (sure && !window.confirm(sure)) event.preventDefault();
 });
 
+// A form marked `data-unsaved` holds a text that is not kept anywhere yet, from the first letter typed on, or from the start
+// when the mark says so. Whoever leaves the page but by the form itself is asked first.
+for (const form of document.querySelectorAll("form[data-unsaved]")) {
+  let dirty = form.dataset.unsaved === "yes";
+  form.addEventListener("input", () => { dirty = true; });
+  form.addEventListener("submit", () => { dirty = false; });
+  window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
+}
+
 // A part of a page marked `data-follow` is fetched again when the hub says that something changed: the whole page is asked
 // for and only that part is taken out of it, unless somebody is typing in it.
 const follow = (() => {

@@ -21,7 +21,7 @@ def overview(asked: Asked) -> Values:
     sample = hub.watch.latest()
     topics = sorted(sample.topics.items(), key=lambda item: _urgency(item, sample))
     return {
-        "alerts": [{**alert, "page": page_of(alert)} for alert in hub.alerts.listed()],
+        "alerts": [{**alert, "page": page_of(alert), "also": also_of(alert)} for alert in hub.alerts.listed()],
         "rate": sample.rate,
         "records_today": sample.records_today,
         "late": sum(1 for topic in sample.topics.values() if topic.fresh.late(sample.at_ms)),
@@ -54,6 +54,11 @@ def page_of(alert: dict[str, Any]) -> str:
     if about in ("topic", "connector"):
         return f"/console/{about}s/{subject}"
     return "/console/subscribers" if about in ("group", "subscription") else "/console/health"
+
+
+def also_of(alert: dict[str, Any]) -> str:
+    """Where the next step ends, when that is another page: the connector that is to be resumed; empty: nowhere else."""
+    return f"/console/connectors/{segment(alert['subject'])}" if alert["kind"] == "breaker_tripped" else ""
 
 
 def _urgency(item: tuple[str, TopicSample], sample: Sample) -> tuple[bool, float, int, str]:

@@ -25,7 +25,7 @@ def texts(language: str) -> Mapping[str, Any]:
 
 
 def said(alert: Alert, part: str, language: str) -> str:
-    """`title`, `message` or `next` of an alert."""
+    """`title`, `message`, `next` or `here` of an alert."""
     words = texts(language)
     values = {name: _shown(name, value, words["units"]) for name, value in alert.values.items()}
     return str(words[alert.kind][part]).format(**{**values, "subject": alert.subject})
@@ -52,5 +52,6 @@ def to_json(alert: Alert) -> dict[str, Any]:
         "title": {language: said(alert, "title", language) for language in LANGUAGES},
         "message": {language: said(alert, "message", language) for language in LANGUAGES},
         "next_step": {language: said(alert, "next", language) for language in LANGUAGES},
+        "here": {language: said(alert, "here", language) for language in LANGUAGES},
         "english": [str(alert.values[name]) for name in ENGLISH if alert.values.get(name)],
     }
