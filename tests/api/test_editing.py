@@ -243,6 +243,8 @@ def test_G9_a_fix_is_tried_on_quarantined_rows_before_it_is_saved(api: httpx.Cli
     (case,) = [c for c in api.get("quarantine").json()["cases"] if c["reason"] == "CHECK_FAILED"]
     same = api.post("connectors/preview", content=text_of(api)[0].encode(), params={"case": case["case"]}).json()
     assert (same["published"], same["rejected"]) == (0, case["count"])
+    assert same["rows"][0]["columns"] == ["Seats"], "what the check reads"
+    assert api.get(f"quarantine/{case['case']}").json()["columns"] == ["Seats"]
     answer = api.post("connectors/preview", content=text.encode(), params={"case": case["case"]})
     fixed = answer.json()
     assert (fixed["published"], fixed["rejected"]) == (case["count"], 0)
@@ -266,6 +268,7 @@ def test_R18_a_reset_doubles_nothing_on_a_keyed_topic(api: httpx.Client) -> None
     done = reset(api)
     assert (done.status_code, done.json()["reason"]) == (200, "the file was mended")
     assert api.get(f"connectors/{NAME}").json()["reason"] == "checkpoint reset: the file was mended"
+    assert api.get(f"connectors/{NAME}/runs").json()["runs"][0]["reset"] == "the file was mended"
     api.put(f"connectors/{NAME}/resume")
     again = run(api)
     assert again == {"read": first["read"], "unchanged": first["published"], "quarantined": first["quarantined"]}
