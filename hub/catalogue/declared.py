@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from hub.catalogue.mistakes import Mistake, Place, checked, of_error
 from hub.catalogue.specs import AgencySpec, Spec
-from hub.catalogue.yaml import MAX_BYTES, Document, load_yaml
+from hub.catalogue.yaml import MAX_BYTES, Document, is_text, load_yaml
 from hub.errors import ConfigurationInvalid
 
 Of = TypeVar("Of", bound=Spec)
@@ -54,6 +54,12 @@ def read_folder(
     names |= {file.removeprefix(f"{folder}/") for file in instead if file.startswith(f"{folder}/")}
     for name in sorted(names):
         file = f"{folder}/{name}"
+        if not is_text(name):
+            shown = file.encode(errors="replace").decode()
+            mistakes.append(
+                Mistake(file=shown, line=0, path="", message="its name is not UTF-8", suggestion="rename it")
+            )
+            continue
         path = project / file
         document = _parsed(instead[file], file, mistakes) if file in instead else read_document(path, file, mistakes)
         if document is None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub.catalogue.specs import NAME
-from hub.catalogue.yaml import MAX_BYTES, load_yaml
+from hub.catalogue.yaml import MAX_BYTES, is_text, load_yaml
 from hub.errors import ConfigurationInvalid, Conflict, NotFound, RevisionChanged, StorageFull
 
 FOLDER = "connectors.d"
@@ -87,7 +87,7 @@ class ConnectorFiles:
         """Every connector's file, in one pass over the folder."""
         found: dict[str, ConnectorFile] = {}
         with suppress(OSError):
-            for path in sorted(p for p in self._folder.iterdir() if p.suffix in SUFFIXES and not p.is_symlink()):
+            for path in sorted(p for p in self._folder.iterdir() if _counts(p) and not p.is_symlink()):
                 text = self._read(path) or b""
                 name = declared(text)
                 if name is not None and is_name(name):
@@ -131,7 +131,7 @@ class ConnectorFiles:
         own = [self._folder / f"{name}{suffix}" for suffix in SUFFIXES]
         yield from own
         with suppress(OSError):
-            yield from sorted(p for p in self._folder.iterdir() if p.suffix in SUFFIXES and p not in own)
+            yield from sorted(p for p in self._folder.iterdir() if _counts(p) and p not in own)
 
     def _read(self, path: Path) -> bytes | None:
         """At most what a file may have; None: nothing is there."""
@@ -209,6 +209,10 @@ def _translated() -> Iterator[None]:
             f"{FOLDER} cannot be written: {error.strerror}",
             remedy="let the hub's user write there, or change the file by hand and `datong reload`",
         ) from error
+
+
+def _counts(path: Path) -> bool:
+    return path.suffix in SUFFIXES and is_text(path.name)
 
 
 def _expect(found: ConnectorFile | None, expected: str | None) -> None:

@@ -17,6 +17,15 @@ MAX_NODES = 50_000
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it was built in
 
 
+def is_text(name: str) -> bool:
+    """Can it be told in an answer? The name of a file that is not UTF-8 cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Document:
     """A mapping, and the line of each of its paths (`publish.fields.name`)."""

@@ -50,6 +50,8 @@ def save(
     path = f"/connectors/{name}/config"
     with open_api(project) as api:
         there = api.http.get(f"/api/v1{path}")
+        if not there.is_success and there.status_code != MISSING:
+            raise error_of(there)
         headers = {} if there.status_code == MISSING else {"If-Match": there.headers.get("ETag", "")}
         made = _sent(api, "PUT", path, content=text, headers=headers).json()
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -100,6 +101,18 @@ def test_R13_columns_that_the_source_lacks_are_mistakes_before_anything_runs(api
     (mistake,) = checked.json()["mistakes"]
     assert (mistake["path"], mistake["line"]) == ("publish.fields.district", 15)
     assert "District" in mistake["suggestion"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are bytes on POSIX alone")
+def test_a_file_whose_name_is_no_text_is_a_mistake_that_can_be_told(api: httpx.Client, place: Path) -> None:
+    for folder in ("topics.d", "connectors.d"):
+        shutil.copy(config(place), os.fsencode(place / folder) + b"/\xb5\xd8.yaml")
+    mistakes = api.post("reload", json={}).json()["mistakes"]
+    assert [m for m in mistakes if "topics.d/??.yaml" in m and "not UTF-8" in m]
+    assert [m for m in mistakes if "connectors.d/??.yaml" in m and "not UTF-8" in m]
+    told = {alert["subject"] for alert in api.get("alerts").json()["alerts"]}
+    assert {"topics.d/??.yaml", "connectors.d/??.yaml"} <= told
+    assert text_of(api)[0] == config(place).read_text()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts what the process has open as Linux tells it")

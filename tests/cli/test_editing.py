@@ -39,6 +39,14 @@ def test_a_connector_is_printed_saved_and_deleted(here: Path, datong: Datong, tm
     assert not (here / "connectors.d/second.yaml").exists()
 
 
+def test_S16_save_says_why_it_could_not_read_what_is_there(here: Path, datong: Datong, tmp_path: Path) -> None:
+    file, there = tmp_path / "new.yaml", here / f"connectors.d/{NAME}.yaml"
+    file.write_text(text_in(here))
+    there.rename(here / "elsewhere.yaml")
+    there.symlink_to(here / "elsewhere.yaml")
+    assert "is a link" in datong("connector", "save", str(file)).err
+
+
 def test_R35_a_text_with_mistakes_is_refused_with_their_lines(here: Path, datong: Datong, tmp_path: Path) -> None:
     file = tmp_path / "new.yaml"
     file.write_text(text_in(here).replace("every 1h", "sometimes").replace("trim(Name)", "trimm(Name)"))
