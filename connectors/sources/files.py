@@ -24,6 +24,7 @@ from connectors.sources.formats import (
     text_reader,
 )
 from connectors.sources.members import ZipPlace
+from connectors.sources.opening import shown
 from connectors.sources.places import LocalPlace, Opened, Place, wait_until_stable
 from connectors.sources.specs import FilesSpec
 from connectors.sources.versions import FileVersion, Prefix, after, position, versions
@@ -69,9 +70,9 @@ class FilesSource:
         for name in names:
             try:
                 columns = self._head(name).names
-                findings.append(Finding(name=name, ok=True, detail=f"{len(columns)} columns"))
+                findings.append(Finding(name=shown(name), ok=True, detail=f"{len(columns)} columns"))
             except DatongError as error:
-                findings.append(Finding(name=name, ok=False, detail=error.message, remedy=error.remedy))
+                findings.append(Finding(name=shown(name), ok=False, detail=error.message, remedy=error.remedy))
         return Report(findings=findings)
 
     def discover(self) -> list[Stream]:

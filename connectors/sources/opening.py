@@ -35,6 +35,11 @@ def parts_of(pattern: str) -> list[str]:
     return parts
 
 
+def shown(name: str) -> str:
+    """A file's name as it can be told, also one that is not UTF-8."""
+    return name.encode(errors="replace").decode()
+
+
 def is_passed_over(name: str) -> bool:
     """Hidden, or still being written under a name of its own."""
     return name.startswith(".") or name.lower().endswith(UNFINISHED)

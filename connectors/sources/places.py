@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO, Protocol
 
-from connectors.sources.opening import matching, open_below
-from hub.errors import SourceUnavailable
+from connectors.sources.opening import matching, open_below, shown
+from hub.errors import FileRefused, SourceUnavailable
 
 WAIT_S = 0.1
 PATIENCE = 10  # times `stable_after_s` until a file that never rests is left for a later run
@@ -60,6 +60,8 @@ class LocalPlace:
         return matching(self._root, pattern, self._refused)
 
     def open(self, name: str) -> Opened:
+        if shown(name) != name:
+            raise FileRefused("the file's name is not UTF-8", where=shown(name), remedy="rename it")
         file = open_below(self._root, name)
 
         def signature() -> tuple[int, ...]:

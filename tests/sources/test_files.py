@@ -30,6 +30,20 @@ def test_R15_a_bad_row_costs_exactly_itself(tmp_path: Path) -> None:
     assert [int(n) for b in found for n in b.rows][:3] == [1, 5, 6]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names of files are bytes on POSIX alone")
+def test_R16_a_file_whose_name_is_not_UTF_8_is_refused_after_the_others_were_read(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("a\n1\n")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb5\xd8.csv")).write_text("a\n2\n")
+    found: list[Batch] = []
+    opened = source(tmp_path, path="*.csv")
+    with pytest.raises(FileRefused, match="not UTF-8") as refused:
+        found.extend(opened.batches(None, Event()))
+    names = [(f.name, f.ok) for f in opened.check().findings]
+    assert rows(found) == [{"a": "1"}]
+    assert names == [("f.csv", True), ("??.csv", False)]
+    assert "??.csv" in str(refused.value)
+
+
 def test_R15_quotes_newlines_and_what_does_not_close(tmp_path: Path) -> None:
     body = 'a,b\n1,"x, ""y""\nz"\n2,12" pipe\n3,"open\n4,fine\n5,"also\r\nfine"\n'
     (tmp_path / "f.csv").write_bytes(body.encode())
