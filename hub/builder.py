@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 from sqlalchemy.engine import make_url
 
 from connectors import KINDS, SINKS
@@ -194,7 +195,7 @@ def check_source(spec: ConnectorSpec, settings: Settings) -> Report:
 
 
 def outbound_of(settings: Settings) -> Outbound:
-    """Where sources may connect: never to this hub, its Kafka or its database (R17)."""
+    """Where sources may connect: never to this hub, its Kafka, its database or the registry it uses (R17)."""
     own = {(settings.http.host.lower(), settings.http.port)}
     own |= {(settings.http.host.lower(), settings.connect.port)} if settings.connect.port else set()
     brokers = settings.log.url.removeprefix("kafka://").split(",") if settings.log.url else []
@@ -202,6 +203,9 @@ def outbound_of(settings: Settings) -> Outbound:
     if settings.store.url.startswith("postgresql"):
         store = make_url(settings.store.url)
         own.add(((store.host or "localhost").lower(), store.port or 5432))
+    if settings.registry.url:
+        registry = httpx.URL(settings.registry.url)
+        own.add((registry.host.lower(), registry.port or (443 if registry.scheme == "https" else 80)))
     ports = frozenset(port for _, port in own)
     return Outbound(allowed=frozenset(a.lower() for a in settings.outbound.allow), own=frozenset(own), own_ports=ports)
 

@@ -395,3 +395,6 @@ def test_R17_the_hubs_settings_become_the_rule(tmp_path: Path) -> None:
     made = outbound_of(load_settings(tmp_path, env=env).settings)
     assert made.allowed == {"10.0.0.5:443"}
     assert made.own == {("127.0.0.1", 8080), ("broker", 9092), ("db", 5432)}
+    for url, place in (("https://Names.example", ("names.example", 443)), ("http://[::1]:8081", ("::1", 8081))):
+        made = outbound_of(load_settings(tmp_path, env={**env, "DATONG_REGISTRY__URL": url}).settings)
+        assert place in made.own
