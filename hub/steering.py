@@ -18,6 +18,7 @@ from hub.ports import LogReader
 PATIENCE_S = 30.0  # for a run to finish its batch, or a reset to be durable
 LOOK_S = 0.05
 MAX_REASON = 500  # characters
+RESTARTS = "restarts"  # why a connector is paused for a moment
 OPERATOR = "operator"  # who asks, where nobody in particular is named
 log = structlog.get_logger("datong.steering")
 
@@ -29,7 +30,8 @@ class Steering:
         self._supervisor, self._log, self._catalogue = supervisor, kept, catalogue
 
     def restart(self, name: str, *, by: str = OPERATOR) -> dict[str, str]:
-        """End the run under way after its batch, forget a failure, and start a run now. Raises NotFound, Conflict."""
+        """End the run under way after its batch, forget a failure, and start a run now. Raises NotFound, and Conflict also
+        when somebody stops or pauses it meanwhile: so it stays then."""
         status = self._supervisor.status(name)
         if status.state in ("PAUSED", "STOPPED"):
             raise Conflict(
@@ -37,11 +39,13 @@ class Steering:
                 remedy=f"`datong connector resume {name}` first",
             )
         if status.running:
-            self._supervisor.set_state(name, "PAUSED", reason="restarts", by=by)
+            self._supervisor.set_state(name, "PAUSED", reason=RESTARTS, by=by)
             try:
                 self._await(name, lambda now: not now.running, "finishes its batch")
             finally:
-                self._supervisor.set_state(name, "RUNNING", reason="", by=by)
+                status = self._supervisor.status(name)
+                if (status.state, status.reason) == ("PAUSED", RESTARTS):
+                    self._supervisor.set_state(name, "RUNNING", reason="", by=by)
         else:
             self._supervisor.set_state(name, "RUNNING", reason="", by=by)
         return {"connector": name, "run": self._supervisor.run_now(name)}
