@@ -147,32 +147,34 @@ def context_of(settings: Settings, task: str, mode: Mode, columns: frozenset[str
 
 def open_sink(spec: SubscriptionSpec, settings: Settings) -> Sink:
     """A subscription's sink. Raises ConfigurationInvalid for a secret that is not there."""
-    context = SinkContext(
-        subscription=spec.subscription,
+    return SINKS[spec.kind].build(spec.sink, _outside(spec.subscription, settings))
+
+
+def _outside(name: str, settings: Settings) -> SinkContext:
+    return SinkContext(
+        subscription=name,
         root=settings.files_path.resolve(),
         refused=_own(settings),
         outbound=outbound_of(settings),
         secret=Secrets(settings.root).fill,
     )
-    return SINKS[spec.kind].build(spec.sink, context)
 
 
 def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:
-    """How somebody is told of alerts. Raises ConfigurationInvalid for a secret that is not there."""
-    made = spec.channel
-    fill, outbound = Secrets(settings.root).fill, outbound_of(settings)
-    ca_file = str(settings.files_path.resolve() / made.ca_file) if made.ca_file else None
+    """How somebody is told of alerts. Raises ConfigurationInvalid for a secret or a file that is not there."""
+    made, context = spec.channel, _outside(spec.notify, settings)
+    ca_file = str(context.place(made.ca_file)) if made.ca_file else None
     if isinstance(made, WebhookChannel):
-        secret = fill(made.secret)
-        return Hook(outbound=outbound, url=made.url, secret=secret, reference=made.secret, ca_file=ca_file)
+        secret = context.secret(made.secret)
+        return Hook(outbound=context.outbound, url=made.url, secret=secret, reference=made.secret, ca_file=ca_file)
     assert isinstance(made, EmailChannel)
     return Mail(
-        outbound=outbound,
+        outbound=context.outbound,
         host=made.host,
         port=made.port,
         starttls=made.security == "starttls",
         username=made.username,
-        password=fill(made.password),
+        password=context.secret(made.password),
         sender=made.sender,
         to=made.to,
         ca_file=ca_file,

@@ -163,6 +163,7 @@ def test_mail_goes_over_verified_tls_to_everybody(
         ({"refuses": {"RCPT"}}, {}, True, "refuses this sender or its recipients"),
         ({"refuses": {"EHLO"}}, {}, True, "mail server"),
         ({}, {"ca_file": "nothing.pem"}, True, "certificate file cannot be read"),
+        ({}, {"ca_file": "../nothing.pem"}, True, "not below the files root"),
         ({}, {"password": "${secret:NONE}"}, True, "secret NONE is not there"),
         ({}, {"username": "h\u00fcb"}, True, "are ASCII"),
     ],
