@@ -40,6 +40,8 @@ def test_the_list_has_subjects_and_who_uses_them(library: Library, vera: httpx.C
     assert "BACKWARD" in page
     assert "planning-branches" in page
     assert "city-library-branches" in page
+    grant = vera.get("/console/schemas/grant.planning-branches-value")
+    assert (grant.status_code, "/console/topics/grant" in grant.text) == (200, False), "it is of no topic"
     for text, found in (("BRANCH", 1), ("school", 0)):
         assert vera.get("/console/schemas.json", params={"text": f"{text}.v1-value"}).json()["found"] == found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from hub.api.problems import status_of
@@ -23,12 +23,13 @@ def schemas(asked: Asked) -> Values:
     found = [one for one in views.schemas() if text.strip().casefold() in one["subject"].casefold()]
     page = asked.number("page", 1, MOST_PAGES)
     shown = found[(page - 1) * A_PAGE : page * A_PAGE]
+    topics = _topics(asked)
     return {
         "text": text,
         "found": len(found),
         "page": page,
         "pages": max(1, -(-len(found) // A_PAGE)),
-        "subjects": [{**one, **_uses(views.schema_uses(one["subject"]))} for one in shown],
+        "subjects": [{**one, **_uses(asked, one["subject"], topics)} for one in shown],
     }
 
 
@@ -50,7 +51,7 @@ def schema(asked: Asked) -> Values:
         "text": text[:MOST_SHOWN],
         "cut": len(text) > MOST_SHOWN,
         "diff": views.schema_diff(subject, old, new) if len(versions) > 1 else None,
-        "uses": views.schema_uses(subject),
+        "uses": _uses(asked, subject, _topics(asked)),
         "wrong": None,
         "judged": None,
         "given": "",
@@ -124,8 +125,15 @@ def _version(asked: Asked, name: str, default: int, known: list[int]) -> int:
     return int(given)
 
 
-def _uses(uses: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: uses[name] for name in ("topic", "connectors", "subscriptions")}
+def _uses(asked: Asked, subject: str, topics: Collection[str]) -> dict[str, Any]:
+    """Who has to do with it. Of a topic that there is: a grant's subject is named like a topic's, and has none."""
+    uses = asked.hub.views.schema_uses(subject)
+    found = {name: uses[name] for name in ("connectors", "subscriptions")}
+    return {"topic": uses["topic"] if uses["topic"] in topics else None, **found}
+
+
+def _topics(asked: Asked) -> Collection[str]:
+    return {*asked.hub.catalogue.topics, *asked.hub.log.topics()}
 
 
 ONE = "/schemas/{subject}"
