@@ -7,7 +7,7 @@ from typing import Any
 from hub.console.pages import Asked, Page, Values
 from hub.watch import Sample
 
-A_PAGE = 200  # topics
+A_PAGE = 150  # topics
 MOST_PAGES = 10_000
 
 
