@@ -146,6 +146,7 @@ def test_S8_what_operators_do_is_done_and_said_and_viewers_do_nothing(own: Conso
         done(client, "resume")
         assert state(own) == "RUNNING"
         assert "runs anew" in done(client, "restart")
+        assert own.hub.store.states.get(NAME).changed_by == "olaf"
         ended(own)
         assert own.api(f"/connectors/{NAME}/runs").json()["runs"][0]["totals"]["unchanged"] == 3
         assert f"Stop {NAME}?" in page(client), "it is asked before something ends"
@@ -161,6 +162,7 @@ def test_R18_a_stopped_connector_is_reset_with_a_reason_and_deleted(own: Console
         assert post(client, f"{HERE}/reset", reason="  ").status_code == 422
         assert "Its checkpoint was reset: file mended" in done(client, "reset", reason="file mended")
         assert own.api(f"/connectors/{NAME}").json()["reason"] == "checkpoint reset: file mended"
+        assert own.hub.store.states.get(NAME).changed_by == "olaf", "who it was stays on record"
         assert "None yet." in page(client)
         assert "<td>reset</td>" in page(client)
         gone = post(client, f"{HERE}/delete")

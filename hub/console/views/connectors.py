@@ -88,19 +88,20 @@ def run(asked: Asked) -> Done:
 
 def accept(asked: Asked) -> Done:
     """Resume one that paused before too many deletions, and run it with them."""
-    asked.hub.steer(asked.path["name"], "resume")
+    asked.hub.steer(asked.path["name"], "resume", by=asked.person.name)
     return _did(asked, "connectors_accepted", asked.hub.supervisor.run_now(asked.path["name"], accept_deletions=True))
 
 
 def restart(asked: Asked) -> Done:
     """End the run under way, forget a failure, run anew."""
-    return _did(asked, "connectors_restarted", asked.hub.steering.restart(asked.path["name"]))
+    started = asked.hub.steering.restart(asked.path["name"], by=asked.person.name)
+    return _did(asked, "connectors_restarted", started)
 
 
 def reset(asked: Asked) -> Done:
     """Let a stopped one read its source from the start."""
-    reason, twice = asked.form.get("reason", ""), "accept_duplicates" in asked.form
-    done = asked.hub.steering.reset(asked.path["name"], reason=reason, accept_duplicates=twice)
+    reason, twice, by = asked.form.get("reason", ""), "accept_duplicates" in asked.form, asked.person.name
+    done = asked.hub.steering.reset(asked.path["name"], reason=reason, accept_duplicates=twice, by=by)
     return _did(asked, "connectors_reset", done)
 
 
@@ -112,7 +113,7 @@ def delete(asked: Asked) -> Done:
 
 def _steered(verb: str, said: str) -> Callable[[Asked], Done | Shown]:
     def act(asked: Asked) -> Done:
-        asked.hub.steer(asked.path["name"], verb)
+        asked.hub.steer(asked.path["name"], verb, by=asked.person.name)
         return _did(asked, said)
 
     return staying(CONNECTOR, act)
