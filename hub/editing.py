@@ -139,8 +139,11 @@ class Editing:
         self._files.get(name)
         return self._put(name, text, expected)
 
-    def create(self, text: bytes, name: str = "", state: Desired = "RUNNING") -> dict[str, Any]:
-        """A new file, and a connector in this state. Raises Conflict when there is one of that name, ConfigurationInvalid."""
+    def create(
+        self, text: bytes, name: str = "", state: Desired = "RUNNING", *, by: str = "operator"
+    ) -> dict[str, Any]:
+        """A new file, and a connector in this state; `by` is who asked: it is kept with the state. Raises Conflict when there
+        is one of that name, ConfigurationInvalid."""
         name = name or declared(text) or ""
         if is_name(name):
             found = self._files.find(name)
@@ -149,7 +152,7 @@ class Editing:
                     f"connector {name} exists already, in {found.file}", remedy="change it, or choose a name"
                 )
             _ = self.check(text, name).spec
-            self._supervisor.prepare(name, state, reason=_why(state), by="operator")
+            self._supervisor.prepare(name, state, reason=_why(state), by=by)
         return self._put(name, text, None)
 
     def delete(self, name: str, expected: str | None = None) -> None:

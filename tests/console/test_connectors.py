@@ -265,6 +265,7 @@ def test_a_connector_is_made_from_a_template_for_its_kind(own: Console) -> None:
         made = post(client, "/connectors/new/edit", do="save", text=second, paused="1")
         assert (made.status_code, made.headers["location"]) == (303, "/console/connectors/second")
         assert own.api("/connectors/second").json()["state"] == "PAUSED"
+        assert own.hub.store.states.get("second").changed_by == "olaf"
         again = post(client, "/connectors/new/edit", do="save", text=second)
         assert (again.status_code, typed(again.text)) == (409, second)
 

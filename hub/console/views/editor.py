@@ -15,6 +15,7 @@ from hub.console.render import leaves, segment
 from hub.console.texts import Texts
 from hub.console.views.shared import trouble
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, RevisionChanged
+from hub.store.states import Desired
 
 HERE = "/console/connectors"
 ROWS = (5, 10, 20, 50)  # of a preview
@@ -78,7 +79,8 @@ def create(asked: Asked) -> Done | Shown:
     if asked.form.get("do") != "save":
         return _looked(asked, NEW, base | typed, "")
     try:
-        made = asked.hub.editing.create(text, declared(text) or "", "PAUSED" if typed["paused"] else "RUNNING")
+        state: Desired = "PAUSED" if typed["paused"] else "RUNNING"
+        made = asked.hub.editing.create(text, declared(text) or "", state, by=asked.person.name)
     except DatongError as error:
         return _refused(asked, NEW, base | typed, "", error)
     return Done(to=f"{HERE}/{segment(made['connector'])}", said="connectors_created", about={"name": made["connector"]})
