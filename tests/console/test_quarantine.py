@@ -97,11 +97,13 @@ def test_G9_rows_are_found_explained_mended_tried_saved_and_replayed_by_pages_al
         assert "Of 1 rows of this case 1 would pass." in tried
         assert "CHECK_FAILED" in cases(own), "nothing was changed by trying"
         saved = post(client, f"/connectors/{NAME}/edit", do="save", **form)
-        assert (saved.status_code, saved.headers["location"]) == (303, f"/console/quarantine/{case}")
+        assert (saved.status_code, saved.headers["location"]) == (303, f"/console/quarantine/{case}?fixed")
         assert "\r" not in config(own).read_bytes().decode(), "lines end as files have them"
         done = post(client, f"/quarantine/{case}/replay")
         assert (done.status_code, done.headers["location"]) == (303, "/console/quarantine")
-        assert "The case is empty: 1 of 1 rows passed." in client.get("/console/quarantine").text
+        assert (
+            "The case is empty: 1 of 1 rows passed, 1 of them new or changed." in client.get("/console/quarantine").text
+        )
         assert "No row of this case is in quarantine any more." in client.get(f"/console/quarantine/{case}").text
     assert "CHECK_FAILED" not in cases(own)
     assert own.api("/topics").json()["topics"][0]["records"] == 3
@@ -114,7 +116,7 @@ def test_R20_a_replay_that_mends_nothing_says_so_and_shows_it(own: Console) -> N
         done = post(client, f"/quarantine/{case}/replay")
         assert done.headers["location"] == f"/console/quarantine/{case}"
         page = client.get(f"/console/quarantine/{case}").text
-        assert "1 行中 0 行通过，本案例还剩 1 行。" in page
+        assert "1 行中 0 行通过，其中新增或变更 0 行；本案例还剩 1 行。" in page
         assert "重放 1 行：0 行通过，1 行仍被隔离" in page
         assert "不是指定格式的数字。" in page
     assert cases(own)["BAD_NUMBER"]["count"] == 1
@@ -213,3 +215,25 @@ def test_every_reason_that_a_source_gives_is_explained() -> None:
     found = {code for file in sources.rglob("*.py") for code in given.findall(file.read_text())}
     assert {"BAD_JSON", "BAD_ENCODING", "TYPE_MISMATCH"} <= found
     assert found - EXPLANATIONS.keys() == set()
+
+
+def test_a_case_of_a_connector_that_paused_leads_on_to_its_resuming(own: Console) -> None:
+    spoil(own, "seats > 0", "seats > 30")
+    own.hub.steer(NAME, "pause")
+    case = str(cases(own)["CHECK_FAILED"]["case"])
+    text = config(own).read_text(encoding="utf-8").replace("seats > 30", "seats > 0")
+    with own.as_("olaf") as client:
+        page = client.get(f"/console/quarantine/{case}").text
+        assert "Then resume the connector" in page
+        assert "seats &gt; 30" in page, "what the check wants"
+        opened = client.get(f"/console/connectors/{NAME}/edit?case={case}").text
+        line = int(opened.partition('data-place="')[2].partition('"')[0])
+        assert "seats > 30" in config(own).read_text(encoding="utf-8").splitlines()[line - 1]
+        assert "<code>title_case(" in opened, "the functions there are"
+        config(own).write_text(text, encoding="utf-8")
+        own.hub.reload()
+        done = post(client, f"/quarantine/{case}/replay")
+        assert done.headers["location"] == f"/console/connectors/{NAME}"
+        told = client.get(f"/console/connectors/{NAME}").text
+        assert 'class="said said-warning"' in told
+        assert "so resume it here" in told

@@ -30,7 +30,13 @@ NOW_MS = int(NOW.timestamp() * 1000)
         (Published(), False, None, None, "append"),
         (Published(records=1, newest_ms=500), False, None, 500, "append"),
         (Published(records=1, newest_ms=500), False, 900, 900, "pass"),
-        (Published(records=1, newest_ms=500), False, 400, 400, "pass"),  # a pass under way, or a replay, makes nothing whole
+        (
+            Published(records=1, newest_ms=500),
+            False,
+            400,
+            400,
+            "pass",
+        ),  # a pass under way, or a replay, makes nothing whole
         (Published(records=1, newest_ms=500, event_ms=100), True, None, 100, "event"),
         (Published(records=1, newest_ms=500, event_ms=100), True, 900, 100, "event"),
         (Published(records=1, newest_ms=500), True, 900, 500, "append"),  # nothing with an event time yet

@@ -15,6 +15,15 @@ for (const form of document.querySelectorAll("form[data-unsaved]")) {
   window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
 }
 
+// A text that is about one line of it opens there.
+for (const text of document.querySelectorAll("textarea[data-place]")) {
+  const line = Number(text.dataset.place) - 1, lines = text.value.split("\n");
+  const start = lines.slice(0, line).join("\n").length + (line ? 1 : 0);
+  text.focus({ preventScroll: true });
+  text.setSelectionRange(start, start + lines[line].length);
+  text.scrollTop = Math.max(0, line - 4) * parseFloat(getComputedStyle(text).lineHeight);
+}
+
 // A part of a page marked `data-follow` is fetched again when the hub says that something changed: the whole page is asked
 // for and only that part is taken out of it, unless somebody is typing in it.
 const follow = (() => {

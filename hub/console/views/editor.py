@@ -15,11 +15,12 @@ from hub.console.render import leaves, segment
 from hub.console.texts import Texts
 from hub.console.views.shared import trouble
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, RevisionChanged
+from hub.mapping.functions import TABLE
 from hub.store.states import Desired
 
 HERE = "/console/connectors"
 ROWS = (5, 10, 20, 50)  # of a preview
-OF_CASE = 200  # rows of a case that are tried
+OF_CASE = 5_000  # rows of a case that are tried
 SHOWN_OF_CASE = 10
 COLUMNS = 40  # of a row
 LINES = 200  # of a comparison
@@ -30,7 +31,7 @@ BRIEF = 100  # of a comment in a template
 def edit(asked: Asked) -> Values:
     """A connector's text as it stands, valid or not; `case` is what a fix is to be tried on."""
     found = asked.hub.editing.text(asked.path["name"])
-    return _values(
+    made = _values(
         asked,
         text=_read(found.text),
         name=found.name,
@@ -38,6 +39,7 @@ def edit(asked: Asked) -> Values:
         revision=found.revision,
         kind=_kind(asked, found.name),
     )
+    return made | {"place": _place(made["text"], made["case"])}
 
 
 def new(asked: Asked) -> Values:
@@ -67,7 +69,7 @@ def change(asked: Asked) -> Done | Shown:
     except DatongError as error:
         return _refused(asked, EDIT, base | typed, name, error)
     case = asked.form.get("case", "")
-    to = f"/console/quarantine/{segment(case)}" if case else f"{HERE}/{segment(name)}"
+    to = f"/console/quarantine/{segment(case)}?fixed" if case else f"{HERE}/{segment(name)}"
     return Done(to=to, said="connectors_saved", about={"name": name})
 
 
@@ -123,6 +125,7 @@ def _values(asked: Asked, **known: Any) -> Values:
         "revision": "",
         "kinds": list(kinds),
         "settings": [vars(one) for one in kinds.get(kind, ())],
+        "functions": [{"signature": one.signature, "doc": one.doc} for _, one in sorted(TABLE.items())],
         "case": _case(asked, asked.form.get("case") or asked.query.get("case", "")),
         "limit": ROWS[0],
         "limits": list(ROWS),
@@ -133,8 +136,16 @@ def _values(asked: Asked, **known: Any) -> Values:
         "wrong": None,
         "difference": None,
         "newest": "",
+        "place": 0,
         **known,
     }
+
+
+def _place(text: str, case: dict[str, Any] | None) -> int:
+    """The line that gives the field, or makes the check, which a case is about; 0: none in particular."""
+    name = case["path"].rpartition(".")[2] if case else ""
+    lines = [number for number, line in enumerate(text.split("\n"), 1) if name and line.strip().startswith(f"{name}:")]
+    return lines[0] if lines else 0
 
 
 def _case(asked: Asked, wanted: str) -> dict[str, Any] | None:

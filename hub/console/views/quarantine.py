@@ -42,14 +42,18 @@ def case(asked: Asked) -> Values:
         return {"id": wanted, "case": None, "wrong": None}
     columns = list(dict.fromkeys(name for row in found["rows"] for name in row["preview"]))
     columns.sort(key=lambda name: name not in found["columns"])  # what to look at comes first
-    runs, running = _runs(asked, found["connector"])
+    runs, connector = _runs(asked, found["connector"])
+    spec = asked.hub.catalogue.connectors.get(found["connector"])
     return {
         "id": wanted,
         "case": _named(asked, found),
         "columns": columns[:COLUMNS],
         "unreadable": columns == [""],
-        "known": running is not None,
-        "running": bool(running),
+        "check": spec.publish.checks.get(found["path"], "") if spec and found["stage"] == "check" else "",
+        "known": connector is not None,
+        "running": bool(connector and connector["running"]),
+        "state": connector["state"] if connector else "",
+        "fixed": "fixed" in asked.query,
         "replays": [run for run in runs if run["replay"]][:REPLAYS],
         "wrong": None,
     }
@@ -66,12 +70,19 @@ def replay(asked: Asked) -> Done | Shown:
         return Done(to=here, said="quarantine_replaying", about={"name": name})
     if failed := on_record(ended["error"]):
         return Shown(page=CASE, values=case(asked) | {"wrong": failed}, status=409)
-    read, stayed = ended["totals"]["read"], ended["totals"]["quarantined"]
+    totals = ended["totals"]
+    read, stayed = totals["read"], totals["quarantined"]
     left = next((c["count"] for c in hub.quarantine.cases(connector=name) if c["case"] == wanted), 0)
-    about = {"read": read, "passed": read - stayed}
+    about = {"read": read, "passed": read - stayed, "published": totals["published"]}
     if left:
-        return Done(to=here, said="quarantine_replayed", about={**about, "left": left})
-    return Done(to=HERE, said="quarantine_moved" if stayed else "quarantine_emptied", about=about)
+        return Done(to=here, said="quarantine_replayed", about={**about, "left": left}, well=False)
+    if stayed:
+        return Done(to=HERE, said="quarantine_moved", about=about, well=False)
+    state = hub.views.connector(name)["state"]
+    if state != "RUNNING":  # the next step is on its page
+        to = f"/console/connectors/{segment(name)}"
+        return Done(to=to, said="quarantine_resume", about={**about, "name": name}, well=False)
+    return Done(to=HERE, said="quarantine_emptied", about=about)
 
 
 def _named(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
@@ -85,10 +96,10 @@ def _named(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _runs(asked: Asked, name: str) -> tuple[list[dict[str, Any]], bool | None]:
-    """Its newest runs, and whether one is under way; None: the connector is not there any more."""
+def _runs(asked: Asked, name: str) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Its newest runs, and the connector; None: it is not there any more."""
     try:
-        return asked.hub.views.runs(name, LOOKED_AT), asked.hub.views.connector(name)["running"]
+        return asked.hub.views.runs(name, LOOKED_AT), asked.hub.views.connector(name)
     except NotFound:
         return [], None
 
