@@ -140,6 +140,8 @@ def _of_connector(name: str, one: ConnectorSample, facts: Facts, thresholds: Thr
     elif _by_itself(one):
         kind = "breaker_tripped" if code == "BreakerTripped" else "connector_paused"
         yield Cause(kind=kind, subject=name, values=values)
+        if kind == "breaker_tripped":  # which says that there are such rows
+            return
     elif one.state == "RUNNING" and one.failures:
         tried = {"reason": one.error, "tries": one.failures, "topic": one.topic}
         yield Cause(kind="source_unreachable", subject=name, values=tried)

@@ -102,10 +102,10 @@ def test_a_pause_of_the_breaker_is_told_until_a_person_ends_it_whatever_a_replay
     paused = replace(
         WELL, state="PAUSED", by_itself=True, reason="more than 5%", error=""
     )  # the replay's end had no error
-    last = replace(run(read=10, quarantined=1), state="paused", error="BreakerTripped: more than 5%")
+    last = replace(run(read=10, quarantined=5), state="paused", error="BreakerTripped: more than 5%")
     facts = Facts(samples=[sample(connectors={"c": paused})], last={"c": last}, replayed={"c": 1})
     assert found(facts) == {"c": "breaker_tripped"}
-    assert found(replace(facts, samples=[sample(connectors={"c": WELL})])) == {}
+    assert found(replace(facts, samples=[sample(connectors={"c": WELL})], replayed={"c": 5})) == {}
 
 
 @pytest.mark.parametrize(

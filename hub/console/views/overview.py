@@ -12,6 +12,7 @@ from hub.console.pages import Asked, Page, Values
 from hub.console.render import segment
 from hub.watch import Sample, TopicSample
 
+SEVERITIES = ("critical", "warning", "info")
 SHOWN = 30  # topics; the others are on their own page
 
 
@@ -21,7 +22,10 @@ def overview(asked: Asked) -> Values:
     sample = hub.watch.latest()
     topics = sorted(sample.topics.items(), key=lambda item: _urgency(item, sample))
     return {
-        "alerts": [{**alert, "page": page_of(alert), "also": also_of(alert)} for alert in hub.alerts.listed()],
+        "alerts": [
+            {**alert, "page": page_of(alert), "also": also_of(alert)}
+            for alert in sorted(hub.alerts.listed(), key=_weight)
+        ],
         "rate": sample.rate,
         "records_today": sample.records_today,
         "late": sum(1 for topic in sample.topics.values() if topic.fresh.late(sample.at_ms)),
@@ -59,6 +63,11 @@ def page_of(alert: dict[str, Any]) -> str:
 def also_of(alert: dict[str, Any]) -> str:
     """Where the next step ends, when that is another page: the connector that is to be resumed; empty: nowhere else."""
     return f"/console/connectors/{segment(alert['subject'])}" if alert["kind"] == "breaker_tripped" else ""
+
+
+def _weight(alert: dict[str, Any]) -> int:
+    """The worst first; of equal ones the order stays: the oldest."""
+    return SEVERITIES.index(alert["severity"])
 
 
 def _urgency(item: tuple[str, TopicSample], sample: Sample) -> tuple[bool, float, int, str]:
