@@ -14,12 +14,14 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, get_args
 
-from hub.errors import ConfigurationInvalid, NotAuthenticated, NotGranted, RateExceeded
+from hub.errors import ConfigurationInvalid, NotAuthenticated, NotGranted, RateExceeded, TooBusy
 from hub.moments import iso
 from hub.store.people import Account, People, Role
 
@@ -35,6 +37,7 @@ ADDRESSES = 10_000  # remembered
 RANKS: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
 DEMO_NAME, DEMO_PASSWORD = "demo", "datong-demo"  # known to everybody, good on loopback only
 HASHING = threading.BoundedSemaphore(2)  # each takes 64 MiB
+HASHING_S = 5.0  # that a log-in waits for its turn, holding a thread of the API
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +111,14 @@ class PeopleDesk:
 
         `loopback`: the request came from this machine, to this machine; people of a demo get in only then.
         """
-        self._guesses.check(address)
+        network = _network(address)
+        self._guesses.check(network)
         account = self._store.get(name) if NAME.fullmatch(name) else None
         if account is not None and account.locked_ms:
             raise RateExceeded("too many wrong passwords", remedy=f"try again in {_seconds(account.locked_ms)} s")
         right = self._right(account, password)
         if account is None or not right or (account.demo and not loopback):
-            self._guesses.add(address)
+            self._guesses.add(network)
             if account is not None and not right:
                 self._store.failed(
                     name, lock_after=LOCK_AFTER, first_lock_ms=FIRST_LOCK_MS, longest_lock_ms=LONGEST_LOCK_MS
@@ -146,14 +150,14 @@ class PeopleDesk:
                 f"a password has {SHORTEST} to {LONGEST} characters and does not hold the person's name",
                 where="password",
             )
-        with HASHING:
+        with _turn():
             return self._hasher.hash(password)
 
     def _right(self, account: Account | None, password: str) -> bool:
         """The same work whether the account exists or not, so that time tells nothing."""
         from argon2.exceptions import InvalidHashError, VerificationError
 
-        with HASHING:
+        with _turn():
             try:
                 self._hasher.verify(account.password if account else self._nobody, password[: LONGEST + 1])
             except (VerificationError, InvalidHashError):
@@ -197,6 +201,28 @@ class _Guesses:
             self._at.move_to_end(address)
             while len(self._at) > ADDRESSES:
                 self._at.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """What is counted as one: an address of IPv4, and of IPv6 the 64 bits that one household or office is given."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Raises TooBusy when many log in at once: they wait at their own end, not here (S27)."""
+    if not HASHING.acquire(timeout=HASHING_S):
+        raise TooBusy("many log in at once", remedy="try again in a while")
+    try:
+        yield
+    finally:
+        HASHING.release()
 
 
 def form_token(session: str) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hub import people
 from hub.cli.serving import refuse_demo_people
 from hub.console.edge import SESSION
-from hub.errors import ConfigurationInvalid, NotAuthenticated, RateExceeded
+from hub.errors import ConfigurationInvalid, NotAuthenticated, RateExceeded, TooBusy
 from hub.people import DEMO_NAME, DEMO_PASSWORD, GUESSES, GUESSES_S, LOCK_AFTER, PeopleDesk
 from hub.settings import load_settings
 from hub.store import Store
@@ -83,6 +84,32 @@ def test_S27_an_address_that_guesses_many_names_waits(sqlite_store: Store) -> No
         desk.log_in("olaf", PASSWORD, "10.0.0.1", loopback=False)
     assert desk.log_in("olaf", PASSWORD, "10.0.0.2", loopback=False)
     now[0] = GUESSES_S + 1
+    assert desk.log_in("olaf", PASSWORD, "10.0.0.1", loopback=False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("fe80::1%eth0", "fe80::2", True),
+        ("", "", True),
+    ],
+)
+def test_S27_who_has_many_addresses_of_one_network_guesses_as_one(one: str, other: str, same: bool) -> None:
+    assert (people._network(one) == people._network(other)) == same
+
+
+def test_S27_more_log_ins_than_there_is_memory_for_are_sent_away(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = PeopleDesk(sqlite_store.people)
+    desk.add("olaf", "operator", PASSWORD)
+    monkeypatch.setattr(people, "HASHING_S", 0.05)
+    with people.HASHING, people.HASHING, pytest.raises(TooBusy):
+        desk.log_in("olaf", PASSWORD, "10.0.0.1", loopback=False)
     assert desk.log_in("olaf", PASSWORD, "10.0.0.1", loopback=False)
 
 
