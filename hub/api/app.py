@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from hub import __version__
 from hub.api import connect, consumers, editing, health, intake, operators, overview, problems, shared, streams
 from hub.api.guard import Guard
+from hub.api.idempotency import Idempotency
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Beside, Edge
@@ -56,6 +57,8 @@ def create_app(hub: Hub) -> FastAPI:
         return response
 
     settings = hub.settings
+    if hub.role != "worker":
+        app.add_middleware(Idempotency, hub=hub)
     app.add_middleware(Guard, hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
     if hub.role != "worker":
         app.add_middleware(Beside, make=partial(registry_app, hub))

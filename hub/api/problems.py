@@ -43,6 +43,10 @@ FRAMEWORK = {  # status → code, detail, remedy
 EDGE = {  # codes that are no error of the hub's own tree
     "HostRefused": (421, "The Host header is none that this hub answers to: the setting `http.allowed_hosts`."),
     "OriginRefused": (403, "A page of another site sent the request."),
+    "IdempotencyKeyInUse": (
+        422,
+        "The Idempotency-Key was another request's; 409 when its request is still being answered.",
+    ),
     "RequestInvalid": (422, "The request does not fit the endpoint; 400 when it cannot be read at all."),
     "MethodNotAllowed": (405, "The path does not take this method."),
     "InternalError": (500, "A bug; the hub's log has its kind."),

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from hub.errors import ConfigurationInvalid, DatongError
+from hub.store.answers import KeptAnswers
 from hub.store.clock import StoreClock
 from hub.store.engine import CONNECTIONS, open_engine, reading, writing
 from hub.store.groups import GroupCursors
@@ -54,6 +55,7 @@ class Store:
         self.nodes = Nodes(engine, clock)
         self.letters = DeadLetters(engine, clock)
         self.people = People(engine, clock)
+        self.answers = KeptAnswers(engine, clock)
 
     @classmethod
     def open(

@@ -12,6 +12,9 @@ from hub.cli import templates
 from hub.cli.inprocess import in_process
 from hub.directory import Directory
 from hub.settings import load_settings
+from tests.support.stores import now, store, url
+
+__all__ = ["now", "store", "url"]
 
 
 @pytest.fixture
