@@ -57,6 +57,8 @@ class Nodes:
         """A connector that every node has read, which runs by hand."""
         name = self.site.connector(rows, schedule="", **more)
         self.reload()
+        with self.second.api() as client:
+            until(lambda: client.get(f"/api/v1/connectors/{name}").status_code == 200)
         return name
 
     def reload(self) -> None:
