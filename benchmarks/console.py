@@ -282,7 +282,7 @@ async def hostile(server: Server, cookie: str, options: Options) -> dict[str, An
     beside = await _healthy(server, cookie, options.requests)
     await asyncio.sleep(max(0, options.patience - (time.perf_counter() - began)))
     trickling.cancel()
-    ended = sum(1 for reader, _ in held if reader.at_eof())
+    ended = sum(await asyncio.gather(*(_over(reader) for reader, _ in held)))
     for _, writer in held:
         writer.close()
     return {
@@ -294,6 +294,17 @@ async def hostile(server: Server, cookie: str, options: Options) -> dict[str, An
         "beside_ms": beside,
         "p99_ratio": round(beside["p99"] / before["p99"], 2),
     }
+
+
+async def _over(reader: asyncio.StreamReader) -> bool:
+    """Has the hub hung up, whatever it said before?"""
+    try:
+        await asyncio.wait_for(reader.read(), 1.0)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    return True
 
 
 async def _healthy(server: Server, cookie: str, requests: int) -> dict[str, float]:

@@ -104,15 +104,15 @@ def test_the_list_has_names_states_and_accounts_and_is_chosen_from(still: Consol
 
 def test_more_connectors_than_a_page_has_are_paged_through(still: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     one = still.hub.views.connectors()[0]
-    monkeypatch.setattr(still.hub.views, "connectors", lambda: [{**one, "name": f"c{n:03}"} for n in range(450)])
+    monkeypatch.setattr(still.hub.views, "connectors", lambda: [{**one, "name": f"c{n:03}"} for n in range(350)])
     with still.as_("vera") as client:
         first = page(client, "/connectors?q=c")
-        assert first.count('<th scope="row">') == 200
-        assert "1 to 200 of 450" in first
+        assert first.count('<th scope="row">') == 150
+        assert "1 to 150 of 350" in first
         assert "page=2" in first
         last = page(client, "/connectors?q=c&page=3")
         assert last.count('<th scope="row">') == 50
-        assert "401 to 450 of 450" in last
+        assert "301 to 350 of 350" in last
         assert "page=4" not in last
 
 

@@ -13,7 +13,7 @@ from hub.console.views.shared import agency_title, on_record, staying, topic_tit
 from hub.errors import NotFound
 
 HERE = "/console/connectors"
-MOST = 200  # on a page
+MOST = 150  # on a page
 RUNS = 20
 STATES = ("RUNNING", "PAUSED", "STOPPED", "FAILED")
 BY_HAND = {  # reasons that no error gave
