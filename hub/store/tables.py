@@ -209,7 +209,9 @@ kept_answers = sa.Table(
     "kept_answers",  # of the API, to who sends a request again under the same Idempotency-Key
     METADATA,
     sa.Column("key", sa.LargeBinary(32), primary_key=True),  # SHA-256 of the caller and the key
-    sa.Column("request", sa.LargeBinary(32), nullable=False),  # SHA-256 of method, path, query and body
+    sa.Column(
+        "request", sa.LargeBinary(32), nullable=False
+    ),  # SHA-256 of the caller's secret, method, path, query and body
     sa.Column("status", sa.Integer, nullable=False),  # of the answer; 0 = it is being worked on
     sa.Column("headers", sa.Text, nullable=False),  # JSON
     sa.Column("body", sa.LargeBinary, nullable=False),
