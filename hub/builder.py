@@ -6,13 +6,12 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from sqlalchemy.engine import make_url
 
 from connectors import KINDS, SINKS
-from connectors.channels import Hook, Mail
 from connectors.context import SinkContext, SourceContext
 from connectors.outbound import Outbound
 from hub.avro.types import Enum, Record, Type, Union
@@ -30,6 +29,9 @@ from hub.ports import Intake, LogWriter, Remembered, Sink, Source
 from hub.registry import Schemas
 from hub.secrets import Secrets
 from hub.settings import Settings
+
+if TYPE_CHECKING:
+    from connectors.channels import Hook, Mail
 
 PUSH_EVERY = timedelta(seconds=1)
 FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins first
@@ -162,6 +164,8 @@ def _outside(name: str, settings: Settings) -> SinkContext:
 
 def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:
     """How somebody is told of alerts. Raises ConfigurationInvalid for a secret or a file that is not there."""
+    from connectors.channels import Hook, Mail  # commands start without mail
+
     made, context = spec.channel, _outside(spec.notify, settings)
     ca_file = str(context.place(made.ca_file)) if made.ca_file else None
     if isinstance(made, WebhookChannel):
