@@ -18,7 +18,7 @@ from hub.api.guard import bearer
 from hub.api.hosts import LOOPBACK, hostname
 from hub.api.problems import from_error, status_of
 from hub.app import Hub
-from hub.console.pages import Action, Asked, Page, Shown
+from hub.console.pages import Action, Asked, Page, Shown, trouble
 from hub.console.render import THEMES, Look, render
 from hub.console.texts import LANGUAGES, Texts, chosen
 from hub.errors import DatongError, LimitExceeded, NotAuthenticated, NotGranted
@@ -207,7 +207,7 @@ def _answer(hub: Hub, request: Request, body: bytes, handle: Handler) -> Respons
     except _LoggedOut:
         response = RedirectResponse(f"{LOG_IN}?next={quote(look.path)}", status_code=303)
     except DatongError as error:
-        values = {"code": error.code, "statement": error.statement, "remedy": error.remedy}
+        values = trouble(error)
         response = html("error.html", look, values, status_of(error))
     for name, known in ((LANGUAGE, LANGUAGES), (THEME, THEMES)):
         given = request.query_params.get(name.removeprefix("datong_"), "")

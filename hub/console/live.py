@@ -115,13 +115,12 @@ class Live:
 
 def texts_of(sample: Sample, t: Texts) -> dict[str, str]:
     """Every text that pages follow, by name."""
-    running = sum(1 for one in sample.connectors.values() if one.running)
     found = {
         "rate": number(sample.rate),
         "records_today": number(sample.records_today),
-        "running": number(running),
-        "late": number(sum(1 for topic in sample.topics.values() if topic.fresh.late(sample.at_ms))),
-        "lag": number(max(sample.groups.values(), default=0)),
+        "running": number(sample.running),
+        "late": number(sample.late),
+        "lag": number(sample.lag),
     }
     for name, topic in sample.topics.items():
         found[f"topic.{name}.rate"] = number(topic.rate)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.app import Hub
-from hub.errors import ConfigurationInvalid
+from hub.errors import ConfigurationInvalid, DatongError
 from hub.people import Person
 from hub.store.people import Role
 
@@ -73,3 +73,8 @@ class Action:
     path: str
     act: Callable[[Asked], Done | Shown]
     role: Role = "operator"
+
+
+def trouble(error: DatongError) -> Values:
+    """An error as pages show it."""
+    return {"code": error.code, "statement": error.statement, "remedy": error.remedy}

@@ -63,6 +63,21 @@ class Sample:
     subscriptions: Mapping[str, SubscriptionSample]
     groups: Mapping[tuple[str, str], int]  # lag by group (agency.grant.group) and topic
 
+    @property
+    def late(self) -> int:
+        """Topics that are late."""
+        return sum(1 for topic in self.topics.values() if topic.fresh.late(self.at_ms))
+
+    @property
+    def lag(self) -> int:
+        """The largest of all groups."""
+        return max(self.groups.values(), default=0)
+
+    @property
+    def running(self) -> int:
+        """Connectors with a run under way."""
+        return sum(1 for one in self.connectors.values() if one.running)
+
     def to_json(self) -> dict[str, Any]:
         """For the API and pages."""
         return {

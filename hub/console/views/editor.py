@@ -10,10 +10,9 @@ from typing import Any
 from hub.api.problems import status_of
 from hub.catalogue.described import Setting
 from hub.catalogue.edit import declared
-from hub.console.pages import Action, Asked, Done, Page, Shown, Values
+from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.console.render import leaves, segment
 from hub.console.texts import Texts
-from hub.console.views.shared import trouble
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, RevisionChanged
 from hub.mapping.functions import TABLE
 from hub.store.states import Desired

@@ -9,6 +9,7 @@ from typing import Any
 from hub.console.layout import HEIGHT, WIDTH, place
 from hub.console.pages import Asked, Page, Values
 from hub.console.render import segment
+from hub.console.views.shared import agency_title, topic_title
 from hub.watch import Sample
 
 COLUMNS = ("agencies", "connectors", "topics", "subscribers")
@@ -59,7 +60,7 @@ def flow(asked: Asked) -> Values:
     placed = place(columns, list(edges))
     return {
         "agency": agency,
-        "agencies": [_choice(asked, name) for name in agencies],
+        "agencies": [{"name": name, "title": agency_title(asked, name)} for name in agencies],
         "left_out": len(wanted) - len(shown),
         "size": {"width": placed.width, "height": placed.height, "box": [WIDTH, HEIGHT]},
         "nodes": [_box(node, placed.boxes[node.id], sample) for node in nodes.values()],
@@ -82,14 +83,7 @@ def _readers(asked: Asked, sample: Sample) -> Iterator[tuple[str, str, int | Non
 
 
 def _agency(asked: Asked, name: str, column: str, page: str) -> Node:
-    title = _choice(asked, name)["title"]
-    return Node(column=column, name=name, title=title, state="", figure="", page=page)
-
-
-def _choice(asked: Asked, name: str) -> dict[str, str]:
-    agency = asked.hub.catalogue.agencies.get(name)
-    names = agency.name.model_dump() if agency else {}
-    return {"name": name, "title": names.get(asked.language) or names.get("en") or name}
+    return Node(column=column, name=name, title=agency_title(asked, name), state="", figure="", page=page)
 
 
 def _connector(name: str, sample: Sample) -> Node:
@@ -108,12 +102,11 @@ def _connector(name: str, sample: Sample) -> Node:
 
 
 def _topic(asked: Asked, name: str, sample: Sample) -> Node:
-    spec, one = asked.hub.catalogue.topics.get(name), sample.topics.get(name)
-    titles: dict[str, Any] = spec.title.model_dump() if spec else {}
+    one = sample.topics.get(name)
     return Node(
         column="topics",
         name=name,
-        title=titles.get(asked.language) or titles.get("en") or name,
+        title=topic_title(asked, name) or name,
         state="late" if one is not None and one.fresh.late(sample.at_ms) else "",
         figure=f"topic.{name}.rate",
         page=f"/console/topics/{segment(name)}",

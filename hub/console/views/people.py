@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.console.pages import Action, Asked, Done, Page, Shown, Values
+from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.errors import ConfigurationInvalid, Conflict
 from hub.people import RANKS
 
@@ -25,7 +25,7 @@ def add(asked: Asked) -> Done | Shown:
     try:
         asked.hub.people.add(name, role, asked.form.get("password", ""))
     except (ConfigurationInvalid, Conflict) as error:
-        wrong = {"code": error.code, "statement": error.statement, "remedy": error.remedy}
+        wrong = trouble(error)
         values = people(asked) | {"wrong": wrong, "given": {"name": name, "role": role}}
         return Shown(page=PAGE, values=values, status=422)
     return Done(to=HERE, said="people_added", about={"name": name})

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from hub.api.problems import status_of
-from hub.console.pages import Action, Asked, Page, Shown, Values
+from hub.console.pages import Action, Asked, Page, Shown, Values, trouble
 from hub.errors import ConfigurationInvalid, DatongError, SchemaInvalid
 
 A_PAGE = 200  # subjects
@@ -67,7 +67,7 @@ def check(asked: Asked) -> Shown:
             raise SchemaInvalid(f"it has more than {LONGEST:,} characters")
         return Shown(page=PAGE, values=values | {"judged": asked.hub.views.schema_check(asked.path["subject"], text)})
     except DatongError as error:
-        wrong = {"code": error.code, "statement": error.statement, "remedy": error.remedy}
+        wrong = trouble(error)
         return Shown(page=PAGE, values=values | {"wrong": wrong}, status=status_of(error))
 
 

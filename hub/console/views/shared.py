@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hub.api.problems import status_of
-from hub.console.pages import Asked, Done, Page, Shown
+from hub.console.pages import Asked, Done, Page, Shown, trouble
 from hub.errors import DatongError
 
 
@@ -22,11 +22,6 @@ def topic_title(asked: Asked, name: str | None) -> str:
     spec = asked.hub.catalogue.topics.get(name or "")
     titles = spec.title.model_dump() if spec else {}
     return titles.get(asked.language) or titles.get("en") or ""
-
-
-def trouble(error: DatongError) -> dict[str, Any]:
-    """An error as pages show it."""
-    return {"code": error.code, "statement": error.statement, "remedy": error.remedy}
 
 
 def on_record(text: str) -> dict[str, Any] | None:

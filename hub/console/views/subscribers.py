@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hub.api.problems import status_of
-from hub.console.pages import Action, Asked, Done, Page, Shown, Values
+from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.console.render import segment
 from hub.errors import ConfigurationInvalid, DatongError, NotFound
 from hub.subscribers import Rewind, Target
@@ -78,7 +78,7 @@ def rewind(asked: Asked) -> Done | Shown:
         )
         done = asked.hub.subscribers.rewind(group, topic, wanted)
     except DatongError as error:
-        wrong = {"code": error.code, "statement": error.statement, "remedy": error.remedy}
+        wrong = trouble(error)
         values = subscriber(asked) | {"wrong": wrong, "given": {**NOTHING, **asked.form}}
         return Shown(page=PAGE, values=values, status=status_of(error))
     about = {"again": done["again"], "skipped": done["skipped"]}
