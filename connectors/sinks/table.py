@@ -32,6 +32,7 @@ from hub.urls import filled
 OFFSETS = "datong_offsets"
 STAGING = "datong_batch"
 PLACE = ("datong_partition", "datong_offset")  # key of a table whose topic has none
+LONGEST_PAUSE_S = 10  # of this process in a transaction, where the database can end it
 MAX_KEY = 255  # characters of a key column, where the database wants to know
 
 
@@ -84,6 +85,8 @@ class TableSink:
             table = self._ready(batch)
             last = _last_of_each_key(batch)
             with self._engine.begin() as connection:
+                if self._engine.dialect.name == "postgresql":  # a worker that is frozen here lets its successor in
+                    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_PAUSE_S}s'")
                 if batch.reset:
                     connection.execute(sa.delete(table))
                 if self._engine.dialect.name == "postgresql" and len(last):

@@ -18,7 +18,9 @@ from hub.jitter import jittered
 WHERE = "store.url"
 POOL_WAIT_S = 10.0  # for one of the connections, when all are in use
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between two attempts to connect, of all threads together
-SESSION = "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=60000"
+# A node that is frozen inside a transaction holds its locks only so long: less than others wait for them, so that one
+# of them goes on within its take-over (R4, F3).
+SESSION = "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=10000"
 CONNECTION: Mapping[str, Any] = {
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 10,
@@ -50,6 +52,8 @@ STATES: Sequence[Meaning] = (
     ("53100", StorageFull, "the database server's disk is full", "free space on it; nothing was written"),
     ("53300", Retry, "the server has no connection left", "raise its max_connections, or lower store.connections"),
     ("57P03", Retry, "the server is starting or stopping", "it is asked again"),
+    ("25P03", Retry, "this process was paused in a transaction: nothing was written", "it is done again"),
+    ("55P03", Retry, "another process holds what is to be changed", "it is tried again"),
     ("25006", Retry, "the server is a standby and takes no writes", "name the primary in store.url"),
     ("22", Reject, "the store cannot keep this value", "no NUL in texts, and numbers of 64 bits at most"),
     ("XX001", Fatal, "the database is damaged", "restore it from a backup"),

@@ -214,6 +214,28 @@ def test_a_database_that_is_away_is_tried_again_later(mortal: Database, tmp_path
     sink.close()
 
 
+def test_R4_F3_a_writer_that_is_frozen_in_a_transaction_lets_its_successor_in(
+    pg: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    successor = table_sink(pg.url, tmp_path)
+    successor.write(batch([(0, "a", 1)]))
+    frozen = table_sink(pg.url, tmp_path)
+    frozen.positions()
+    move = frozen._move
+
+    def late(connection: sa.Connection, taken: SinkBatch) -> None:  # its rows are locked by now
+        successor.write(batch([(0, "a", 3)], {0: 1}))
+        move(connection, taken)
+
+    monkeypatch.setattr(frozen, "_move", late)
+    with pytest.raises(SinkUnavailable):
+        frozen.write(batch([(0, "a", 2)], {0: 1}))
+    assert state_of(successor) == {"a": 3}
+    assert frozen.positions() == {0: 2}, "awake again, it goes on from where the other one came to"
+    for sink in (frozen, successor):
+        sink.close()
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433"])
 def test_S2_a_private_database_needs_the_operators_word(pg: Database, tmp_path: Path, host: str) -> None:
     sink = table_sink(pg.url.replace("127.0.0.1", host), tmp_path, Outbound())

@@ -124,6 +124,24 @@ def change_while(store: Store, something: Callable[[], None]) -> None:
         connection.execute(sa.text("UPDATE tasks SET epoch = 99"))
 
 
+def change_around(store: Store, something: Callable[[], None]) -> None:
+    with writing(store.engine) as connection:
+        connection.execute(sa.text("UPDATE tasks SET epoch = 99"))
+        something()
+        connection.execute(sa.text("UPDATE tasks SET epoch = 100"))
+
+
+def test_R4_F3_a_node_that_is_frozen_in_a_transaction_lets_the_others_in(url: str) -> None:
+    with Store.open(url) as frozen, Store.open(url) as successor:
+        lease = frozen.leases.acquire("t", "a", 60_000)
+        assert lease is not None
+        renewed = []
+        with pytest.raises(Retry, match="paused in a transaction"):  # the other waits less long than it gives up
+            change_around(frozen, lambda: renewed.append(successor.leases.renew(lease, 60_000)))
+        assert renewed[0] is not None, "what the frozen one had done was kept"
+        assert frozen.leases.renew(lease, 60_000), "awake again, it goes on with a new connection"
+
+
 def terminate(server: Server) -> None:
     with server.connect() as connection:
         connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", [HUB])
