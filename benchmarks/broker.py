@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PARTITIONS = 4
+QUARANTINE = "__quarantine"
 HEAP = "1g"
 
 
@@ -44,6 +45,11 @@ class Broker:
     def drop(self, topic: str) -> None:
         """Give its space back."""
         self._admin.delete_topics([topic])
+
+    def forget(self, *topics: str) -> None:
+        """Give back what the hub left. On a broker of our own the quarantine goes too: each run starts by reading it."""
+        ours = [QUARANTINE] if self.core is not None else []
+        self._admin.delete_topics([*topics, *ours])
 
 
 @contextmanager

@@ -22,7 +22,8 @@ import httpx
 from playwright.sync_api import Page, Response
 
 from benchmarks.measure import SubjectFailed, pin
-from benchmarks.registry import Server, quantiles, serving
+from benchmarks.registry import quantiles
+from benchmarks.serving import Server, serving
 from deploy.services.chromium import chromium
 
 PASSWORD = "correct horse battery"
@@ -113,33 +114,20 @@ def hub(folder: Path) -> Iterator[Server]:
             pin(range(os.cpu_count() or 1))
 
 
-def api(server: Server) -> httpx.Client:
-    """As its operator."""
-    headers = {"Authorization": f"Bearer {server.token}"}
-    return httpx.Client(base_url=f"{_url(server)}/api/v1", headers=headers, timeout=60, trust_env=False)
-
-
 def log_in(server: Server) -> str:
     """The cookies of an administrator."""
-    with api(server) as client:
+    with server.api() as client:
         client.post("/people", json={"name": "vera", "role": "administrator", "password": PASSWORD}).raise_for_status()
     given = {"name": "vera", "password": PASSWORD}
-    answer = httpx.post(f"{_url(server)}/console/log-in", data=given, timeout=60, trust_env=False)
+    answer = httpx.post(f"{server.url}/console/log-in", data=given, timeout=60, trust_env=False)
     return "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
 
 
 def publish(server: Server) -> None:
     """Some records, so that pages have something to show."""
-    with api(server) as client:
+    with server.api() as client:
         for one in client.get("/connectors").json()["connectors"][:RUN]:
-            runs = f"/connectors/{one['name']}/runs"
-            started = client.post(runs, json={}).json()
-            while client.get(f"{runs}/{started['run']}", params={"wait_ms": 1000}).json()["state"] == "running":
-                pass
-
-
-def _url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.port}"
+            server.pull(one["name"])
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
@@ -148,7 +136,7 @@ def _url(server: Server) -> str:
 def overview(server: Server, cookie: str, options: Options) -> dict[str, Any]:
     """One request after the other, without a browser."""
     waits: list[float] = []
-    with httpx.Client(base_url=_url(server), headers={"Cookie": cookie}, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, headers={"Cookie": cookie}, timeout=60, trust_env=False) as client:
         size = len(client.get("/console/").content)
         cpu = server.cpu_s
         for _ in range(options.rounds * 10):
@@ -166,7 +154,7 @@ def pages(server: Server, cookie: str, rounds: int) -> dict[str, Any]:
     with chromium() as browser:
         for path, address in addresses(server, cookie).items():
             context = browser.new_context(locale="en-US", extra_http_headers={"Cookie": cookie})
-            cold = _paint(page := context.new_page(), f"{_url(server)}{address}")
+            cold = _paint(page := context.new_page(), f"{server.url}{address}")
             warm = sorted(_paint(page, page.url)["paint_ms"] for _ in range(rounds))
             context.close()
             found[path] = {**cold, "paint_again_ms": warm[len(warm) // 2]}
@@ -204,7 +192,7 @@ def addresses(server: Server, cookie: str) -> dict[str, str]:
     paths = sorted((page.path for page in PAGES if page.template), key=lambda path: path.count("{"))
     found: dict[str, str] = {}
     links: list[str] = []
-    with httpx.Client(base_url=_url(server), headers={"Cookie": cookie}, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, headers={"Cookie": cookie}, timeout=60, trust_env=False) as client:
         for path in paths:
             shape = re.compile("/console" + re.sub(r"\\\{\w+\\\}", "[^/?]+", re.escape(path)))
             address = f"/console{path}" if "{" not in path else next((x for x in links if shape.fullmatch(x)), "")

@@ -87,7 +87,7 @@ class Project:
         connector = CONNECTOR.format(**named, source=self.source or FILES, fields=self.fields)
         self._text(f"connectors.d/{self.connector}.yaml", connector)
         topic = f"topic: {self.topic}\ntitle: {{en: Benefits, zh: 津贴}}\npartitions: 4\nsharing: conditional\n"
-        self._text("topics.d/benefit.yaml", topic)
+        self._text(f"topics.d/{self.connector}.yaml", topic)
         self._text("schemas/benefit.avsc", json.dumps(self.schema))
         self._codes("bench.sex", "code,to:bench.symbol", SEX)
         self._codes("bench.status", "code,name", STATUS)

@@ -11,26 +11,22 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import ROOT, SubjectFailed, pin
+from benchmarks.measure import SubjectFailed, pin
+from benchmarks.serving import Server, environment, serving
 
 VERSIONS = 5  # of each subject
 WIDE_FIELDS = 500
 REGISTERED = 200  # new schemas whose registration is timed at each size
-START_S = 120.0
-TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,30 +38,6 @@ class Options:
     requests: int = 30_000
     connections: int = 8
     store: str = ""  # SQLAlchemy URL of an empty PostgreSQL database; default: SQLite
-
-
-@dataclass
-class Server:
-    """A registry that runs."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    token: str
-    started_s: float
-
-    @property
-    def cpu_s(self) -> float:
-        """User and system time until now."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    @property
-    def rss_mb(self) -> float:
-        """The most memory it ever had."""
-        line = next(
-            x for x in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if x.startswith("VmHWM")
-        )
-        return int(line.split()[1]) / 1024
 
 
 def registry(options: Options) -> dict[str, Any]:
@@ -148,48 +120,6 @@ def schema(name: str, fields: int, kind: str = "string") -> str:
         for n in range(fields)
     ]
     return json.dumps({"type": "record", "name": name, "namespace": "gov.bench", "fields": made})
-
-
-def environment() -> dict[str, str]:
-    """For children."""
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@contextmanager
-def serving(folder: Path, store: str = "", role: str = "registry", **more: str) -> Iterator[Server]:
-    """The registry of a project, or all of its hub, from its first answer on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-P", "-m", "hub.cli.main", "serve", "--role", role, "--port", str(port)]
-    env = {**environment(), **({"DATONG_STORE__URL": store} if store else {}), **more}
-    with tempfile.TemporaryFile() as output:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env=env, stdout=output, stderr=output, preexec_fn=lambda: pin([0])
-        )
-        try:
-            while not answers(port):
-                if process.poll() is not None or time.perf_counter() - began > START_S:
-                    output.seek(0)
-                    raise SubjectFailed(f"it did not start: {output.read().decode()[-2000:]}")
-                time.sleep(0.01)
-            started = time.perf_counter() - began
-            token = (folder / "var" / "operator.token").read_text().strip()
-            yield Server(process=process, port=port, token=token, started_s=started)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-
-
-def answers(port: int) -> bool:
-    """Is it ready?"""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
-            probe.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return probe.recv(64).startswith(b"HTTP/1.1 200")
-    except OSError:
-        return False
 
 
 def registering(server: Server, subjects: int) -> dict[str, Any]:

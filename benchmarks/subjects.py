@@ -81,7 +81,7 @@ def hub(bench: Bench, rows: int, *, cores: int = 1, tally: bool = False) -> Meas
         project.write(bench.extracts(rows))
         made = run_of(bench, project, cores=cores, tally=tally)
         if bench.broker:
-            bench.broker.drop(project.topic)
+            bench.broker.forget(project.topic)
     return made
 
 
@@ -95,7 +95,7 @@ def run_of(
         command = module("benchmarks.dropped", *(["--tally"] if tally else []), "--", *arguments)
     else:
         command = module("hub.cli.main", *arguments)
-    made = _of_run(run(command, cores=cores, env={"DATONG_LOG__URL": url, **(env or {})}))
+    made = of_run(run(command, cores=cores, env={"DATONG_LOG__URL": url, **(env or {})}))
     log = project.directory / "var/log.db"
     if bench.sink == "sqlite":
         made = replace(made, bytes_out=disk(log))
@@ -106,8 +106,8 @@ def run_of(
     return made
 
 
-def _of_run(cost: Cost) -> Measured:
-    """From the hub's own JSON; its tally, if any, was the last line."""
+def of_run(cost: Cost) -> Measured:
+    """From the hub's own JSON of a run; its tally, if any, was the last line. Raises SubjectFailed when it ended badly."""
     run_of = cost.answer.get("runs", [{}])[0]
     if run_of.get("state") != "completed":
         raise SubjectFailed(f"the hub's run ended as {run_of.get('state')}: {run_of.get('error')}")

@@ -47,7 +47,8 @@ class OperationViews(Part):
             status = self._hub.supervisor.status(name)
             if status.run_id == run_id and not status.unfinished and status.outcome:
                 return self._ended(name, status.outcome)
-            record = self._hub.history.get(run_id)
+            told = status.run_id == run_id and status.totals is not None  # by the worker: the log need not be asked
+            record = None if told else self._hub.history.get(run_id)
             known = record is not None and record.task == name
             if record is not None and known and status.run_id != run_id:
                 return _run(record, status)

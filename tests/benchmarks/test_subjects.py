@@ -88,6 +88,8 @@ def test_a_table_published_to_both_logs_says_what_its_extract_says(on_kafka: Ben
     content = postgres.check_content(on_kafka, table, ROWS)
     assert content["accepted"] + content["rejected"] == ROWS
     assert postgres.copy(table).rows == postgres.read(on_kafka, table).rows == ROWS
+    warm = postgres.warm(on_kafka, table)[postgres.WARM]
+    assert (warm.rows, warm.accepted) == (ROWS, content["accepted"])
 
 
 def test_an_unchanged_snapshot_publishes_nothing(bench: Bench) -> None:
