@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -36,8 +35,7 @@ from hub.errors import (
     SourceUnavailable,
     StorageFull,
 )
-from hub.metrics import HubCollector, Metrics, OwnCollector, Seen
-from hub.model import INTERNAL_TOPICS
+from hub.metrics import HubCollector, Metrics, OwnCollector, see
 from hub.people import PeopleDesk
 from hub.pipeline.cases import QuarantineDesk
 from hub.pipeline.followers import OpenQuarantine, RunHistory
@@ -57,7 +55,7 @@ from hub.subscribers import SubscriberDesk
 from hub.subscriptions import SubscriptionDesk
 from hub.tokens import Caller, TokenDesk
 from hub.views import Views
-from hub.watch import AlertDesk, Gatherer, Notifier, Sampler, Thresholds, Watch, freshness_of
+from hub.watch import Monitoring, Thresholds, Watched
 
 STATE_OF_VERB: Mapping[str, Any] = {"pause": "PAUSED", "resume": "RUNNING", "stop": "STOPPED"}
 
@@ -120,11 +118,29 @@ class Hub:
         )
         self.schema_desk = Desk(self.registry, SchemaUsers(self.store.groups, lambda: self.catalogue).users())
         self.views = Views(self)
-        self.alerts = self._alert_desk()
-        self.watch = Watch(self._sampler(), now_ms, then=self.alerts.look)
-        self.notifier = self._notifier()
-        self.metrics = Metrics(OwnCollector(self._own_jobs) if self.role == "worker" else HubCollector(self._seen))
+        self._watched = Watched(
+            history=self.history,
+            supervisor=self.supervisor,
+            deliveries=self.deliveries,
+            log=self.log,
+            store=self.store,
+            catalogue=lambda: self.catalogue,
+            directory=self._directory.path,
+        )
+        self._monitoring = self._watching(self._watched)
+        self.watch, self.alerts = self._monitoring.watch, self._monitoring.alerts
+        self.notifier = self._monitoring.notifier
+        self.metrics = Metrics(
+            OwnCollector(self._own_jobs)
+            if self.role == "worker"
+            else HubCollector(partial(see, self._watched, self._monitoring))
+        )
         self._schedule()
+
+    def _watching(self, watched: Watched) -> Monitoring:
+        made = self.settings.alerts
+        thresholds = Thresholds(quarantine_share=self.settings.breaker.share, lag=made.lag, disk_free=made.disk_free)
+        return Monitoring(watched, thresholds, lambda spec: open_channel(spec, self.settings), now_ms)
 
     def _supervisor(self, index: OpenQuarantine) -> Supervisor:
         """With a worker, unless this node only answers."""
@@ -177,8 +193,7 @@ class Hub:
         """Take part in what nodes share, and watch what flows. Raises Retry when the store does not answer."""
         self.supervisor.start()
         if self.role != "worker":
-            self.watch.start()
-            self.notifier.start()
+            self._monitoring.start()
 
     def __enter__(self) -> Hub:
         return self
@@ -191,8 +206,7 @@ class Hub:
     def close(self) -> None:
         """Drain, close the stores, give the directory back."""
         self.supervisor.drain(timeout_s=30.0)
-        self.notifier.stop()
-        self.watch.stop()
+        self._monitoring.stop()
         self.log.close()
         self.registry.close()
         self.store.close()
@@ -259,7 +273,7 @@ class Hub:
 
     def checks(self) -> dict[str, bool]:
         """What readiness means."""
-        return {"log": self.log.healthy(), "store": self.store.healthy()}
+        return self._watched.healthy()
 
     def _read_again(self) -> None:
         """Connectors, topics, grants and subscriptions as they are declared now."""
@@ -269,7 +283,7 @@ class Hub:
 
     def freshness(self) -> Mapping[str, Freshness]:
         """Of every topic."""
-        return freshness_of(self.catalogue, self.history.sums())
+        return self._watched.freshness()
 
     def _schedule(self) -> None:
         starts: dict[str, datetime] = {}
@@ -280,55 +294,8 @@ class Hub:
         schedules |= {task_of(name): push_schedule_of(spec) for name, spec in self.catalogue.subscriptions.items()}
         self.supervisor.watch(schedules, starts)
 
-    def _sampler(self) -> Sampler:
-        return Sampler(
-            history=self.history,
-            supervisor=self.supervisor,
-            deliveries=self.deliveries,
-            letters=self.store.letters,
-            catalogue=lambda: self.catalogue,
-        )
-
-    def _alert_desk(self) -> AlertDesk:
-        gatherer = Gatherer(
-            history=self.history,
-            supervisor=self.supervisor,
-            log=self.log,
-            store=self.store,
-            catalogue=lambda: self.catalogue,
-            directory=self._directory.path,
-            untold=lambda: self.notifier.untold,
-        )
-        made = self.settings.alerts
-        thresholds = Thresholds(quarantine_share=self.settings.breaker.share, lag=made.lag, disk_free=made.disk_free)
-        return AlertDesk(gatherer, thresholds, lambda: self.watch, now_ms)
-
-    def _notifier(self) -> Notifier:
-        return Notifier(
-            self.alerts.current,
-            lambda: self.catalogue,
-            lambda spec: open_channel(spec, self.settings),
-            self.store.leases,
-            self.supervisor.node_name,
-            now_ms,
-        )
-
     def _own_jobs(self) -> Sequence[str]:
         return sorted(self.supervisor.worker.running()) if self.supervisor.worker else []
-
-    def _seen(self) -> Seen:
-        usage = shutil.disk_usage(self._directory.path)
-        return Seen(
-            sums=self.history.sums(),
-            sample=self.watch.latest(),
-            ends=self.log.ends_of(set(self.log.topics()) - set(INTERNAL_TOPICS)),
-            lags=self.deliveries.lags(),
-            nodes=self.supervisor.nodes_alive(),
-            notices=len(self.log.notices()),
-            healthy=self.checks(),
-            alerts=self.alerts.current(),
-            disk=(usage.free, usage.total),
-        )
 
 
 def check_role(role: Role, settings: Settings) -> None:

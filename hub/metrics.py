@@ -10,10 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from hub import __version__
-from hub.model import Range
+from hub.model import INTERNAL_TOPICS, Range
 from hub.pipeline.followers import Sums
+from hub.watch import Monitoring, Sample, Watched
 from hub.watch.alerts import Alert
-from hub.watch.sample import Sample
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 STATES = ("RUNNING", "PAUSED", "STOPPED", "FAILED")
@@ -33,6 +33,21 @@ class Seen:
     healthy: Mapping[str, bool]
     alerts: Sequence[Alert]
     disk: tuple[int, int]  # free and all bytes of the disk with the data directory
+
+
+def see(watched: Watched, monitoring: Monitoring) -> Seen:
+    """All that is known now. Raises DatongError when the log or the store does not answer."""
+    return Seen(
+        sums=watched.history.sums(),
+        sample=monitoring.watch.latest(),
+        ends=watched.log.ends_of(set(watched.log.topics()) - set(INTERNAL_TOPICS)),
+        lags=watched.deliveries.lags(),
+        nodes=watched.supervisor.nodes_alive(),
+        notices=len(watched.log.notices()),
+        healthy=watched.healthy(),
+        alerts=monitoring.alerts.current(),
+        disk=watched.disk(),
+    )
 
 
 class HubCollector:

@@ -2,72 +2,56 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from hub.catalogue.load import Catalogue
 from hub.errors import DatongError
-from hub.pipeline.followers import RunHistory
-from hub.pipeline.supervisor import Supervisor
-from hub.ports import OpenLog
-from hub.store import Store
 from hub.watch.alerts import Alert, Alerts, Facts, Thresholds, at_once, causes
 from hub.watch.sample import Sample
 from hub.watch.texts import to_json
 from hub.watch.watch import Watch
+from hub.watch.watched import Watched
 
 
 class Gatherer:
     """Knows where each fact is. Beside a sample it asks the log whether it answers, the store for the nodes, and the disk."""
 
-    def __init__(
-        self,
-        *,
-        history: RunHistory,
-        supervisor: Supervisor,
-        log: OpenLog,
-        store: Store,
-        catalogue: Callable[[], Catalogue],
-        directory: Path,
-        untold: Callable[[], Mapping[str, str]] = dict,
-    ) -> None:
-        """`directory`: the data directory. `untold`: who could not be told of alerts, and why."""
-        self._untold = untold
-        self._history, self._supervisor, self._log, self._store = history, supervisor, log, store
-        self._catalogue, self._directory = catalogue, directory
+    def __init__(self, watched: Watched, *, untold: Callable[[], Mapping[str, str]]) -> None:
+        """`untold`: who could not be told of alerts, and why."""
+        self._watched, self._untold = watched, untold
         self._last: Facts | None = None
 
     def facts(self, samples: list[Sample]) -> Facts:
         """All of now; what does not answer is as it last was, and unhealthy."""
-        healthy = {"log": self._log.healthy(), "store": self._store.healthy()}
+        healthy = self._watched.healthy()
         before = self._last or Facts(samples=samples)
         last, replayed, silent = before.last, before.replayed, before.silent
         if all(healthy.values()):
             try:
-                sums = self._history.sums()
+                sums = self._watched.history.sums()
                 last, replayed, silent = sums.last, sums.replayed, self._silent()
             except DatongError:  # it went away just now: the next look says so
                 pass
-        usage = shutil.disk_usage(self._directory)
+        free, size = self._watched.disk()
         self._last = Facts(
             samples=samples or before.samples,
             last=last,
             replayed=replayed,
-            disk_free=usage.free / usage.total,
+            disk_free=free / size,
             healthy=healthy,
-            notices=self._log.notices(),
-            mistakes=[(f"{m.file}:{m.line}" if m.line else m.file, m.message) for m in self._catalogue().mistakes],
+            notices=self._watched.log.notices(),
+            mistakes=[
+                (f"{m.file}:{m.line}" if m.line else m.file, m.message) for m in self._watched.catalogue().mistakes
+            ],
             silent=silent,
             untold=self._untold(),
         )
         return self._last
 
     def _silent(self) -> Mapping[str, float]:
-        nodes = self._supervisor.nodes()
-        return {node.name: node.silent_ms / 1000 for node in nodes if not self._supervisor.alive(node)}
+        supervisor = self._watched.supervisor
+        return {node.name: node.silent_ms / 1000 for node in supervisor.nodes() if not supervisor.alive(node)}
 
 
 class AlertDesk:
