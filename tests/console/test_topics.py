@@ -62,6 +62,8 @@ def test_a_long_list_goes_on_on_further_pages(library: Library, monkeypatch: pyt
         assert "/console/topics?agency=&amp;text=paged&amp;late=&amp;page=2" in first
         second = client.get("/console/topics.json", params={"text": "paged", "page": "2"}).json()
         assert [one["topic"] for one in second["topics"]] == [f"city-library.paged.t{n}.v1" for n in (2, 3)]
+        behind = client.get("/console/topics.json", params={"text": "paged", "page": "3"}).json()
+        assert (behind["found"], behind["page"], behind["pages"], behind["topics"]) == (4, 3, 2, [])
 
 
 def test_a_topic_shows_its_contract_fields_places_and_writers(library: Library) -> None:

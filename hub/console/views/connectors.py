@@ -9,11 +9,11 @@ from typing import Any
 from hub.catalogue.edit import FOLDER
 from hub.console.pages import Action, Asked, Done, Page, Shown, Values
 from hub.console.render import segment
-from hub.console.views.shared import agency_title, on_record, staying, topic_title
+from hub.console.views.shared import agency_title, on_record, paged, staying, topic_title
 from hub.errors import NotFound
 
 HERE = "/console/connectors"
-MOST = 150  # on a page
+A_PAGE = 150  # connectors
 RUNS = 20
 STATES = ("RUNNING", "PAUSED", "STOPPED", "FAILED")
 BY_HAND = {  # reasons that no error gave
@@ -31,7 +31,7 @@ def connectors(asked: Asked) -> Values:
     agency, state, text = (asked.query.get(name, "") for name in ("agency", "state", "q"))
     every = asked.hub.views.connectors()
     chosen = [one for one in every if _fits(one, agency, state, text.strip().casefold())]
-    number = asked.number("page", 1, 1_000_000)
+    page = paged(asked, chosen, A_PAGE)
     rows = asked.hub.watch.latest().connectors
     return {
         "agency": agency,
@@ -43,14 +43,11 @@ def connectors(asked: Asked) -> Values:
         ],
         "states": list(STATES),
         "connectors": [
-            {**_named(asked, one), "rows": rows[one["name"]].rows if one["name"] in rows else 0}
-            for one in chosen[(number - 1) * MOST : number * MOST]
+            {**_named(asked, one), "rows": rows[one["name"]].rows if one["name"] in rows else 0} for one in page.rows
         ],
-        "page": number,
-        "first": (number - 1) * MOST + 1,
-        "found": len(chosen),
+        **page.values,
+        "first": page.first,
         "in_all": len(every),
-        "pages": max(-(-len(chosen) // MOST), 1),
         "left_out": _left_out(asked),
     }
 

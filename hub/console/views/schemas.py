@@ -8,10 +8,10 @@ from typing import Any
 
 from hub.api.problems import status_of
 from hub.console.pages import Action, Asked, Page, Shown, Values, trouble
+from hub.console.views.shared import paged
 from hub.errors import ConfigurationInvalid, DatongError, SchemaInvalid
 
 A_PAGE = 200  # subjects
-MOST_PAGES = 10_000
 MOST_FIELDS = 400  # rows of the table
 MOST_SHOWN = 40_000  # characters of a schema; all of it is in the twin
 LONGEST = 1024 * 1024  # characters of a schema that is tried
@@ -21,15 +21,12 @@ def schemas(asked: Asked) -> Values:
     """Every subject with its newest version and who has to do with it, so many at a time; those whose name has `text`."""
     views, text = asked.hub.views, asked.query.get("text", "")[:200]
     found = [one for one in views.schemas() if text.strip().casefold() in one["subject"].casefold()]
-    page = asked.number("page", 1, MOST_PAGES)
-    shown = found[(page - 1) * A_PAGE : page * A_PAGE]
+    page = paged(asked, found, A_PAGE)
     topics = _topics(asked)
     return {
         "text": text,
-        "found": len(found),
-        "page": page,
-        "pages": max(1, -(-len(found) // A_PAGE)),
-        "subjects": [{**one, **_uses(asked, one["subject"], topics)} for one in shown],
+        **page.values,
+        "subjects": [{**one, **_uses(asked, one["subject"], topics)} for one in page.rows],
     }
 
 

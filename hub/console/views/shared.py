@@ -1,13 +1,39 @@
-"""What several pages do alike: names of agencies, and actions that stay on their page when they are refused."""
+"""What several pages do alike: lists page by page, names of agencies, and actions that stay on their page when they are
+refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from hub.api.problems import status_of
-from hub.console.pages import Asked, Done, Page, Shown, trouble
+from hub.console.pages import Asked, Done, Page, Shown, Values, trouble
 from hub.errors import DatongError
+
+Row = TypeVar("Row")
+MOST_PAGES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paged(Generic[Row]):
+    """What one page shows of a list."""
+
+    rows: Sequence[Row]
+    first: int  # which row of the whole list the first one is, from 1
+    values: Values  # `found` in all, `page` and `pages`: what the pager of templates/_parts.html wants
+
+
+def paged(asked: Asked, found: Sequence[Row], a_page: int) -> Paged[Row]:
+    """The rows of the page that the query asks for, the first by default; none behind the last page. `found` is the whole
+    list, in its order. Raises ConfigurationInvalid for what is no number of a page."""
+    number = asked.number("page", 1, MOST_PAGES)
+    before = (number - 1) * a_page
+    return Paged(
+        rows=found[before : before + a_page],
+        first=before + 1,
+        values={"found": len(found), "page": number, "pages": max(1, -(-len(found) // a_page))},
+    )
 
 
 def agency_title(asked: Asked, name: str | None) -> str:

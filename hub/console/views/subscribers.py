@@ -9,12 +9,12 @@ from typing import Any
 from hub.api.problems import status_of
 from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.console.render import segment
+from hub.console.views.shared import paged
 from hub.errors import ConfigurationInvalid, DatongError, NotFound
 from hub.subscribers import Rewind, Target
 from hub.watch import Sample
 
 A_PAGE = 200  # subscribers
-MOST_PAGES = 10_000
 MOST_REASON = 1000  # characters
 MOST_OFFSETS = 150  # partitions whose offset can be typed in; a form has 200 fields at most
 NOTHING = {"to": "", "moment": "", "reason": "", "accept_skip": ""}  # of the form, before it is filled in
@@ -28,15 +28,13 @@ def subscribers(asked: Asked) -> Values:
     agency, behind = asked.query.get("agency", ""), asked.query.get("behind", "")
     every = hub.subscribers.all()
     found = [one for one in every if (not agency or one["agency"] == agency) and (not behind or one["lag"])]
-    page = asked.number("page", 1, MOST_PAGES)
+    page = paged(asked, found, A_PAGE)
     return {
         "agency": agency,
         "agencies": sorted({one["agency"]: one["agency_name"] for one in every}.items()),
         "behind": bool(behind),
-        "found": len(found),
-        "page": page,
-        "pages": max(1, -(-len(found) // A_PAGE)),
-        "subscribers": [_followed(one, sample) for one in found[(page - 1) * A_PAGE : page * A_PAGE]],
+        **page.values,
+        "subscribers": [_followed(one, sample) for one in page.rows],
     }
 
 

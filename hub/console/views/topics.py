@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hub.console.pages import Asked, Page, Values
+from hub.console.views.shared import paged
 from hub.watch import Sample
 
 A_PAGE = 150  # topics
-MOST_PAGES = 10_000
 
 
 def topics(asked: Asked) -> Values:
@@ -21,17 +21,15 @@ def topics(asked: Asked) -> Values:
         for one in every
         if (not agency or one["agency"] == agency) and (not late or one["late"]) and _has(one, text.strip().casefold())
     ]
-    page = asked.number("page", 1, MOST_PAGES)
+    page = paged(asked, found, A_PAGE)
     return {
         "agency": agency,
         "agencies": sorted({one["agency"]: one["agency_name"] for one in every}.items()),
         "late": bool(late),
         "text": text,
-        "found": len(found),
         "in_all": len(every),
-        "page": page,
-        "pages": max(1, -(-len(found) // A_PAGE)),
-        "topics": [_flowing(one, sample) for one in found[(page - 1) * A_PAGE : page * A_PAGE]],
+        **page.values,
+        "topics": [_flowing(one, sample) for one in page.rows],
     }
 
 
