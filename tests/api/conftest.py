@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hub.cli import templates
 from hub.cli.inprocess import in_process
 from hub.directory import Directory
 from hub.settings import load_settings
+from tests.support.projects import make_project
 from tests.support.stores import now, store, url
 
 __all__ = ["now", "store", "url"]
@@ -20,11 +20,7 @@ __all__ = ["now", "store", "url"]
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """The directory of a project that works at once."""
-    for name, text in templates.FILES.items():
-        path = tmp_path / "p" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return tmp_path / "p"
+    return make_project(tmp_path / "p")
 
 
 @pytest.fixture

@@ -18,23 +18,15 @@ from starlette.types import ASGIApp
 from hub.api.app import create_app, registry_app
 from hub.api.problems import problem
 from hub.app import Hub
-from hub.cli import templates
 from hub.cli.inprocess import AppTransport, in_process
 from hub.delivery.formats import FORMATS
 from hub.directory import Directory
 from hub.errors import DirectoryInUse
 from hub.settings import load_settings
+from tests.support.projects import make_project
 
 TOPIC = "city-library.culture.branch.v1"
 CANARY = "canary-Zq81"
-
-
-def make_project(directory: Path) -> Path:
-    for name, text in templates.FILES.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return directory
 
 
 @pytest.fixture

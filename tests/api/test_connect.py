@@ -19,8 +19,11 @@ from hub.cli import templates
 from hub.cli.listening import listening
 from hub.settings import load_settings
 from tests.support.ports import free_port
+from tests.support.projects import make_project
 
 NAME = "city-library-branches"
+FILE = f"connectors.d/{NAME}.yaml"
+UNSCHEDULED = templates.CONNECTOR_YAML.replace("schedule: every 1h\n", "")
 
 
 class Served:
@@ -34,16 +37,12 @@ class Served:
 
     @property
     def file(self) -> Path:
-        return self.project / f"connectors.d/{NAME}.yaml"
+        return self.project / FILE
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    project = tmp_path_factory.mktemp("connect") / "p"
-    for name, text in templates.FILES.items():
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("schedule: every 1h\n", ""), encoding="utf-8")
+    project = make_project(tmp_path_factory.mktemp("connect"), {FILE: UNSCHEDULED})
     with ExitStack() as held:
         hub = held.enter_context(Hub.open(load_settings(project, env={}), scheduled=True))
         port, own = free_port(), free_port()
@@ -55,8 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def connect(served: Served) -> Iterator[httpx.Client]:
     """As Connect's tools call: HTTP basic, JSON. Each test begins with the connector of the template, running."""
-    original = templates.FILES[f"connectors.d/{NAME}.yaml"].replace("schedule: every 1h\n", "")
-    served.file.write_text(original)
+    served.file.write_text(UNSCHEDULED)
     for path in served.file.parent.iterdir():
         if path != served.file:
             path.unlink()

@@ -12,8 +12,8 @@ import pytest
 from hub.api.idempotency import _digest
 from hub.store import Store
 from hub.store.answers import KEPT_MS, WORKING_MS, Answer
-from tests.api.test_api import make_project
 from tests.support.console import Console, serving
+from tests.support.projects import make_project
 
 RUN = "/api/v1/connectors/city-library-branches/runs"
 PERSON = {"name": "li.na", "role": "viewer", "password": "a long enough one"}

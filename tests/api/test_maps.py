@@ -19,9 +19,10 @@ from hub.log.sqlite import SqliteLog
 from hub.model import Block, Fetch, Topic
 from hub.views.newest import whole
 from hub.views.tally import Tally
-from tests.api.test_api import agency, make_project
+from tests.api.test_api import agency
 from tests.api.test_shared import Served, serve
 from tests.contracts.log_contract import at
+from tests.support.projects import make_project
 
 TOPIC = "city.test.place.v1"
 REGIONS = {"N": 0, "S": 1}

@@ -16,9 +16,10 @@ from hub.cli.main import run as command
 from hub.cli.serving import make_server
 from hub.settings import load_settings
 from hub.watch import alerts
-from tests.api.test_api import TOPIC, agency, make_project, run
+from tests.api.test_api import TOPIC, agency, run
 from tests.api.test_streams import event_of, lines_of
 from tests.support.ports import free_port
+from tests.support.projects import make_project
 from tests.support.waiting import eventually
 
 NAME = "city-library-branches"

@@ -22,8 +22,9 @@ from hub.cli.inprocess import AppTransport
 from hub.model import Topic
 from hub.settings import load_settings
 from hub.views.newest import newest_blocks
-from tests.api.test_api import TOPIC, agency, make_project, records, run
+from tests.api.test_api import TOPIC, agency, records, run
 from tests.contracts.log_contract import at, make_blocks
+from tests.support.projects import make_project
 
 GROUP = "city-planning.planning-branches.g"
 BASE = f"/api/v1/topics/{TOPIC}"

@@ -22,8 +22,9 @@ from hub.cli.serving import make_server
 from hub.delivery.read import Gap
 from hub.directory import Directory
 from hub.settings import load_settings
-from tests.api.test_api import TOPIC, make_project, run
+from tests.api.test_api import TOPIC, run
 from tests.support.ports import free_port
+from tests.support.projects import make_project
 from tests.support.waiting import eventually
 
 EVENTS = f"/api/v1/topics/{TOPIC}/events"

@@ -21,7 +21,8 @@ from hub.errors import LogUnavailable
 from hub.log.sqlite import SqliteLog
 from hub.model import Block, Checkpoint, Topic
 from hub.settings import load_settings
-from tests.api.test_api import TOPIC, make_project
+from tests.api.test_api import TOPIC
+from tests.support.projects import make_project
 
 NEWS = "city.test.news.v1"
 SUBSCRIBERS = 100  # more than the server has threads

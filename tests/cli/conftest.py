@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub.cli.main import run
-from hub.cli.templates import FILES
+from tests.support.projects import make_project
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +27,9 @@ Datong = Callable[..., Done]
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of a new project, which is where commands are run."""
-    for name, text in FILES.items():
-        path = tmp_path / "p" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path / "p")
-    return tmp_path / "p"
+    project = make_project(tmp_path / "p")
+    monkeypatch.chdir(project)
+    return project
 
 
 @pytest.fixture

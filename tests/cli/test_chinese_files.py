@@ -20,6 +20,7 @@ from hub.errors import ConfigurationInvalid
 from hub.mapping.program import columns_used
 from hub.pipeline.preview import PreviewRow, preview
 from hub.settings import load_settings
+from tests.support.projects import write_files
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-of-this-test-alone-0123456789abcdef"
@@ -117,10 +118,7 @@ publish:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_files(tmp_path, FILES)
     (tmp_path / "secrets.d" / "JOIN_KEY").chmod(0o600)
     (tmp_path / "datong.yaml").write_text("", encoding="utf-8")
     data = tmp_path / "data"

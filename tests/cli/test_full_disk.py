@@ -15,9 +15,9 @@ import pytest
 
 from hub.directory import Directory
 from hub.errors import StorageFull
-from tests.api.test_api import make_project
 from tests.support.disks import small_disk
 from tests.support.ports import free_port
+from tests.support.projects import make_project
 
 PATIENCE_S = 120
 

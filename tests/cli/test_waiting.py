@@ -12,7 +12,7 @@ from hub.cli import waiting
 from hub.errors import Retry
 from hub.log.sqlite import SqliteLog
 from hub.settings import load_settings
-from tests.api.test_api import make_project
+from tests.support.projects import make_project
 
 
 @pytest.mark.parametrize("step", ["start", "_schedule"])

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.test_api import make_project
 from tests.support.console import Console, serving
 from tests.support.library import Library, library_of
+from tests.support.projects import make_project
 from tests.support.stores import sqlite_store, sqlite_url
 
 __all__ = ["sqlite_store", "sqlite_url"]

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from hub.console.views.connectors import why
-from tests.api.test_api import make_project, run
+from tests.api.test_api import run
 from tests.support.console import Console, form_token, serving
+from tests.support.projects import make_project
 
 NAME = "city-library-branches"
 EVIL = "<script>alert(1)</script>"

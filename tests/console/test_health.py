@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.api.test_api import make_project
 from tests.support.console import form_token, serving
 from tests.support.fault_server import FaultServer, answer
+from tests.support.projects import make_project
 from tests.watch.test_notify import SECRET, broken, declare
 
 FILE = "topics.d/extra.yaml"

@@ -13,9 +13,10 @@ import pytest
 from hub.console import live
 from hub.console.edge import SESSION
 from hub.errors import Retry
-from tests.api.test_api import TOPIC, make_project, run
+from tests.api.test_api import TOPIC, run
 from tests.api.test_streams import Event, event_of, lines_of
 from tests.support.console import Console, form_token, serving
+from tests.support.projects import make_project
 
 CONNECTOR = "city-library-branches"
 

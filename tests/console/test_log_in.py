@@ -16,8 +16,8 @@ from hub.errors import ConfigurationInvalid, NotAuthenticated, RateExceeded, Too
 from hub.people import DEMO_NAME, DEMO_PASSWORD, GUESSES, GUESSES_S, LOCK_AFTER, PeopleDesk
 from hub.settings import load_settings
 from hub.store import Store
-from tests.api.test_api import make_project
 from tests.support.console import PASSWORD, Console, form_token, serving
+from tests.support.projects import make_project
 
 WRONG = "canary-not-the-password"
 

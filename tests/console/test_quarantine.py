@@ -14,8 +14,9 @@ from hub.console.texts import texts
 from hub.console.views.overview import page_of
 from hub.mapping.values import REASONS
 from hub.pipeline.preview import EXPLANATIONS
-from tests.api.test_api import make_project, run
+from tests.api.test_api import run
 from tests.support.console import Console, form_token, serving
+from tests.support.projects import make_project
 
 NAME = "city-library-branches"
 CANARY = "Central"  # stands in the file, and on no page

@@ -8,11 +8,11 @@ import pytest
 
 from hub.app import Hub, read_catalogue
 from hub.builder import limits_of
-from hub.cli.templates import FILES
 from hub.errors import BreakerTripped
 from hub.pipeline.plan import TaskLimits
 from hub.pipeline.task import RunResult
 from hub.settings import Loaded, load_settings
+from tests.support.projects import make_project
 
 CONNECTOR = "city-library-branches"
 BAD = "".join(f"B-{i},Name,North,{'none' if 10 <= i < 13 else i},\n" for i in range(1, 41))  # three in a row
@@ -20,12 +20,7 @@ BAD = "".join(f"B-{i},Name,North,{'none' if 10 <= i < 13 else i},\n" for i in ra
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    (tmp_path / "data/branches.csv").write_text("Code,Name,District,Seats,Opened\n" + BAD)
-    return tmp_path
+    return make_project(tmp_path, {"data/branches.csv": "Code,Name,District,Seats,Opened\n" + BAD})
 
 
 def loaded(project: Path, breaker: str = "", settings: str = "") -> Loaded:

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 
 from hub.app import Hub, now
 from hub.cli.main import run as command
-from hub.cli.templates import FILES
 from hub.errors import Conflict, Fenced, NotFound, SourceUnavailable
 from hub.model import Checkpoint, RunTotals
 from hub.pipeline.jobs import Job
@@ -25,16 +24,14 @@ from hub.pipeline.schedule import Schedule
 from hub.settings import load_settings
 from hub.store.engine import writing
 from hub.store.tables import tasks
+from tests.support.projects import make_project
 
 NAME = "city-library-branches"
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    with Hub.open(load_settings(tmp_path, env={})) as made:
+    with Hub.open(load_settings(make_project(tmp_path), env={})) as made:
         yield made
 
 

@@ -19,6 +19,7 @@ from hub.cli.templates import FILES
 from hub.pipeline.jobs import task_of
 from hub.pipeline.task import RunResult
 from hub.settings import load_settings
+from tests.support.projects import make_project
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,9 +77,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path / "p")
-    for name, text in FILES.items():
-        made.write(name, text)
+    made = Project(make_project(tmp_path / "p"))
     made.settings()
     made.branches({f"B-{n}": n for n in range(1, 8)})
     return made

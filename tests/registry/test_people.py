@@ -17,6 +17,7 @@ from hub.cli.inprocess import in_process
 from hub.directory import Directory
 from hub.settings import load_settings
 from tests.registry.calls import Calls, f, rec, text
+from tests.support.projects import make_project
 
 SUBJECT = "city-library.culture.branch.v1-value"
 SCHEMA = json.loads(templates.SCHEMA)
@@ -101,11 +102,7 @@ def test_a_registry_alone_knows_nobody(api: Calls) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, content in templates.FILES.items():
-        path = tmp_path / "p" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    return tmp_path / "p"
+    return make_project(tmp_path / "p")
 
 
 @pytest.fixture

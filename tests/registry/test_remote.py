@@ -26,6 +26,7 @@ from hub.settings import load_settings
 from hub.store import Store
 from tests.registry.calls import Calls, Served, f, rec, text
 from tests.registry.process import Node
+from tests.support.projects import make_project
 
 ONE, TWO = rec(f("id", "string")), rec(f("id", "string"), f("n", "int", default=0))
 BREAKS = rec(f("pupils"))
@@ -231,11 +232,7 @@ MORE = "b-{n},Branch {n},North,{n}0,12/05/1931\n"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, content in templates.FILES.items():
-        path = tmp_path / "p" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    return tmp_path / "p"
+    return make_project(tmp_path / "p")
 
 
 class Hub:

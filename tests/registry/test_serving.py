@@ -18,10 +18,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hub.cli import templates
 from tests.registry.calls import f, rec, text
 from tests.registry.process import Node, running
 from tests.support.ports import free_port
+from tests.support.projects import make_project
 
 SCHEMAS = 200
 
@@ -135,10 +135,7 @@ def test_S23_odd_request_lines_are_never_a_5xx(node: Node, request_line: bytes) 
 
 
 def test_a_hub_serves_it_on_its_own_port_too(tmp_path: Path) -> None:
-    project = tmp_path / "p"
-    for name, content in templates.FILES.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(content, encoding="utf-8")
+    project = make_project(tmp_path / "p")
     port, own = free_port(), free_port()
     env = {**os.environ, "DATONG_REGISTRY__PORT": str(own)}
     command = [sys.executable, "-P", "-m", "hub.cli.main", "serve", "--port", str(port), "--project", str(project)]

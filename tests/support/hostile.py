@@ -11,6 +11,7 @@ import httpx
 import yaml
 
 from hub.cli import templates
+from tests.support import projects
 from tests.support.console import Console
 from tests.support.demo import run
 
@@ -48,11 +49,7 @@ def marked(where: str) -> str:
 
 def make_project(directory: Path) -> Path:
     """What `datong init` makes, with payloads in it."""
-    for name, text in (templates.FILES | _planted()).items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return directory
+    return projects.make_project(directory, _planted())
 
 
 def _planted() -> dict[str, str]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.api.test_api import TOPIC, make_project
+from tests.api.test_api import TOPIC
 from tests.api.test_shared import HOOK, Served
 from tests.support.console import Console, form_token, serving
+from tests.support.projects import make_project
 
 __all__ = ["TOPIC", "Library", "library_of"]
 

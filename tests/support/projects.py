@@ -17,6 +17,7 @@ from connectors.sources.specs import FilesSpec
 from hub import blocks
 from hub.avro import arrow_schema, parse_topic_schema
 from hub.builder import symbols_of
+from hub.cli import templates
 from hub.log.sqlite import SqliteLog
 from hub.mapping.codelists import CodeLists
 from hub.mapping.program import MappingSpec
@@ -40,6 +41,21 @@ SCHEMA = {
 }
 FIELDS = {"id": "trim(ID)", "region": "REGION", "seats": "to_int(SEATS)"}
 TOPIC = "city.culture.branch.v1"
+NOTHING: Mapping[str, str] = {}
+
+
+def write_files(directory: Path, files: Mapping[str, str]) -> Path:
+    """The directory, with these files in it by their paths below it."""
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return directory
+
+
+def make_project(directory: Path, more: Mapping[str, str] = NOTHING) -> Path:
+    """What `datong init` makes, in this directory. `more` are files beside its own, or instead of them."""
+    return write_files(directory, {**templates.FILES, **more})
 
 
 def make_plan(mode: Mode = "snapshot", **changes: Any) -> TaskPlan:

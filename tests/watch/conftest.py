@@ -8,16 +8,13 @@ from pathlib import Path
 import pytest
 
 from hub.app import Hub
-from hub.cli.templates import FILES
 from hub.settings import load_settings
+from tests.support.projects import make_project
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return tmp_path
+    return make_project(tmp_path)
 
 
 @pytest.fixture

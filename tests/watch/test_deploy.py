@@ -22,6 +22,7 @@ from hub.directory import Directory
 from hub.settings import load_settings
 from hub.watch.alerts import KINDS
 from tests.api.test_api import agency, records, run
+from tests.support.projects import make_project
 from tests.support.requirements import require
 from tests.watch.test_watch import SUBSCRIPTION
 
@@ -92,12 +93,7 @@ def asked() -> list[str]:
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Series of a hub that ran a connector, quarantined a row, was read by a group and has a subscription."""
-    from hub.cli.templates import FILES
-
-    project = tmp_path_factory.mktemp("hub")
-    for name, text in {**FILES, "subscriptions.d/nightly.yaml": SUBSCRIPTION}.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(text, encoding="utf-8")
+    project = make_project(tmp_path_factory.mktemp("hub"), {"subscriptions.d/nightly.yaml": SUBSCRIPTION})
     loaded = load_settings(project, env={})
     with in_process(loaded, Directory(loaded.settings.data_path)) as client:
         run(client)
