@@ -15,12 +15,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from hub.app import read_catalogue
 from hub.builder import draft, open_source
 from hub.mapping.program import columns_used
 from hub.model import Batch
 from hub.pipeline.normalise import Normaliser
 from hub.pipeline.preview import preview
+from hub.project import read_catalogue
 from hub.settings import load_settings
 
 SIZES = (1, 10, 100, 1000)

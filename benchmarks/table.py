@@ -77,9 +77,9 @@ def read(project: Path, connector: str) -> dict[str, Any]:
     """The connector's source, all its batches dropped. From before the connection to the last batch."""
     from threading import Event
 
-    from hub.app import read_catalogue
     from hub.builder import draft, open_source
     from hub.mapping.program import columns_used
+    from hub.project import read_catalogue
     from hub.settings import load_settings
 
     loaded = load_settings(project)

@@ -10,18 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pyarrow as pa
-
-from connectors import KINDS, SINKS, sink_specs, source_specs
+from connectors import KINDS, SINKS, source_specs
 from hub import __version__, logs
 from hub.adapters import is_kafka, open_log, open_registry
-from hub.builder import ConnectorBuilder, open_channel, open_sink, open_source, push_schedule_of, schedule_of
-from hub.catalogue.load import Catalogue
-from hub.catalogue.specs import ConnectorSpec
+from hub.builder import ConnectorBuilder, open_channel, open_sink, push_schedule_of, schedule_of
 from hub.catalogue.uses import SchemaUsers
 from hub.deliveries import Deliveries
 from hub.directory import Directory, Role, Running
@@ -29,7 +24,6 @@ from hub.editing import Editing
 from hub.errors import (
     ConfigurationInvalid,
     Conflict,
-    DatongError,
     NotAuthenticated,
     NotFound,
     SourceUnavailable,
@@ -45,6 +39,7 @@ from hub.pipeline.jobs import JobRunner, task_of
 from hub.pipeline.supervisor import Supervisor, SupervisorOptions
 from hub.pipeline.worker import Worker, WorkerOptions
 from hub.ports import Door
+from hub.project import read_catalogue
 from hub.pushes import Pusher
 from hub.registry.desk import Desk
 from hub.settings import Loaded, Settings
@@ -314,39 +309,3 @@ def check_role(role: Role, settings: Settings) -> None:
 def node_name() -> str:
     """Host, process, and chance: a restarted process is another node."""
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
-
-
-def read_catalogue(
-    loaded: Loaded, *, look: bool | str = False, instead: Mapping[str, bytes] | None = None
-) -> Catalogue:
-    """The declared connectors, topics, grants and agencies of a project.
-
-    With `look`, sources are asked for their columns, so that expressions are checked against them: all, or that of the
-    connector which `look` names. `instead` has texts of connectors by file, which count as what stands there."""
-    settings = loaded.settings
-
-    def columns(spec: ConnectorSpec) -> pa.Schema | None:
-        if look not in (True, spec.connector):
-            return None
-        try:
-            with closing(open_source(spec, settings)) as source:
-                return source.discover()[0].columns
-        except DatongError:
-            return None  # not there now: `connector check` says why
-
-    return Catalogue.load(
-        settings.root,
-        source_specs(),
-        sinks=sink_specs(),
-        schema_dirs=schema_dirs(settings.root),
-        discover=columns if look else None,
-        today=now().date(),
-        instead=instead,
-    )
-
-
-def schema_dirs(project: Path) -> list[Path]:
-    """Where schemas and code lists are looked for: the project's own first, then those shipped."""
-    import schemas
-
-    return [project / "schemas", Path(schemas.__file__).parent]

@@ -8,9 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-from sqlalchemy.engine import make_url
-
 from connectors import KINDS, SINKS
 from connectors.context import SinkContext, SourceContext
 from connectors.outbound import Outbound
@@ -18,7 +15,6 @@ from hub.avro.types import Enum, Record, Type, Union
 from hub.catalogue.load import Catalogue
 from hub.catalogue.notify import EmailChannel, NotifySpec, WebhookChannel
 from hub.catalogue.specs import ConnectorSpec, SubscriptionSpec
-from hub.catalogue.uses import refusal
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, SchemaIncompatible
 from hub.mapping.codelists import CodeLists
 from hub.mapping.program import columns_used
@@ -26,12 +22,12 @@ from hub.model import Finding, Mode, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
 from hub.ports import Intake, LogWriter, Remembered, Sink, Source
-from hub.registry import Schemas
 from hub.secrets import Secrets
 from hub.settings import Settings
 
 if TYPE_CHECKING:
     from connectors.channels import Hook, Mail
+    from hub.registry import Schemas
 
 PUSH_EVERY = timedelta(seconds=1)
 FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins first
@@ -53,6 +49,8 @@ class ConnectorBuilder:
         try:
             schema_id = self._registry.register(f"{spec.publish.topic}-value", text).id
         except SchemaIncompatible as error:
+            from hub.catalogue.uses import refusal  # which loads the store; a look at a project needs none
+
             raise refusal(error, spec.publish.topic, self.catalogue.access_grants) from error
         made = draft(spec, self.catalogue, self._settings, schema_id=schema_id)
         self._log.ensure(made.topic)
@@ -207,9 +205,13 @@ def outbound_of(settings: Settings) -> Outbound:
     brokers = settings.log.url.removeprefix("kafka://").split(",") if settings.log.url else []
     own |= {(host.lower(), int(port)) for host, _, port in (b.rpartition(":") for b in brokers)}
     if settings.store.url.startswith("postgresql"):
+        from sqlalchemy.engine import make_url
+
         store = make_url(settings.store.url)
         own.add(((store.host or "localhost").lower(), store.port or 5432))
     if settings.registry.url:
+        import httpx
+
         registry = httpx.URL(settings.registry.url)
         own.add((registry.host.lower(), registry.port or (443 if registry.scheme == "https" else 80)))
     ports = frozenset(port for _, port in own)

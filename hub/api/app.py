@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp
 
 from hub import __version__
 from hub.api import connect, consumers, editing, health, intake, operators, overview, problems, shared, streams
@@ -15,6 +16,7 @@ from hub.api.idempotency import Idempotency
 from hub.api.registry import create_desk_app, create_registry_app
 from hub.api.registry.app import Limits, service
 from hub.api.registry.edge import Beside, Edge
+from hub.api.routes import take
 from hub.api.waiting import Waiting
 from hub.app import Hub
 from hub.registry import Registry
@@ -36,15 +38,11 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.streams = streams.Streams(app.state.waiting, hub.settings.limits.streams)
     app.state.samples = overview.Texts()
     problems.install(app)
-    app.include_router(health.router())
-    app.include_router(intake.router())  # of every role: a push is taken where its connector runs, the others say so
+    take(app, health.router())
+    take(app, intake.router())  # of every role: a push is taken where its connector runs, the others say so
     if hub.role != "worker":
-        app.include_router(consumers.router())
-        app.include_router(streams.router())
-        app.include_router(editing.router())
-        app.include_router(operators.router())
-        app.include_router(overview.router())
-        app.include_router(shared.router())
+        for part in (consumers, streams, editing, operators, overview, shared):
+            take(app, part.router())
 
     @app.middleware("http")
     async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -62,8 +60,15 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(Guard, hosts=settings.http.allowed_hosts, max_body_bytes=settings.limits.request_bytes)
     if hub.role != "worker":
         app.add_middleware(Beside, make=partial(registry_app, hub))
-        app.add_middleware(Beside, make=partial(connect.create_app, hub), prefix=connect.PREFIX)
+        app.add_middleware(Beside, make=partial(connect_app, hub), prefix=connect.PREFIX)
     return app
+
+
+def connect_app(hub: Hub) -> ASGIApp:
+    """Kafka Connect's API of the hub's connectors, for /connect."""
+    from hub.api.connect.app import create_app  # when it is first asked: few ever do
+
+    return create_app(hub)
 
 
 def registry_app(hub: Hub) -> Edge:

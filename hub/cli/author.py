@@ -69,7 +69,7 @@ def validate(
     as_json: JsonOption = False,
 ) -> int:
     """Find every mistake of the project's files at once, each with its line. Example: datong validate"""
-    from hub.app import read_catalogue
+    from hub.project import read_catalogue
 
     out = Output(as_json=as_json)
     loaded = load_project(project)
@@ -276,9 +276,9 @@ def discover(connector: Target, project: ProjectOption = None, as_json: JsonOpti
 def _spec(connector: str, project: Path | None) -> tuple[ConnectorSpec, Catalogue, Settings]:
     """A connector's declaration by name or file. The mistakes that keep it out are the error."""
     from hub import logs
-    from hub.app import read_catalogue
     from hub.catalogue.mistakes import did_you_mean
     from hub.errors import ConfigurationInvalid
+    from hub.project import read_catalogue
 
     name = connector_name(connector)
     loaded = load_project(project)

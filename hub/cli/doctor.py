@@ -84,8 +84,8 @@ def _disk(path: Path) -> list[Finding]:
 
 
 def _catalogue(loaded: Loaded) -> list[Finding]:
-    from hub.app import read_catalogue
     from hub.builder import check_source
+    from hub.project import read_catalogue
 
     catalogue = read_catalogue(loaded, look=True)
     mistakes = [Finding(name="configuration", ok=False, detail=str(m), remedy="") for m in catalogue.mistakes]

@@ -12,7 +12,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
@@ -103,6 +102,7 @@ class _Answers:
 
 def _source(kind: str, given: Sequence[str], answers: _Answers) -> dict[str, Any]:
     """The settings of the source, checked by its kind."""
+    import yaml
     from pydantic import ValidationError
 
     from connectors import KINDS
@@ -255,9 +255,9 @@ class _Draft:
 
     def with_schema(self, schema: str) -> list[Field]:
         """Use one that is there."""
-        from hub.app import schema_dirs
         from hub.builder import symbols_of
         from hub.catalogue.schema_files import Refused, SchemaFiles
+        from hub.project import schema_dirs
 
         found = SchemaFiles(folders=schema_dirs(self._root)).get(schema)
         if isinstance(found, Refused):
@@ -301,7 +301,7 @@ class _Draft:
         publish |= {"mode": mode, "where": self._where} if self._where else {"mode": mode}
         publish |= {"fields": {f.path: f.expression for f in mapping if f.expression}}
         document = {"connector": self._name, "agency": self._agency, "source": self._source, "publish": publish}
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=LINE)
+        text = _text_of(document)
         left = [f for f in mapping if not f.expression]
         notes = "".join(f"    # {f.path}: {f.note}\n" for f in left)
         return text + notes
@@ -314,12 +314,14 @@ class _Draft:
             "partitions": 1,
             "sharing": "conditional",
         }
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=LINE)
+        return _text_of(document)
 
     def _add_agency(self) -> list[str]:
         """At the end of agencies.yaml, where it is a list and lacks this one."""
         path = self._root / "agencies.yaml"
         text = path.read_text(encoding="utf-8") if path.exists() else "agencies:\n"
+        import yaml
+
         known = yaml.safe_load(text) or {}
         if any(isinstance(a, dict) and a.get("id") == self._agency for a in known.get("agencies") or []):
             return []
@@ -329,7 +331,7 @@ class _Draft:
 
 
 def _report(out: Output, root: Path, name: str, written: list[str], mapping: Sequence[Field], sampled: _Sampled) -> int:
-    from hub.app import read_catalogue
+    from hub.project import read_catalogue
 
     mistakes = [
         m for m in read_catalogue(load_project(root), look=True).mistakes if m.file in written or name in m.file
@@ -356,3 +358,10 @@ def _report(out: Output, root: Path, name: str, written: list[str], mapping: Seq
     out.line()
     out.line(f"next: {'mend what is red, then ' if mistakes else ''}datong preview {name}", style="bold")
     return 3 if mistakes else 0
+
+
+def _text_of(document: Mapping[str, Any]) -> str:
+    """As a person writes it."""
+    import yaml
+
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=LINE)

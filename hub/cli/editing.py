@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
 from hub.cli.main import JsonOption, ProjectOption
@@ -13,6 +12,9 @@ from hub.cli.output import Output
 from hub.cli.runs import follow, show_runs, worst
 from hub.cli.session import Api, connector_name, error_of, open_api
 from hub.errors import ConfigurationInvalid
+
+if TYPE_CHECKING:
+    import httpx
 
 Name = Annotated[str, typer.Argument(help="The connector's name.")]
 MISSING = 404

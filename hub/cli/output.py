@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hub.errors import ConfigurationInvalid, DatongError, SchemaIncompatible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 WIDE = 160  # columns where no terminal says how many
 CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160), 8203, 8206, 8207))
@@ -63,6 +65,8 @@ class Output:
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Live progress on a terminal; silent elsewhere."""
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

@@ -150,7 +150,7 @@ def registry_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
 @contextmanager
 def connect_port(hub: Hub, loaded: Loaded, out: Output) -> Iterator[None]:
     """Kafka Connect's API at the root of a port of its own, when the setting connect.port names one."""
-    from hub.api.connect import create_app
+    from hub.api.connect.app import create_app
     from hub.cli.listening import address, listening
 
     host, port = loaded.settings.http.host, loaded.settings.connect.port

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from hub import errors
 from hub.directory import LOCK, Directory, Running
 
 if TYPE_CHECKING:
+    import httpx
+
     from hub.settings import Loaded
 
 START_WAIT_S = 10.0  # a hub that has the lock may not have announced itself yet
@@ -47,6 +47,8 @@ class Api:
         return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
+        import httpx
+
         try:
             response = self.http.request(method, f"/api/v1{path}", **options)
         except httpx.TransportError as error:
@@ -88,6 +90,8 @@ def connect(loaded: Loaded) -> Iterator[Api]:
                 "the process of this data directory is a worker, which answers no commands",
                 remedy="ask a node that serves the API: set DATONG_DATA_DIR to its data directory",
             )
+        import httpx
+
         headers = {"Authorization": f"Bearer {directory.operator_token()}"}
         with httpx.Client(base_url=running.url, headers=headers, timeout=60.0, trust_env=False) as client:
             yield Api(client, local=False)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from hub.api.app import create_app
-from hub.api.connect import create_app as create_connect_app
+from hub.api.connect.app import create_app as create_connect_app
 from hub.app import Hub
 from hub.catalogue.yaml import load_yaml
 from hub.cli import templates

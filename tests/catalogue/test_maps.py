@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hub.app import read_catalogue
 from hub.catalogue.load import Catalogue
+from hub.project import read_catalogue
 from hub.settings import load_settings
 from tests.catalogue.conftest import KINDS, write
 

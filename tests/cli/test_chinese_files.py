@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from hub.app import read_catalogue
 from hub.builder import draft, open_source
 from hub.errors import ConfigurationInvalid
 from hub.mapping.program import columns_used
 from hub.pipeline.preview import PreviewRow, preview
+from hub.project import read_catalogue
 from hub.settings import load_settings
 from tests.support.projects import write_files
 

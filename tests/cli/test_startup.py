@@ -24,6 +24,9 @@ ELSEWHERE = (  # libraries of other kinds of source, sinks, logs, stores and fun
     "phonenumbers", "plotly", "psycopg", "python_calamine", "sqlalchemy.dialects.postgresql", "uvicorn",
 )  # fmt: skip
 
+SERVED = ("argon2", "fastapi", "hub.api", "hub.console", "jinja2", "paho", "prometheus_client", "starlette")
+STORED = ("hub.log", "hub.store", "sqlalchemy", "structlog")
+
 
 def told(*arguments: str) -> tuple[set[str], set[str]]:
     """The modules that a command loaded and the names of the files that it opened, in a process of its own."""
@@ -47,6 +50,26 @@ def test_a_run_of_csv_files_loads_nothing_that_only_others_need(project: Path) -
     assert "branches.csv" in opened
     assert "it.istat.yaml" in opened
     assert opened.isdisjoint({"it.istat.csv", "cn.division.csv", "it.interior.csv"})
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_what_needs_no_project_loads_no_library_of_its_commands(arguments: list[str]) -> None:
+    modules, _opened = told(*arguments)
+    assert "typer" in modules
+    assert modules.isdisjoint({*ELSEWHERE, *SERVED, *STORED, "httpx", "numpy", "pyarrow", "pydantic", "yaml"})
+
+
+def test_a_look_at_a_projects_files_opens_no_hub(project: Path) -> None:
+    modules, _opened = told("validate", "--project", str(project))
+    assert "hub.project" in modules
+    assert modules.isdisjoint({*ELSEWHERE, *SERVED, *STORED, "hub.app"})
+
+
+def test_a_command_answered_in_this_process_loads_what_answers_it(project: Path) -> None:
+    told("topics", "--project", str(project))  # the first makes the store's tables
+    modules, _opened = told("topics", "--project", str(project))
+    assert "hub.api.operators" in modules
+    assert modules.isdisjoint({*ELSEWHERE, "argon2", "hub.api.connect.app", "hub.console.app", "jinja2", "paho"})
 
 
 def test_R14_a_shipped_list_is_read_when_a_mapping_names_it(project: Path) -> None:

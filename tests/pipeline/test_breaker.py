@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hub.app import Hub, read_catalogue
+from hub.app import Hub
 from hub.builder import limits_of
 from hub.errors import BreakerTripped
 from hub.pipeline.plan import TaskLimits
 from hub.pipeline.task import RunResult
+from hub.project import read_catalogue
 from hub.settings import Loaded, load_settings
 from tests.support.projects import make_project
 

@@ -8,15 +8,13 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub import __version__
-from hub.api.connect import connectors, plugins
+from hub.api.connect import PREFIX, connectors, plugins
 from hub.api.connect.answers import Answer, from_guard, install
 from hub.api.connect.deps import BASE, operator
 from hub.api.connect.desk import ConnectDesk
 from hub.api.guard import Guard
 from hub.api.registry.edge import is_under
 from hub.app import Hub
-
-PREFIX = "/connect"
 
 
 def create_app(hub: Hub) -> ASGIApp:

@@ -12,6 +12,7 @@ from hub.api.registry import answers, compatibility, meta, people, schemas, sett
 from hub.api.registry.by_id import ById
 from hub.api.registry.deps import Service
 from hub.api.registry.edge import OPENAPI, Edge, Measured
+from hub.api.routes import take
 from hub.registry import Registry
 from hub.registry.access import Gate
 from hub.registry.desk import Desk, Users
@@ -70,7 +71,7 @@ def _application(serving: Service, limits: Limits, routers: Sequence[APIRouter],
     app.state.service = serving
     answers.install(app)
     for router in (*routers, meta.health()):
-        app.include_router(router)
+        take(app, router)
 
     def ready(schema_id: str, authorization: str) -> bytes | None:
         now: Service = app.state.service
