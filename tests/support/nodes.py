@@ -28,6 +28,7 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 2
+PATIENCE_S = 120.0  # no part of what is tested: three brokers that start on a busy machine take a minute
 CONNECTOR = """\
 connector: {name}
 agency: city
@@ -123,6 +124,7 @@ class Site:
             "DATONG_DATA_DIR": f"var/{number}",
             "DATONG_SUPERVISOR__TAKEOVER_AFTER": str(self.takeover_s),
             "DATONG_LOGGING__LEVEL": "info",
+            "TEST_FAILPOINT_WHILE": str(self.gate),
             "PYTHONPATH": str(ROOT),
         }
         log = self.project / f"node{number}.log"
@@ -139,7 +141,7 @@ class Site:
 
     def ready(self, node: Node) -> None:
         """Until it answers."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             with suppress(httpx.TransportError):
                 if httpx.get(f"{node.url}/livez", trust_env=False).status_code == 200:
@@ -147,6 +149,21 @@ class Site:
             assert node.process.poll() is None, node.said()
             assert time.monotonic() < deadline, node.said()
             time.sleep(0.05)
+
+    @property
+    def gate(self) -> Path:
+        """While it exists, nodes stay where their failpoint says."""
+        return self.project / "var/gate"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nodes that were started with a TEST_FAILPOINT that waits do so within: what they run is met in its middle, however
+        slow the one is that looks for it."""
+        self.gate.touch()
+        try:
+            yield
+        finally:
+            self.gate.unlink()
 
     def row(self, name: str) -> TaskRow:
         """What the nodes share about a connector."""
@@ -174,13 +191,13 @@ class Site:
             client.close()
 
     def in_the_middle(self, name: str) -> Node:
-        """Wait until a run has published something; who runs it. Fails when it was over too soon to be met."""
+        """Wait until a run has published something; who runs it. Within `held`, it is not over by then."""
         until(lambda: self.published(name) > 0, why=self.said)
         row = self.row(name)
         assert row.held, f"the run was over before it was met: {row}"
         return self.owner(name)
 
-    def completed(self, name: str, seconds: float = 60.0) -> dict[str, Any]:
+    def completed(self, name: str, seconds: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until the connector's run has ended well; its outcome."""
 
         def ended() -> bool:
@@ -220,7 +237,7 @@ def site(directory: Path, store_url: str, kafka: str, **more: Any) -> Iterator[S
         yield made
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0, why: Callable[[], str] = str) -> float:
+def until(condition: Callable[[], object], seconds: float = PATIENCE_S, why: Callable[[], str] = str) -> float:
     """Wait; how long it took. Looks often, so that a moment in the middle of a run is met."""
     started = time.monotonic()
     while not condition():

@@ -16,24 +16,27 @@ from deploy.services import kafka, postgres
 from hub.pipeline.jobs import Job
 from hub.store.leases import TaskRow
 from tests.support.line import Line
-from tests.support.nodes import Site, check, site, until
+from tests.support.nodes import PATIENCE_S, Site, check, site, until
 
-ROWS = 600_000  # a run of some seconds, so that it is met in its middle
+ROWS = 600_000  # in many batches
+BETWEEN = {"TEST_FAILPOINT": "acknowledged:wait@2"}  # where a worker stays within `held`: with two batches published
+OPEN = {"TEST_FAILPOINT": "appended:wait@3"}  # … and a third sent, whose transaction is open
 
 
 def test_F4_G7_a_zombie_that_wakes_is_fenced_and_ends_with_7(place: Site) -> None:
     name = place.connector(ROWS)
-    for _ in range(2):
-        place.start("worker", wait=False)
-    zombie = place.in_the_middle(name)
-    zombie.send(signal.SIGSTOP)
+    with place.held():
+        for _ in range(2):
+            place.start("worker", wait=False, **OPEN)
+        zombie = place.in_the_middle(name)
+        zombie.send(signal.SIGSTOP)
     run = place.row(name).job
     successor = place.other(zombie)
     until(lambda: successor.name in place.row(name).holder, why=place.said)
     assert place.row(name).job == run, "it is the same run that goes on"
     outcome = place.completed(name)
     zombie.send(signal.SIGCONT)
-    assert zombie.process.wait(60) == 7, zombie.said()
+    assert zombie.process.wait(PATIENCE_S) == 7, zombie.said()
     assert "another worker took over" in zombie.said()
     by_epoch = check(place.kafka, name, ROWS)
     assert list(by_epoch) == [1, 2]
@@ -45,10 +48,12 @@ def test_F4_G7_a_zombie_that_wakes_is_fenced_and_ends_with_7(place: Site) -> Non
 def kill(place: Site, rows: int) -> float:
     """kill -9 in the middle of a run; how long until another worker had it."""
     name = place.connector(rows)
-    for _ in range(2):
-        place.start("worker", wait=False)
-    victim = place.in_the_middle(name)
-    victim.send(signal.SIGKILL)
+    with place.held():
+        for _ in range(2):
+            place.start("worker", wait=False, **OPEN)
+        victim = place.in_the_middle(name)
+        place.ready(place.other(victim))
+        victim.send(signal.SIGKILL)
     successor = place.other(victim)
     took = until(lambda: successor.name in place.row(name).holder, why=place.said)
     place.completed(name)
@@ -71,13 +76,14 @@ def test_G18_a_worker_that_is_killed_is_replaced_within_thirty_seconds_with_the_
 def test_G7_a_worker_that_is_asked_to_end_hands_over_at_once(place: Site) -> None:
     place.takeover_s = 600.0  # nobody waits for a lease to run out here
     name = place.connector(ROWS)
-    for _ in range(2):
-        place.start("worker", wait=False)
-    first = place.in_the_middle(name)
-    place.ready(place.other(first))
-    run = place.row(name).job
-    first.send(signal.SIGTERM)
-    assert first.process.wait(60) == 0, first.said()
+    with place.held():
+        for _ in range(2):
+            place.start("worker", wait=False, **BETWEEN)
+        first = place.in_the_middle(name)
+        place.ready(place.other(first))
+        run = place.row(name).job
+        first.send(signal.SIGTERM)
+    assert first.process.wait(PATIENCE_S) == 0, first.said()
     outcome = place.completed(name)
     assert outcome["run"] in run, "the same run, seen to its end"
     assert check(place.kafka, name, ROWS).keys() == {1, 2}
@@ -128,13 +134,14 @@ def test_F9_G18_a_restart_of_postgresql_costs_no_row_no_owner_and_no_storm(
 ) -> None:
     place, server = mortal_place, mortal_postgres
     name = place.connector(ROWS, schedule="schedule: every 1s", files=5)
-    for _ in range(2):
-        place.start("worker", wait=False)
-    first = place.in_the_middle(name)
-    place.ready(place.other(first))
-    before = place.row(name)
-    server.stop("immediate")
-    published = place.published(name)
+    with place.held():
+        for _ in range(2):
+            place.start("worker", wait=False, **BETWEEN)
+        first = place.in_the_middle(name)
+        place.ready(place.other(first))
+        before = place.row(name)
+        server.stop("immediate")
+        published = place.published(name)
     until(lambda: place.published(name) > published, why=place.said)  # the run needs no store to go on
     until(lambda: place.published(name) >= ROWS, why=place.said)  # and ends while nobody can be told
     until(lambda: "the store does not hear how a run ended" in first.said(), why=place.said)
@@ -167,12 +174,13 @@ def test_F9_G18_an_outage_longer_than_a_lease_changes_no_owner(
     place, server = mortal_place, mortal_postgres
     place.takeover_s = 8.0
     name = place.connector(4_000_000, schedule="schedule: once", files=20)
-    for _ in range(2):
-        place.start("worker", wait=False)
-    first = place.in_the_middle(name)
-    place.ready(place.other(first))
-    before = place.row(name)
-    server.stop("immediate")
+    with place.held():
+        for _ in range(2):
+            place.start("worker", wait=False, **BETWEEN)
+        first = place.in_the_middle(name)
+        place.ready(place.other(first))
+        before = place.row(name)
+        server.stop("immediate")
     time.sleep(12)
     server.start()
     place.completed(name, 240)
@@ -187,12 +195,13 @@ def test_F6_a_worker_that_is_cut_off_from_postgresql_is_replaced_and_ends_with_7
     name = place.connector(ROWS)
     with Line(make_url(place.store_url).port or 0) as line:
         through = make_url(place.store_url).set(port=line.port).render_as_string(hide_password=False)
-        cut_off = place.start("worker", DATONG_STORE__URL=through)
-        assert place.in_the_middle(name) is cut_off
-        line.cut()
+        with place.held():
+            cut_off = place.start("worker", DATONG_STORE__URL=through, **BETWEEN)
+            assert place.in_the_middle(name) is cut_off
+            line.cut()
         successor = place.start("worker")
         until(lambda: successor.name in place.row(name).last_holder, why=place.said)
         line.mend()
-        assert cut_off.process.wait(60) == 7, cut_off.said()
+        assert cut_off.process.wait(PATIENCE_S) == 7, cut_off.said()
     place.completed(name)
     check(place.kafka, name, ROWS)
