@@ -19,7 +19,7 @@ from deploy.services import kafka, postgres
 from tests.support.nodes import ROOT, Node, Site, check, site, until
 from tests.support.postgres import drop_database, new_database
 
-ROWS = 600_000  # so that a run is met in its middle
+ROWS = 100_000  # in several batches
 TOKEN = "canary-operators-own-token-of-all-nodes-01"
 
 
@@ -93,22 +93,23 @@ def nodes(
             refused = client.post(f"/api/v1/connectors/{name}/runs", json={})
         assert (refused.status_code, refused.json()["code"]) == (503, "NoWorker")
         assert "serve --role worker" in refused.json()["remedy"]
-        yield Nodes(made, first, second, made.start("worker"))
+        yield Nodes(made, first, second, made.start("worker", TEST_FAILPOINT="acknowledged:wait@1"))
     drop_database(postgres_server, database)
 
 
 def test_a_run_that_is_asked_for_at_one_node_is_done_by_another_and_seen_by_all(nodes: Nodes) -> None:
     name = nodes.connector(ROWS)
-    run = nodes.start(name)
-    path = f"/connectors/{name}/runs/{run}"
-    nodes.site.in_the_middle(name)
-    with nodes.second.api() as client:
-        again = client.post(f"/api/v1/connectors/{name}/runs", json={})
-        assert (again.status_code, nodes.worker.name in again.json()["detail"]) == (409, True)
-    for node in (nodes.first, nodes.second):
-        shown = nodes.get(f"/connectors/{name}", node)
-        assert (shown["running"], nodes.worker.name in shown["worker"]) == (True, True)
-    until(lambda: 0 < nodes.get(path, nodes.second)["totals"]["published"] <= ROWS)
+    with nodes.site.held():
+        run = nodes.start(name)
+        path = f"/connectors/{name}/runs/{run}"
+        nodes.site.in_the_middle(name)
+        with nodes.second.api() as client:
+            again = client.post(f"/api/v1/connectors/{name}/runs", json={})
+            assert (again.status_code, nodes.worker.name in again.json()["detail"]) == (409, True)
+        for node in (nodes.first, nodes.second):
+            shown = nodes.get(f"/connectors/{name}", node)
+            assert (shown["running"], nodes.worker.name in shown["worker"]) == (True, True)
+        until(lambda: 0 < nodes.get(path, nodes.second)["totals"]["published"] < ROWS)
     until(lambda: nodes.get(path, nodes.second, wait_ms=5000)["state"] != "running")
     for node in (nodes.first, nodes.second):
         ended = nodes.get(path, node)
@@ -165,10 +166,11 @@ def test_every_node_that_answers_watches_what_a_worker_publishes(nodes: Nodes) -
 
 def test_a_run_is_paused_and_resumed_from_another_node(nodes: Nodes) -> None:
     name = nodes.connector(4_000_000, files=4)
-    run = nodes.start(name)
-    nodes.site.in_the_middle(name)
-    with nodes.second.api() as client:
+    with nodes.site.held(), nodes.second.api() as client:
+        run = nodes.start(name)
+        nodes.site.in_the_middle(name)
         client.put(f"/api/v1/connectors/{name}/pause")
+    with nodes.second.api() as client:
         until(lambda: not nodes.site.row(name).held)
         ended = nodes.get(f"/connectors/{name}/runs/{run}")
         assert ended["state"] == "stopped"
