@@ -27,6 +27,9 @@ __all__ = [
     "postgres_server",
 ]
 
+# Tests start some hundred processes of the hub: each would compile all of it anew where nothing compiled may be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile("datong", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("datong")
 if explore := os.environ.get("TEST_EXPLORE"):
