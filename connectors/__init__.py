@@ -26,6 +26,9 @@ class Kind:
     build: Callable[[Any, SourceContext], Source]
     pushed: bool = False  # by HTTP, to /api/v1/intake/CONNECTOR
     takes: bool = False  # what it is sent goes to one reader: a look at it would take it from the connector that runs
+    inside: bool = (
+        False  # it speaks to databases alone, whose private addresses need no entry in `outbound.allow` (ADR 17)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,7 @@ KINDS: Mapping[str, Kind] = {
             summary="A table of PostgreSQL at speed, whole or by transaction: what commits late is not lost.",
             spec=PostgresSpec,
             build=_postgres,
+            inside=True,
         ),
         Kind(
             name="rest",
@@ -109,6 +113,7 @@ KINDS: Mapping[str, Kind] = {
             summary="A table of any database that SQLAlchemy speaks to, whole or incremental.",
             spec=SqlSpec,
             build=_sql,
+            inside=True,
         ),
         Kind(
             name="webhook",

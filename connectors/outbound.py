@@ -37,16 +37,19 @@ class Outbound:
     allowed: frozenset[str] = frozenset()
     own: frozenset[tuple[str, int]] = frozenset()  # the hub's own API, Kafka and databases
     own_ports: frozenset[int] = frozenset()  # of this machine
+    everywhere: bool = False  # the hub listens on every address of this machine, not on loopback or one of them alone
+    only: frozenset[str] | None = None  # `host:port` that the secrets in use are bound to; None: they are bound to none
 
-    def judge(self, host: str, port: int, address: Address) -> None:
-        """Raises TargetRefused."""
+    def judge(self, host: str, port: int, address: Address, *, inside: bool = False) -> None:
+        """Raises TargetRefused. `inside`: what connects speaks to databases, whose place is a private address (ADR 17)."""
+        self._bound(host, port)
         plain = _plain(address)
         where = f"{host}:{port}"
         if any(plain in network for network in NEVER if network.version == plain.version):
             raise TargetRefused("this address is never connected to", where=where)
-        if (host.lower(), port) in self.own or (plain.is_loopback and port in self.own_ports):
+        if self._is_own(host, port, plain):
             raise TargetRefused("this is the hub itself or one of its own services", where=where)
-        if plain.is_global:
+        if plain.is_global or inside:
             return
         if f"{host.lower()}:{port}" not in self.allowed:
             raise TargetRefused(
@@ -55,12 +58,15 @@ class Outbound:
                 remedy=f"an operator allows it in datong.yaml: `outbound: {{allow: ['{host}:{port}']}}`",
             )
 
-    def addresses(self, host: str, port: int) -> list[str]:
-        """The addresses of a name, all judged. Raises TargetRefused when any of them is refused, OSError, UnicodeError."""
+    def addresses(self, host: str, port: int, *, inside: bool = False) -> list[str]:
+        """The addresses of a name, all judged. Raises TargetRefused when any of them is refused, OSError, UnicodeError.
+
+        A name that a secret is not bound to is not even looked up: the secret may stand in it."""
+        self._bound(host, port)
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for address in addresses:
-            self.judge(host, port, ipaddress.ip_address(address.partition("%")[0]))
+            self.judge(host, port, ipaddress.ip_address(address.partition("%")[0]), inside=inside)
         return addresses
 
     def connect(self, host: str, port: int, *, timeout_s: float) -> socket.socket:
@@ -77,6 +83,23 @@ class Outbound:
                 problem = error
         raise problem or OSError("the name has no address")
 
+    def _bound(self, host: str, port: int) -> None:
+        """Raises TargetRefused where the secrets in use may not go; the name is not told, for they may stand in it."""
+        if self.only is not None and f"{host.lower()}:{port}" not in self.only:
+            raise TargetRefused(
+                "this host is none that the secrets in use are bound to",
+                where="bindings.yaml",
+                remedy=f"there they are bound to {', '.join(sorted(self.only)) or 'no host'}",
+            )
+
+    def _is_own(self, host: str, port: int, address: Address) -> bool:
+        """The hub or a service of its own, whatever name it is called by."""
+        if (host.lower(), port) in self.own:
+            return True
+        if port in self.own_ports and (address.is_loopback or (self.everywhere and _is_here(address))):
+            return True
+        return any(address in _addresses_of(name) for name, at in self.own if at == port)
+
     def client(self, *, timeout_s: float, ca_file: str | None = None) -> httpx.Client:
         """A client that follows no redirect, takes no proxy from the environment and connects to judged addresses only."""
         import httpcore  # here, as what follows: a hub without sources on the web starts without them
@@ -90,6 +113,25 @@ class Outbound:
             ssl_context=context, max_connections=4, max_keepalive_connections=2, network_backend=Judged(self)
         )
         return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+
+
+def _is_here(address: Address) -> bool:
+    """Is it one of this machine's? Those alone can be bound to."""
+    with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
+
+
+def _addresses_of(name: str) -> set[Address]:
+    """As the name service has them now; none where it does not know the name."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return set()
+    return {_plain(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found}
 
 
 def _plain(address: Address) -> Address:

@@ -56,6 +56,7 @@ def kinds() -> str:
         settings = files["alerts"]["$defs"][f"channel.{name}"]
         parts += [f"## A channel of `kind: {name}`\n", f"{channel.__doc__}\n", table(settings, files["alerts"]), ""]
     agency = files["agencies"]["properties"]["agencies"]["items"]
+    secret = files["bindings"]["properties"]["secrets"]["items"]
     for title, settings, whole, prefix in (
         ("A connector (`connectors.d/*.yaml`)", files["connector"], files["connector"], ""),
         ("A topic (`topics.d/*.yaml`)", files["topic"], files["topic"], ""),
@@ -64,6 +65,7 @@ def kinds() -> str:
         ("A map (`maps.d/*.yaml`)", files["map"], files["map"], ""),
         ("Who is told of alerts (`alerts.d/*.yaml`)", files["alerts"], files["alerts"], ""),
         ("The agencies (`agencies.yaml`)", agency, files["agencies"], "agencies[]."),
+        ("Who may use a secret (`bindings.yaml`)", secret, files["bindings"], "secrets[]."),
         ("A code list (`schemas/codes/*.yaml`)", files["code_list"], files["code_list"], ""),
     ):
         parts += [f"## {title}\n", table(settings, whole, prefix), ""]

@@ -102,6 +102,7 @@ class Hub:
             self.reload,
             source_specs(),
             frozenset(name for name, kind in KINDS.items() if kind.takes),
+            frozenset(name for name, kind in KINDS.items() if kind.inside),
         )
         self.subscribers = SubscriberDesk(
             self.log,

@@ -8,10 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from connectors import KINDS, SINKS
 from connectors.context import SinkContext, SourceContext
 from connectors.outbound import Outbound
 from hub.avro.types import Enum, Record, Type, Union
+from hub.catalogue.bindings import User, read_bindings
+from hub.catalogue.bindings import references as references_in
 from hub.catalogue.load import Catalogue
 from hub.catalogue.notify import EmailChannel, NotifySpec, WebhookChannel
 from hub.catalogue.specs import ConnectorSpec, SubscriptionSpec
@@ -26,9 +30,12 @@ from hub.secrets import Secrets
 from hub.settings import Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
     from connectors.channels import Hook, Mail
     from hub.registry import Schemas
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 PUSH_EVERY = timedelta(seconds=1)
 FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins first
 
@@ -59,7 +66,7 @@ class ConnectorBuilder:
     def source(self, name: str, plan: TaskPlan, remembered: Remembered) -> Source:
         """Open the connector's source, reading only the columns that the mapping uses."""
         spec, columns = self._spec(name), frozenset(columns_used(plan.mapping))
-        context = context_of(self._settings, name, spec.publish.mode, columns)
+        context = context_of(self._settings, name, spec.source, spec.publish.mode, columns)
         running = replace(context, remembered=remembered, intake=self._intake)
         return KINDS[spec.kind].build(spec.source, running)
 
@@ -88,7 +95,7 @@ def draft(spec: ConnectorSpec, catalogue: Catalogue, settings: Settings, *, sche
         scope=topic.scope if keyed else (),
         event_time=topic.event_time,
         mapping=publish.mapping,
-        codes=references(catalogue, settings),
+        codes=references(catalogue, settings, spec.connector),
         record=record,
         target=schema.columns,
         symbols=symbols_of(record),
@@ -109,9 +116,9 @@ def limits_of(spec: ConnectorSpec, settings: Settings) -> TaskLimits:
     )
 
 
-def references(catalogue: Catalogue, settings: Settings) -> CodeLists:
-    """The code lists of a project, with its keys and the day: what functions are given and never fetch (R14)."""
-    secrets = Secrets(settings.root)
+def references(catalogue: Catalogue, settings: Settings, connector: str) -> CodeLists:
+    """The code lists of a project, with the connector's keys and the day: what functions are given and never fetch (R14)."""
+    secrets = _secrets(settings, User(kind="connectors", name=connector))
     return replace(catalogue.codes, keys=lambda name: secrets.resolve(name).encode(), today=latest_day)
 
 
@@ -129,42 +136,57 @@ def open_kind(
     kind: str, source: Any, settings: Settings, *, task: str, mode: Mode, columns: frozenset[str] | None = None
 ) -> Source:
     """A source by its kind and that kind's own settings, to look at."""
-    return KINDS[kind].build(source, context_of(settings, task, mode, columns))
+    return KINDS[kind].build(source, context_of(settings, task, source, mode, columns))
 
 
-def context_of(settings: Settings, task: str, mode: Mode, columns: frozenset[str] | None) -> SourceContext:
+def context_of(settings: Settings, task: str, source: Any, mode: Mode, columns: frozenset[str] | None) -> SourceContext:
     """What every source is given."""
+    user = User(kind="connectors", name=task)
     return SourceContext(
         task=task,
         root=settings.files_path.resolve(),
         mode=mode,
         refused=_own(settings),
         columns=columns,
-        outbound=outbound_of(settings),
-        secret=Secrets(settings.root).fill,
+        outbound=_bound(settings, source),
+        secret=_secrets(settings, user).fill,
     )
 
 
 def open_sink(spec: SubscriptionSpec, settings: Settings) -> Sink:
     """A subscription's sink. Raises ConfigurationInvalid for a secret that is not there."""
-    return SINKS[spec.kind].build(spec.sink, _outside(spec.subscription, settings))
+    return SINKS[spec.kind].build(
+        spec.sink, _outside(User(kind="subscriptions", name=spec.subscription), spec.sink, settings)
+    )
 
 
-def _outside(name: str, settings: Settings) -> SinkContext:
+def _outside(user: User, part: Any, settings: Settings) -> SinkContext:
     return SinkContext(
-        subscription=name,
+        subscription=user.name,
         root=settings.files_path.resolve(),
         refused=_own(settings),
-        outbound=outbound_of(settings),
-        secret=Secrets(settings.root).fill,
+        outbound=_bound(settings, part),
+        secret=_secrets(settings, user).fill,
     )
+
+
+def _secrets(settings: Settings, user: User) -> Secrets:
+    """Those that `bindings.yaml`, as it is now, lets this user have."""
+    bindings = read_bindings(settings.root)
+    return Secrets(settings.root, require=lambda name: bindings.require(name, user))
+
+
+def _bound(settings: Settings, part: BaseModel) -> Outbound:
+    """Where a source, sink or channel may connect: no farther than the secrets that it names may go."""
+    named = {name for _path, name in references_in(part.model_dump())}
+    return replace(outbound_of(settings), only=read_bindings(settings.root).hosts(named))
 
 
 def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:
     """How somebody is told of alerts. Raises ConfigurationInvalid for a secret or a file that is not there."""
     from connectors.channels import Hook, Mail  # commands start without mail
 
-    made, context = spec.channel, _outside(spec.notify, settings)
+    made, context = spec.channel, _outside(User(kind="alerts", name=spec.notify), spec.channel, settings)
     ca_file = str(context.place(made.ca_file)) if made.ca_file else None
     if isinstance(made, WebhookChannel):
         secret = context.secret(made.secret)
@@ -200,22 +222,35 @@ def check_source(spec: ConnectorSpec, settings: Settings) -> Report:
 
 def outbound_of(settings: Settings) -> Outbound:
     """Where sources may connect: never to this hub, its Kafka, its database or the registry it uses (R17)."""
-    own = {(settings.http.host.lower(), settings.http.port)}
-    own |= {(settings.http.host.lower(), settings.connect.port)} if settings.connect.port else set()
+    ports = {port for port in (settings.http.port, settings.registry.port, settings.connect.port) if port}
+    own = {(host.lower(), port) for host in (settings.http.host, *settings.http.allowed_hosts) for port in ports}
     brokers = settings.log.url.removeprefix("kafka://").split(",") if settings.log.url else []
     own |= {(host.lower(), int(port)) for host, _, port in (b.rpartition(":") for b in brokers)}
     if settings.store.url.startswith("postgresql"):
         from sqlalchemy.engine import make_url
 
         store = make_url(settings.store.url)
-        own.add(((store.host or "localhost").lower(), store.port or 5432))
+        own |= _places(store)
     if settings.registry.url:
         import httpx
 
         registry = httpx.URL(settings.registry.url)
         own.add((registry.host.lower(), registry.port or (443 if registry.scheme == "https" else 80)))
-    ports = frozenset(port for _, port in own)
-    return Outbound(allowed=frozenset(a.lower() for a in settings.outbound.allow), own=frozenset(own), own_ports=ports)
+    ports |= {port for host, port in own if host == "localhost" or host.startswith("127.") or host == "::1"}
+    return Outbound(
+        allowed=frozenset(a.lower() for a in settings.outbound.allow),
+        own=frozenset(own),
+        own_ports=frozenset(ports),
+        everywhere=settings.http.host in EVERYWHERE,
+    )
+
+
+def _places(store: URL) -> set[tuple[str, int]]:
+    """Every server of the store's URL: one in its usual place, or several as `?host=a:5432&host=b:5432`."""
+    given = store.query.get("host", ())
+    several = [place.rpartition(":") for place in ((given,) if isinstance(given, str) else given)]
+    found = {(host.lower(), int(port)) for host, _, port in several if host and port.isdecimal()}
+    return found or {((store.host or "localhost").lower(), store.port or 5432)}
 
 
 def schedule_of(spec: ConnectorSpec) -> Schedule:

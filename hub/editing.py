@@ -11,12 +11,14 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from hub.builder import draft, open_source
+from hub.catalogue.bindings import User, check_database, check_edit, read_bindings
 from hub.catalogue.described import Setting, described
 from hub.catalogue.edit import ConnectorFile, ConnectorFiles, declared, is_name
 from hub.catalogue.load import Catalogue
-from hub.catalogue.mistakes import Mistake
+from hub.catalogue.mistakes import Mistake, Place
 from hub.catalogue.schemas import json_schemas
 from hub.catalogue.specs import ConnectorSpec
+from hub.catalogue.yaml import load_yaml
 from hub.errors import ConfigurationInvalid, Conflict, NotFound
 from hub.mapping.program import columns_used
 from hub.pipeline.blame import columns_behind
@@ -73,12 +75,14 @@ class Editing:
         reload: Callable[[], object],
         kinds: Mapping[str, type[BaseModel]],
         taking: Collection[str] = (),
+        databases: Collection[str] = (),
     ) -> None:
-        """`taking`: kinds of source at which nobody can look without taking from them."""
+        """`taking`: kinds of source at which nobody can look without taking from them. `databases`: those whose private
+        addresses need no entry in `outbound.allow`."""
         self._settings, self._supervisor, self._index = loaded.settings, supervisor, index
         self._catalogue, self._read_again, self._reload = catalogue, read, reload
         self._files = ConnectorFiles(loaded.settings.root)
-        self._kinds, self._taking = kinds, taking
+        self._kinds, self._taking, self._databases = kinds, taking, databases
 
     def text(self, name: str) -> ConnectorFile:
         """A connector's file, also one that is left out for its mistakes. Raises NotFound, Conflict."""
@@ -174,8 +178,9 @@ class Editing:
         meant = name or says or ""
         place = meant if is_name(meant) else UNNAMED
         file = self._files.place(place)
-        catalogue = self._read_again(look=place if look else False, instead={file: text})
-        found = [m for m in catalogue.mistakes if m.file == file]
+        bound = self._bound(text, place, file)
+        catalogue = self._read_again(look=place if look and not bound else False, instead={file: text})
+        found = [*bound, *(m for m in catalogue.mistakes if m.file == file)]
         if says is not None and says != meant:
             found.insert(
                 0,
@@ -188,6 +193,25 @@ class Editing:
                 ),
             )
         return Checked(name=meant, file=file, catalogue=catalogue, mistakes=(*found, *self._elsewhere(catalogue, file)))
+
+    def _bound(self, text: bytes, name: str, file: str) -> list[Mistake]:
+        """Secrets that this text may not use. Known before anything is opened: a look at the source would send them."""
+        try:
+            place = Place(file=file, document=load_yaml(text, file))
+        except ConfigurationInvalid:
+            return []  # it is told as any mistake, and nothing is opened
+        now = self._files.find(name)
+        try:
+            before = load_yaml(now.text, file).data if now else {}
+        except ConfigurationInvalid:
+            before = {}
+        bindings = read_bindings(self._settings.root)
+        found = list(check_edit(place, before, User(kind="connectors", name=name), bindings))
+        source = place.document.data.get("source")
+        if isinstance(source, dict) and source.get("kind") in self._databases:
+            allowed = {one.lower() for one in self._settings.outbound.allow}
+            found += check_database(place, before, bindings, allowed)
+        return found
 
     def _elsewhere(self, would: Catalogue, file: str) -> list[Mistake]:
         """Mistakes of other files that are not there yet: a grant on a field that goes, a topic whose key changes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hub.errors import ConfigurationInvalid
@@ -15,11 +15,19 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MAX_BYTES = 64 * 1024
 
 
-class Secrets:
-    """Resolves references of one project. Values never stand in errors."""
+def _anybody(_name: str) -> None:
+    return None
 
-    def __init__(self, project: Path, env: Mapping[str, str] | None = None) -> None:
-        self._project, self._env = project, os.environ if env is None else env
+
+class Secrets:
+    """Resolves references of one project. Values never stand in errors.
+
+    `require` raises for a secret that whoever asks may not have; the hub's own settings may have any."""
+
+    def __init__(
+        self, project: Path, env: Mapping[str, str] | None = None, require: Callable[[str], None] = _anybody
+    ) -> None:
+        self._project, self._env, self._require = project, os.environ if env is None else env, require
 
     def fill(self, text: str) -> str:
         """The text with every reference replaced. Raises ConfigurationInvalid naming the reference."""
@@ -29,6 +37,7 @@ class Secrets:
         """One secret. A variable of the hub itself (`DATONG_…`) is none."""
         if not NAME.fullmatch(name) or name.startswith("DATONG_"):
             raise ConfigurationInvalid("this is not a secret's name", remedy="letters, digits and _; not DATONG_…")
+        self._require(name)
         if name in self._env:
             return self._env[name]
         path = self._project / "secrets.d" / name

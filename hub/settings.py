@@ -156,7 +156,8 @@ class OutboundSettings(_Section):
         (),
         description="`host:port` of private and loopback addresses that sources (`rest`, `mqtt`, `files` over SFTP) and "
         "sinks may reach, exactly as their files name them. Public addresses need no entry; the hub's own ports and metadata "
-        "services are never reached. The sources `sql` and `postgres` go where their files say: databases are inside.",
+        "services are never reached. The sources `sql` and `postgres` need no entry where their files on disk name a private "
+        "address (databases are inside); an edit through the hub does.",
     )
 
 

@@ -22,9 +22,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connectors.context import SourceContext
+from connectors.databases import NO_HOST
+from connectors.outbound import Outbound, TargetRefused
 from connectors.sources.specs import PostgresSpec
 from hub.errors import ColumnsChanged, ConfigurationInvalid, DatongError, SourceUnavailable
-from hub.urls import filled
+from hub.urls import filled, port_of
 
 BATCH_BYTES = 4 * 1024 * 1024
 IDLE_S = 0.5  # how long the reader waits for a batch before it is told that there is none yet
@@ -84,7 +86,8 @@ class Closed(Exception):
 
 
 def connection_string(spec: PostgresSpec, context: SourceContext) -> str:
-    """libpq's own form of the URL, filled with its secrets. Raises ConfigurationInvalid."""
+    """libpq's own form of the URL, filled with its secrets, and with the addresses that it was judged by (R17).
+    Raises ConfigurationInvalid, SourceUnavailable."""
     try:
         url = filled(spec.url, context.secret)
         written = make_url(spec.url) if "://" in spec.url else None
@@ -103,7 +106,22 @@ def connection_string(spec: PostgresSpec, context: SourceContext) -> str:
             where="source.url",
             remedy=f"these are: {', '.join(ALLOWED)}",
         )
-    return make_conninfo(**_parameters(url, spec))
+    return make_conninfo(**{**_parameters(url, spec), **_judged(url, context.outbound)})
+
+
+def _judged(url: URL, outbound: Outbound) -> Mapping[str, str]:
+    """Each address beside the host's name, which certificates are compared with."""
+    if not url.host:
+        raise ConfigurationInvalid(NO_HOST, where="source.url", remedy=_form())
+    try:
+        addresses = outbound.addresses(url.host, port_of(url) or 5432, inside=True)
+    except TargetRefused as refused:  # its place is not told: a secret may stand in it
+        raise ConfigurationInvalid(refused.message, where="source.url", remedy=refused.remedy or _form()) from None
+    except (OSError, UnicodeError):
+        raise SourceUnavailable(
+            "the host is not known", where="source.url", remedy="see the host's name, or the name service"
+        ) from None
+    return {"host": ",".join([url.host] * len(addresses)), "hostaddr": ",".join(addresses)}
 
 
 def _form() -> str:

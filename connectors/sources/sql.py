@@ -22,6 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from connectors.context import SourceContext
+from connectors.databases import judged
+from connectors.outbound import TargetRefused
 from connectors.sources.specs import SqlSpec
 from hub.errors import ColumnsChanged, ConfigurationInvalid, DatongError, FileRefused, SourceUnavailable
 from hub.model import Batch, Finding, ReadFailure, Report, SourceCheckpoint, Stream
@@ -38,6 +40,7 @@ CURSORS: Sequence[tuple[type[sa.types.TypeEngine[Any]], type | tuple[type, ...]]
     (sa.Integer, (int, float, decimal.Decimal)),
     (sa.LargeBinary, bytes),
 )
+MEND = "name another host there"
 READ_ONLY = {"postgresql": "SET TRANSACTION READ ONLY", "mysql": "SET TRANSACTION READ ONLY"}
 TIMEOUT = {"postgresql": "SET LOCAL statement_timeout = {ms}", "mysql": "SET SESSION max_execution_time = {ms}"}
 
@@ -195,6 +198,8 @@ class SqlSource:
                     ms = int(self._spec.statement_timeout_s * 1000)
                     connection.exec_driver_sql(TIMEOUT[name].format(ms=ms))
                 yield connection
+        except TargetRefused as refused:  # its place is not told: a secret may stand in it
+            raise ConfigurationInvalid(refused.message, where="source.url", remedy=refused.remedy or MEND) from None
         except sa.exc.DBAPIError as error:
             raise SourceUnavailable(
                 f"the database refused or did not answer ({type(error.orig).__name__})",
@@ -214,13 +219,16 @@ class SqlSource:
                     raise ConfigurationInvalid(
                         "a password stands in the file", where="source.url", remedy="write ${secret:NAME} instead"
                     )
-                self._engine = sa.create_engine(self._local(parsed), **_arguments(parsed))
+                engine = sa.create_engine(self._local(parsed), **_arguments(parsed))
             except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
                 raise ConfigurationInvalid("not a database URL that is known here", where="source.url") from error
             except ModuleNotFoundError as error:
                 raise ConfigurationInvalid(
                     f"the driver {error.name} is not installed", where="source.url", remedy=f"pip install {error.name}"
                 ) from error
+            if parsed.get_backend_name() != "sqlite":
+                judged(engine, parsed, self._context.outbound, "source.url", inside=True, unknown=SourceUnavailable)
+            self._engine = engine
         return self._engine
 
     def _local(self, url: URL) -> URL:
@@ -233,7 +241,9 @@ class SqlSource:
         ):
             raise FileRefused("a SQLite database is below the files root", where="source.url")
         if not path.is_file():
-            raise SourceUnavailable("there is no such database file", where=path.name)
+            raise SourceUnavailable(
+                "there is no such database file", where="source.url"
+            )  # a secret may stand in its name
         return url.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
 
 

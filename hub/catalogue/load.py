@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from hub.access.grants import Grant
 from hub.access.plan import Contract
 from hub.avro.types import Record
+from hub.catalogue.bindings import User, Users, check_secrets, check_unbound, check_users, read_bindings
 from hub.catalogue.checks import (
     Context,
     Discover,
@@ -108,7 +109,7 @@ class _Loader:
         discover: Discover | None,
         instead: Mapping[str, bytes],
     ) -> None:
-        self.project = project
+        self.project, self.bindings = project, read_bindings(project)
         agencies = read_agencies(project)
         shipped = [d for d in folders if not d.is_relative_to(project)]
         codes, code_mistakes = load_codes(folders, {d: _shown(d, project) for d in folders}, shipped=shipped)
@@ -119,7 +120,12 @@ class _Loader:
         maps = read_folder(project, "maps.d", MapSpec, "map")
         notify = read_folder(project, "alerts.d", NotifySpec, "notify")
         folder_mistakes = (f.mistakes for f in (topics, connectors, grants, subscriptions, maps, notify))
-        self.mistakes = [*agencies.mistakes, *code_mistakes, *itertools.chain(*folder_mistakes)]
+        self.mistakes = [
+            *agencies.mistakes,
+            *self.bindings.mistakes,
+            *code_mistakes,
+            *itertools.chain(*folder_mistakes),
+        ]
         self.topics, self.grants, self.maps = topics.declared, grants.declared, maps.declared
         self.context = Context(
             agencies=agencies.declared,
@@ -143,6 +149,16 @@ class _Loader:
         for ready, found in map(with_channel, notify.declared):
             self.notify.append(ready)
             self.mistakes += found
+        self.claimed: Mapping[Users, Mapping[str, str]] = {
+            "connectors": connectors.claimed,
+            "subscriptions": subscriptions.claimed,
+            "alerts": notify.claimed,
+        }
+        self.users = [(User(kind="connectors", name=c.spec.connector), c.place) for c in connectors.declared]
+        self.users += [(User(kind="subscriptions", name=s.spec.subscription), s.place) for s in subscriptions.declared]
+        self.users += [(User(kind="alerts", name=n.spec.notify), n.place) for n in notify.declared]
+        for user, place in self.users:
+            self.mistakes += check_secrets(place, user, self.bindings)
 
     def _malformed_connector(self, place: Place) -> None:
         """Nobody wants to mend a file's form only to learn of its next mistakes."""
@@ -204,8 +220,13 @@ class _Loader:
             schemas=self._schemas(connectors),
             codes=self.context.codes,
             mistakes=tuple(sorted(self.mistakes, key=lambda m: (m.file, m.line, m.path))),
-            warnings=tuple(_ended(g, today) for g in grants if today and g.spec.until and g.spec.until < today),
+            warnings=(*self._unbound(), *(_ended(g, today) for g in grants if today and g.spec.ended(today))),
         )
+
+    def _unbound(self) -> Iterator[Mistake]:
+        """What `bindings.yaml` says of nobody, or does not say."""
+        yield from check_users(self.bindings, self.claimed)
+        yield from check_unbound([place for _user, place in self.users], self.bindings)
 
     def _map(self, one: Declared[MapSpec], publisher: ConnectorSpec | None) -> Map | None:
         """The map with its regions, unless something is wrong with it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hub.catalogue.bindings import SecretSpec
 from hub.catalogue.codes import CodeListSpec
 from hub.catalogue.notify import CHANNELS, NotifySpec
 from hub.catalogue.specs import AgencySpec, ConnectorSpec, GrantSpec, MapSpec, SubscriptionSpec, TopicSpec
@@ -15,7 +16,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schemas(kinds: Mapping[str, type[BaseModel]], sinks: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """A JSON Schema for each kind of file: connector, topic, grant, subscription, map, alerts, agencies and code_list.
+    """A JSON Schema for each kind of file: connector, topic, grant, subscription, map, alerts, agencies, bindings and
+    code_list.
 
     A connector's `source` is one of the kinds, a subscription's `sink` one of the sinks, the `channel` of alerts
     one of the channels, told apart by `kind`."""
@@ -26,7 +28,8 @@ def json_schemas(kinds: Mapping[str, type[BaseModel]], sinks: Mapping[str, type[
         "subscription": _headed(_with_kinds(SubscriptionSpec, "sink", sinks)),
         "map": _headed(MapSpec.model_json_schema()),
         "alerts": _headed(_with_kinds(NotifySpec, "channel", CHANNELS)),
-        "agencies": _headed(_agencies()),
+        "agencies": _headed(_listed("Agencies", "agencies", AgencySpec)),
+        "bindings": _headed(_listed("Bindings", "secrets", SecretSpec)),
         "code_list": _headed(CodeListSpec.model_json_schema()),
     }
 
@@ -53,14 +56,14 @@ def _kind(called: str, name: str, model: type[BaseModel]) -> dict[str, Any]:
     return {called: made, **inner}
 
 
-def _agencies() -> dict[str, Any]:
-    one = AgencySpec.model_json_schema()
+def _listed(title: str, name: str, of: type[BaseModel]) -> dict[str, Any]:
+    one = of.model_json_schema()
     definitions = one.pop("$defs", {})
     return {
-        "title": "Agencies",
+        "title": title,
         "type": "object",
         "additionalProperties": False,
-        "properties": {"agencies": {"type": "array", "items": one}},
+        "properties": {name: {"type": "array", "items": one}},
         "$defs": definitions,
     }
 

@@ -274,6 +274,10 @@ class GrantSpec(Spec):
     def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return _distinct(value)
 
+    def ended(self, today: date) -> bool:
+        """Is its last day over?"""
+        return self.until is not None and self.until < today
+
     @property
     def filter_fields(self) -> tuple[str, ...]:
         """Top-level topic fields that `where` names. Raises ExpressionInvalid."""

@@ -95,7 +95,8 @@ def _catalogue(loaded: Loaded) -> list[Finding]:
         for name, spec in sorted(catalogue.connectors.items())
         for finding in check_source(spec, loaded.settings).findings
     ]
-    return [*(mistakes or [Finding(name="configuration", ok=True, detail=counts)]), *sources]
+    told = [Finding(name="note", ok=True, detail=str(note), remedy="") for note in catalogue.warnings]
+    return [*(mistakes or [Finding(name="configuration", ok=True, detail=counts)]), *told, *sources]
 
 
 def _notices(url: str, token: str) -> Iterator[Finding]:

@@ -56,7 +56,17 @@ def test_nested_targets_and_dotted_ones_are_the_same() -> None:
 
 def test_G20_json_schemas_cover_every_file_and_kind() -> None:
     made = json_schemas(source_specs(), sink_specs())
-    assert set(made) == {"connector", "topic", "grant", "subscription", "alerts", "agencies", "code_list", "map"}
+    assert set(made) == {
+        "connector",
+        "topic",
+        "grant",
+        "subscription",
+        "alerts",
+        "agencies",
+        "bindings",
+        "code_list",
+        "map",
+    }
     connector = made["connector"]
     assert {"connector", "agency", "source", "publish"} <= set(connector["required"])
     refs = [r["$ref"] for r in connector["properties"]["source"]["oneOf"]]

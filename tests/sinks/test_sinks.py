@@ -262,7 +262,7 @@ def test_S2_a_database_is_reached_at_the_address_that_was_judged(
 ) -> None:
     """The name is nobody's: only the judged address leads to the server, and the driver never asks for it again."""
     monkeypatch.setattr(
-        Outbound, "addresses", lambda _self, host, _port: ["127.0.0.1"] if host == "judged.invalid" else []
+        Outbound, "addresses", lambda _self, host, _port, **_how: ["127.0.0.1"] if host == "judged.invalid" else []
     )
     sink = table_sink(pg.url.replace("127.0.0.1", "judged.invalid"), tmp_path)
     sink.write(batch([(0, "a", 1)]))

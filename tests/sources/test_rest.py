@@ -394,7 +394,10 @@ def test_R17_the_hubs_settings_become_the_rule(tmp_path: Path) -> None:
     }
     made = outbound_of(load_settings(tmp_path, env=env).settings)
     assert made.allowed == {"10.0.0.5:443"}
-    assert made.own == {("127.0.0.1", 8080), ("broker", 9092), ("db", 5432)}
+    assert made.own == {("127.0.0.1", 8080), ("127.0.0.1", 8081), ("broker", 9092), ("db", 5432)}
+    assert made.own_ports == {8080, 8081}, "the broker's port on this machine is somebody else's"
+    several = {**env, "DATONG_STORE__URL": "postgresql+psycopg://u@/x?host=db1:5433&host=DB2:5432"}
+    assert {("db1", 5433), ("db2", 5432)} < outbound_of(load_settings(tmp_path, env=several).settings).own
     for url, place in (("https://Names.example", ("names.example", 443)), ("http://[::1]:8081", ("::1", 8081))):
         made = outbound_of(load_settings(tmp_path, env={**env, "DATONG_REGISTRY__URL": url}).settings)
         assert place in made.own
