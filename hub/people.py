@@ -1,8 +1,10 @@
 """People of the console: passwords, log-in, sessions, roles (S27).
 
 A password is kept as Argon2id (RFC 9106). A session is 256 random bits in a cookie, of which only a hash is kept; it is new
-at each log-in, ends after fifteen idle minutes and after twelve hours in any case. After five wrong passwords in a row an
-account waits, each time for twice as long; an address that goes on guessing waits as well, whatever names it tries.
+at each log-in, ends after fifteen idle minutes and after twelve hours in any case. After five wrong passwords in a row a
+name waits, each time for twice as long, where they came from: who guesses cannot lock out who is meant. A hundred from
+wherever slow those networks where nobody of the name has logged in yet. An address that goes on guessing waits as well,
+whatever names it tries.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, get_args
 
 from hub.errors import ConfigurationInvalid, NotAuthenticated, NotGranted, RateExceeded, TooBusy
 from hub.moments import iso
+from hub.store.guesses import Lock
 from hub.store.people import Account, People, Role
 
 if TYPE_CHECKING:
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHORTEST, LONGEST = 12, 256  # characters of a password
-LOCK_AFTER, FIRST_LOCK_MS, LONGEST_LOCK_MS = 5, 30_000, 15 * 60_000
+LOCK_AFTER, SLOW_AFTER = 5, 100
+HERE = Lock(after=LOCK_AFTER, first_ms=30_000, longest_ms=15 * 60_000)  # wrong passwords for a name from one network
+ANYWHERE = Lock(after=SLOW_AFTER, first_ms=1_000, longest_ms=60_000)  # and from all that it is not known to log in from
 IDLE_MS, SESSION_MS, FRESH_MS = 15 * 60_000, 12 * 3600_000, 30_000
 GUESSES, GUESSES_S = 30, 300.0  # wrong passwords of one address in this time
 ADDRESSES = 10_000  # remembered
@@ -111,21 +116,21 @@ class PeopleDesk:
 
         `loopback`: the request came from this machine, to this machine; people of a demo get in only then.
         """
-        network = _network(address)
-        self._guesses.check(network)
-        account = self._store.get(name) if NAME.fullmatch(name) else None
-        if account is not None and account.locked_ms:
-            raise RateExceeded("too many wrong passwords", remedy=f"try again in {_seconds(account.locked_ms)} s")
+        one, network = _network(address, 32), _network(address, 24)
+        self._guesses.check(one)
+        possible = NAME.fullmatch(name) is not None
+        wait = self._store.wait_ms(name, network) if possible else 0
+        if wait:
+            raise RateExceeded("too many wrong passwords", remedy=f"try again in {_seconds(wait)} s")
+        account = self._store.get(name) if possible else None
         right = self._right(account, password)
         if account is None or not right or (account.demo and not loopback):
-            self._guesses.add(network)
-            if account is not None and not right:
-                self._store.failed(
-                    name, lock_after=LOCK_AFTER, first_lock_ms=FIRST_LOCK_MS, longest_lock_ms=LONGEST_LOCK_MS
-                )
+            self._guesses.add(one)
+            if possible and not right:
+                self._store.failed(name, network, here=HERE, anywhere=ANYWHERE)
             raise NotAuthenticated("the name or the password is wrong")
         session = secrets.token_urlsafe(32)
-        if not self._store.begin(name, session, password=account.password, ended_before_ms=SESSION_MS):
+        if not self._store.begin(name, session, network, password=account.password, ended_before_ms=SESSION_MS):
             raise NotAuthenticated("the name or the password is wrong")  # since a moment ago
         return session
 
@@ -203,15 +208,15 @@ class _Guesses:
                 self._at.popitem(last=False)
 
 
-def _network(address: str) -> str:
-    """What is counted as one: an address of IPv4, and of IPv6 the 64 bits that one household or office is given."""
+def _network(address: str, bits: int) -> str:
+    """What is counted as one: so many bits of IPv4, and of IPv6 the 64 that one household or office is given."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
-        return address
-    if found.version == 4:
-        return str(found)
-    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+        return address[:64]
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return str(ip_network((found, bits if found.version == 4 else 64), strict=False))
 
 
 @contextmanager

@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from hub.catalogue.mistakes import explain
@@ -34,6 +35,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValueError("must be an address or a network | such as 10.0.0.8 or 10.0.1.0/24") from None
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
+
+
 class Http(_Section):
     """The API's address."""
 
@@ -44,6 +56,11 @@ class Http(_Section):
     )
     port: int = Field(8080, description="TCP port.", ge=1, le=65535)
     allowed_hosts: tuple[str, ...] = Field((), description="Host names the hub answers to besides loopback's.")
+    proxies: tuple[Network, ...] = Field(
+        (),
+        description="Addresses or networks (`10.0.0.8`, `10.0.1.0/24`) of reverse proxies on other machines, whose "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed. One on this machine always is, nobody else ever.",
+    )
 
 
 class StoreSettings(_Section):

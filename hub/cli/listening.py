@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,9 +56,10 @@ def server_of(
     setting: str,
     ending: Callable[[], None] = lambda: None,
     connections: int = CONNECTIONS,
+    proxies: Sequence[str] = (),
 ) -> uvicorn.Server:
-    """A server for an application, with at most so many connections an address. Raises ConfigurationInvalid naming the
-    setting when the port is taken."""
+    """A server for an application, with at most so many connections an address. `proxies` besides this machine's own are
+    believed whom they speak for. Raises ConfigurationInvalid naming the setting when the port is taken."""
     check_port(host, port, setting)
     config = uvicorn.Config(
         app,
@@ -68,6 +69,7 @@ def server_of(
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=["127.0.0.1", "::1", *proxies],
         timeout_keep_alive=15,
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 * 1024,

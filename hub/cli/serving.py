@@ -120,7 +120,8 @@ def make_server(hub: Hub, loaded: Loaded) -> uvicorn.Server:
     app = create_app(hub)
     if hub.role != "worker":
         add_console(app, hub)
-    return server_of(app, http.host, http.port, "http.port", app.state.waiting.stop, loaded.settings.limits.connections)
+    limit = loaded.settings.limits.connections
+    return server_of(app, http.host, http.port, "http.port", app.state.waiting.stop, limit, http.proxies)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from hub.errors import Conflict, NotFound
 from hub.store.clock import StoreClock
 from hub.store.engine import insert, reading, writing
+from hub.store.guesses import Guesses, Lock
 from hub.store.tables import people, sessions
 
 Role = Literal["viewer", "operator", "administrator"]
@@ -27,15 +28,14 @@ class Account:
     password: str  # Argon2id in PHC's format
     demo: bool  # everybody knows the password
     created_ms: int
-    failures: int  # wrong passwords in a row
-    locked_ms: int  # from now; 0 = may try
+    locked_ms: int  # the longest wait after wrong passwords, from wherever they came; 0 = none
 
 
 class People:
     """All accounts and sessions of a store."""
 
     def __init__(self, engine: Engine, clock: StoreClock) -> None:
-        self._engine, self._clock = engine, clock
+        self._engine, self._clock, self._guesses = engine, clock, Guesses(engine, clock)
 
     def add(self, name: str, role: Role, password: str, *, demo: bool = False) -> None:
         """A new account. Raises Conflict when there is one of this name."""
@@ -61,7 +61,7 @@ class People:
 
     def change(self, name: str, *, role: Role | None = None, password: str | None = None) -> None:
         """Another role or password: ends all sessions and any lock. Raises NotFound."""
-        given: dict[str, object] = {"failures": 0, "locked_until": 0}
+        given: dict[str, object] = {"failures": 0}
         given |= {} if role is None else {"role": role}
         given |= {} if password is None else {"password": password, "demo": False}
         with writing(self._engine) as connection:
@@ -69,34 +69,35 @@ class People:
             if not connection.execute(changed).all():
                 raise _nobody(name)
             _end_all(connection, name)
+            self._guesses.pardon(connection, name, networks=password is not None)
 
     def remove(self, name: str) -> None:
         """End an account and its sessions. Raises NotFound."""
         with writing(self._engine) as connection:
             _end_all(connection, name)
+            self._guesses.pardon(connection, name, networks=True)
             if not connection.execute(sa.delete(people).where(people.c.name == name).returning(people.c.name)).all():
                 raise _nobody(name)
 
-    def failed(self, name: str, *, lock_after: int, first_lock_ms: int, longest_lock_ms: int) -> None:
-        """One more wrong password; from `lock_after` on the account is locked, each time for twice as long. While it is, none
-        counts: a burst of them is one."""
-        with writing(self._engine) as connection:
-            open_now = sa.and_(people.c.name == name, people.c.locked_until <= self._clock.now)
-            counted = sa.update(people).where(open_now).values(failures=people.c.failures + 1)
-            failures = connection.scalar(counted.returning(people.c.failures))
-            if failures is not None and failures >= lock_after:
-                lock = min(first_lock_ms << min(failures - lock_after, 30), longest_lock_ms)
-                until = self._clock.now + lock
-                connection.execute(sa.update(people).where(people.c.name == name).values(locked_until=until))
+    def wait_ms(self, name: str, network: str) -> int:
+        """How long nobody may try this name from there; 0 = now. The same for a name that nobody has."""
+        return self._guesses.wait_ms(name, network)
 
-    def begin(self, name: str, session: str, *, password: str, ended_before_ms: int) -> bool:
-        """A session for who gave the password of this hash; forgets earlier failures, and sessions whose time is over. False,
-        and nothing begins, when the account has gone meanwhile, was locked, or has another password."""
+    def failed(self, name: str, network: str, *, here: Lock, anywhere: Lock) -> None:
+        """One more wrong password for a name, also for one that nobody has. `here`: the wait that it leads to from this
+        network; `anywhere`: from all where nobody of the name has logged in, by what they all guessed."""
         with writing(self._engine) as connection:
-            same = sa.update(people).where(people.c.name == name, people.c.password == password)
-            same = same.where(people.c.locked_until <= self._clock.now)
-            if not connection.execute(same.values(failures=0, locked_until=0).returning(people.c.name)).all():
+            self._guesses.failed(connection, name, network, here, anywhere)
+
+    def begin(self, name: str, session: str, network: str, *, password: str, ended_before_ms: int) -> bool:
+        """A session for who gave the password of this hash; forgets earlier failures there, and sessions whose time is over.
+        False, and nothing begins, when the account has gone meanwhile, may not be tried from there, or has another
+        password."""
+        with writing(self._engine) as connection:
+            same = sa.select(people.c.name).where(people.c.name == name, people.c.password == password)
+            if not connection.execute(same.with_for_update()).all() or self._guesses.wait_ms(name, network, connection):
                 return False
+            self._guesses.right(connection, name, network)
             connection.execute(sa.delete(sessions).where(sessions.c.created_at < self._clock.now - ended_before_ms))
             connection.execute(
                 sa.insert(sessions).values(
@@ -128,8 +129,10 @@ class People:
             connection.execute(sa.delete(sessions).where(sessions.c.hash == _hash(session)))
 
     def _query(self) -> sa.Select[tuple[object, ...]]:
-        wait = people.c.locked_until - self._clock.now
-        return sa.select(people, sa.case((wait > 0, wait), else_=0).label("locked_ms"))
+        longest = self._guesses.longest()
+        wait = longest.c.locked_until - self._clock.now
+        shown = sa.select(people, sa.case((wait > 0, wait), else_=0).label("locked_ms"))
+        return shown.join_from(people, longest, people.c.name == longest.c.name, isouter=True)
 
 
 def _end_all(connection: Connection, name: str) -> None:
@@ -151,6 +154,5 @@ def _account(row: Row[tuple[object, ...]]) -> Account:
         password=row.password,
         demo=row.demo,
         created_ms=row.created_at,
-        failures=row.failures,
         locked_ms=int(row.locked_ms),
     )

@@ -192,8 +192,19 @@ people = sa.Table(
     sa.Column("password", sa.Text, nullable=False),  # Argon2id in PHC's format
     sa.Column("demo", sa.Boolean, nullable=False),  # its password is known to everybody
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("failures", sa.Integer, nullable=False),  # wrong passwords in a row
-    sa.Column("locked_until", sa.BigInteger, nullable=False),  # 0 = never was
+    sa.Column("failures", sa.Integer, nullable=False),  # this and the next: not used since revision 0014
+    sa.Column("locked_until", sa.BigInteger, nullable=False),
+)
+
+guesses = sa.Table(
+    "guesses",  # wrong passwords, also for names that nobody has
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("network", sa.String(64), primary_key=True),  # `*` = all from which nobody of the name has logged in
+    sa.Column("failures", sa.Integer, nullable=False),  # in a row
+    sa.Column("locked_until", sa.BigInteger, nullable=False),  # 0 = is not
+    sa.Column("seen_at", sa.BigInteger, nullable=False, index=True),  # the last wrong password, or log-in
+    sa.Column("known_at", sa.BigInteger, nullable=False),  # the last log-in; 0 = none yet
 )
 
 sessions = sa.Table(

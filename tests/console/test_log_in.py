@@ -99,7 +99,14 @@ def test_S27_an_address_that_guesses_many_names_waits(sqlite_store: Store) -> No
     ],
 )
 def test_S27_who_has_many_addresses_of_one_network_guesses_as_one(one: str, other: str, same: bool) -> None:
-    assert (people._network(one) == people._network(other)) == same
+    assert (people._network(one, 32) == people._network(other, 32)) == same
+
+
+def test_S27_the_networks_that_a_name_waits_in() -> None:
+    told = [
+        people._network(one, 24) for one in ("10.0.0.1", "::ffff:10.0.0.9", "10.0.1.1", "2001:db8:1:2::1", "x" * 99)
+    ]
+    assert told == ["10.0.0.0/24", "10.0.0.0/24", "10.0.1.0/24", "2001:db8:1:2::/64", "x" * 64]
 
 
 def test_S27_more_log_ins_than_there_is_memory_for_are_sent_away(
@@ -132,6 +139,39 @@ def test_S27_guesses_at_the_same_time_are_all_counted(sqlite_store: Store) -> No
     assert len(refused) == LOCK_AFTER + 3
     with pytest.raises(RateExceeded):
         desk.log_in("olaf", PASSWORD, "10.0.0.2", loopback=False)
+    assert desk.log_in("olaf", PASSWORD, "10.0.1.2", loopback=False), "who is meant is elsewhere, and not locked out"
+
+
+def test_S27_waiting_does_not_tell_whether_there_is_somebody_of_the_name(sqlite_store: Store) -> None:
+    desk = PeopleDesk(sqlite_store.people)
+    desk.add("olaf", "operator", PASSWORD)
+    told = []
+    for name in ("olaf", "nobody"):
+        for _ in range(LOCK_AFTER + 2):
+            with pytest.raises((NotAuthenticated, RateExceeded)) as refused:
+                desk.log_in(name, WRONG, "10.0.0.1", loopback=False)
+            told.append((name, type(refused.value), str(refused.value)))
+    half = LOCK_AFTER + 2
+    assert [one[1:] for one in told[:half]] == [one[1:] for one in told[half:]]
+    assert told[-1][1] is RateExceeded
+
+
+def test_S27_a_proxy_is_believed_whom_it_speaks_for_and_nobody_else(tmp_path: Path) -> None:
+    hosts = {"DATONG_HTTP__ALLOWED_HOSTS": '["hub.example"]', "DATONG_HTTP__PROXIES": '["10.9.0.0/16"]'}
+    with serving(make_project(tmp_path / "p"), **hosts) as made:
+        https = {"Host": "hub.example", "X-Forwarded-Proto": "https"}
+        guesser = {**https, "X-Forwarded-For": "198.51.100.1, 203.0.113.7, 10.9.0.3"}  # the first is his own word
+        with made.browser(**guesser) as client:
+            for _ in range(LOCK_AFTER):
+                assert try_to_log_in(client, "olaf", WRONG).status_code == 401
+            assert try_to_log_in(client, "olaf", PASSWORD).status_code == 429
+        with made.browser(**{**https, "X-Forwarded-For": "203.0.113.99"}) as client:
+            assert try_to_log_in(client, "olaf", PASSWORD).status_code == 429, "the same network"
+        with made.browser(**{**https, "X-Forwarded-For": "198.51.100.1"}) as client:
+            assert try_to_log_in(client, "olaf", PASSWORD).status_code == 303
+    with pytest.raises(ConfigurationInvalid) as refused:
+        load_settings(tmp_path, env={"DATONG_HTTP__PROXIES": '["proxy.example"]'})
+    assert "an address or a network" in str(refused.value.mistakes)
 
 
 def test_S27_the_demos_person_gets_in_on_this_machine_only(own: Console) -> None:
