@@ -98,6 +98,10 @@ class Deliveries:
         """Move the group's cursor: the subscriber's receipt."""
         return self._groups.commit(self._plan(request), member, positions)
 
+    def hold(self, request: Request, member: Member) -> None:
+        """Keep other readers out until `leave`. Raises GroupBusy."""
+        self._groups.hold(self._plan(request), member)
+
     def seek(
         self, request: Request, member: Member, to: Literal["earliest", "latest"] | Mapping[int, int]
     ) -> GroupState:

@@ -105,8 +105,18 @@ class SubscriberDesk:
         except NotGranted as error:
             why = f"nothing is read under grant {found.key.grant} now: {error.message}"
             raise Conflict(why, remedy="mend the grant, then `datong reload`") from error
-        spans = self._log.ends(topic)
-        before = {p: _position(found.cursors.get(p), span, plan.selection) for p, span in spans.items()}
+        member = Member(group=found.key.group, reader=f"rewind-{secrets.token_hex(8)}")
+        self._deliveries.hold(request, member)
+        try:
+            return self._moved(found, plan.selection, request, member, wanted)
+        finally:
+            self._deliveries.leave(request, member)
+
+    def _moved(self, found: _Group, selection: str, request: Request, member: Member, wanted: Rewind) -> dict[str, Any]:
+        """Under the group's lease: nobody commits between the look at where it is and the move."""
+        topic, spans = found.key.topic, self._log.ends(found.key.topic)
+        cursors = self._cursors.cursors(found.key)
+        before = {p: _position(cursors.get(p), span, selection) for p, span in spans.items()}
         targets = self._targets(topic, wanted.to, spans)
         skipped = sum(max(0, at - before[p]) for p, at in targets.items())
         if skipped and not wanted.accept_skip:
@@ -114,9 +124,7 @@ class SubscriberDesk:
                 f"this moves forward over {skipped:,} offsets that the group has not read",
                 remedy="say `accept_skip` (--accept-skip) if they are to be left out",
             )
-        member = Member(group=found.key.group, reader=f"rewind-{secrets.token_hex(8)}")
         self._deliveries.seek(request, member, targets)
-        self._deliveries.leave(request, member)
         after = {**before, **targets}
         places = {"before": _texts(before), "after": _texts(after)}
         said = {"group": found.id, "topic": topic, "by": wanted.by, "reason": wanted.reason}

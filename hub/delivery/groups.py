@@ -110,6 +110,10 @@ class Subscriptions:
         self._log.committed(_shown(key), plan.topic, positions)
         return self.state(plan, member.group)
 
+    def hold(self, plan: Plan, member: Member) -> None:
+        """Become the group's reader, or stay it: nobody else moves its cursor until `leave`. Raises GroupBusy."""
+        self._take(plan, member)
+
     def seek(self, plan: Plan, member: Member, to: Literal["earliest", "latest"] | Mapping[int, int]) -> GroupState:
         """Move the cursor anywhere in the topic. Raises GroupBusy, OffsetOutOfRange, NotFound for a partition."""
         spans = self._log.ends(plan.topic)

@@ -19,8 +19,10 @@ from connectors import SINKS
 from hub.api.app import create_app
 from hub.app import Hub
 from hub.cli.inprocess import AppTransport
+from hub.errors import Conflict
 from hub.model import Topic
 from hub.settings import load_settings
+from hub.subscribers import Rewind
 from hub.views.newest import newest_blocks
 from tests.api.test_api import TOPIC, agency, records, run
 from tests.contracts.log_contract import at, make_blocks
@@ -232,6 +234,23 @@ def test_R24_moving_forward_leaves_nothing_out_unasked(served: Served) -> None:
     assert "over 2 offsets" in refused.json()["detail"]
     assert served.rewind("latest", accept_skip=True).json()["skipped"] == 2
     assert served.read() == []
+
+
+def test_R24_where_a_group_is_counts_from_when_nobody_else_moves_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader commits after the rewind has looked for the group, and before it holds it."""
+    served.branches({"B-1": 1, "B-2": 2})
+    served.read(commit=False)
+    monkeypatch.setattr(served.hub.subscribers, "_movable", lambda _group: served.read())
+    rewind = Rewind(to="latest", reason="their disk was lost", by="test")
+    moved = served.hub.subscribers.rewind("g", TOPIC, rewind)
+    assert (moved["before"], moved["after"], moved["skipped"]) == ({"0": 2}, {"0": 2}, 0)
+    monkeypatch.undo()
+    served.branches({"B-1": 1, "B-2": 2, "B-3": 3})
+    with pytest.raises(Conflict, match="over 1 offsets"):
+        served.hub.subscribers.rewind("g", TOPIC, rewind)
+    assert served.read() == ["B-3"], "a refused rewind holds nobody up"
 
 
 def test_R24_what_may_not_be_rewound(served: Served) -> None:
