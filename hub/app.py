@@ -148,6 +148,7 @@ class Hub:
             self.log,
             now_ms,
             rows=lambda task, case: index.entries(task=task, case=case),
+            chosen=lambda task, case, rows: index.chosen(task=task, case=case, offsets=rows),
             polled=lambda task, seconds: self.metrics.polled(task, seconds),
         )
         pusher = Pusher(

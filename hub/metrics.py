@@ -89,7 +89,10 @@ def _by_one(values: Mapping[str, float | None]) -> list[tuple[tuple[str, ...], f
 def _records(sums: Sums) -> Iterator[Metric]:
     published = CounterMetricFamily("datong_records_published", "Records published.", labels=["topic", "connector"])
     quarantined = CounterMetricFamily("datong_records_quarantined", "Rows quarantined.", labels=["topic", "reason"])
-    for family, counts in ((published, sums.published), (quarantined, sums.quarantined)):
+    text = "Rows of quarantine that people set aside."
+    discarded = CounterMetricFamily("datong_records_discarded", text, labels=["topic", "connector"])
+    families = (published, sums.published), (quarantined, sums.quarantined), (discarded, sums.discarded)
+    for family, counts in families:
         for labels, value in counts.items():
             family.add_metric(labels, value)
         yield family

@@ -227,7 +227,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class RunTotals:
-    """The account of a run (G2): read = published + quarantined + filtered + unchanged + deduplicated.
+    """The account of a run (G2): read = published + quarantined + filtered + unchanged + deduplicated + discarded.
 
     Deletions and superseded replays are counted apart."""
 
@@ -239,12 +239,13 @@ class RunTotals:
     deduplicated: int = 0
     deleted: int = 0
     superseded: int = 0
+    discarded: int = 0  # rows that a person has set aside (R22)
 
     @property
     def difference(self) -> int:
         """0 when the run reconciles."""
         accounted = self.published + self.quarantined + self.filtered + self.unchanged + self.deduplicated
-        return self.read - accounted - self.superseded
+        return self.read - accounted - self.superseded - self.discarded
 
     def __add__(self, other: RunTotals) -> RunTotals:
         return RunTotals(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})

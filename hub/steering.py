@@ -11,13 +11,12 @@ import structlog
 from hub import errors
 from hub.catalogue.load import Catalogue
 from hub.errors import Conflict, DatongError, LogUnavailable, NotFound
-from hub.pipeline.cases import masked
+from hub.pipeline.cases import masked, stated
 from hub.pipeline.supervisor import ConnectorStatus, Supervisor
 from hub.ports import LogReader
 
 PATIENCE_S = 30.0  # for a run to finish its batch, or a reset to be durable
 LOOK_S = 0.05
-MAX_REASON = 500  # characters
 RESTARTS = "restarts"  # why a connector is paused for a moment
 OPERATOR = "operator"  # who asks, where nobody in particular is named
 log = structlog.get_logger("datong.steering")
@@ -71,9 +70,7 @@ class Steering:
         Keyed topics get no record twice: their state of every key stays, so a row that did not change is `unchanged`. In
         mode append every row that the source still has is published once more (with the id that it had, where the
         source's positions repeat), which `accept_duplicates` must allow. Raises NotFound, Conflict, ConfigurationInvalid."""
-        reason = " ".join(reason.split())
-        if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
-            raise errors.ConfigurationInvalid(f"a reset needs a reason, of at most {MAX_REASON} characters")
+        reason = stated(reason, "a reset")
         spec = self._catalogue().connectors.get(name)
         if spec is None:
             raise NotFound(f"there is no valid connector {name}", remedy="`datong connector list` names them")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.api.deps import HubOf, operator
+from hub.pipeline.cases import MAX_REASON, MOST_CHOSEN
 
 MAX_WAIT_MS = 5_000
 
@@ -41,6 +42,17 @@ class ReplayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     case: str | None = Field(None, description="A case's id.", max_length=64)
     connector: str | None = Field(None, description="A connector's name.", max_length=249)
+
+
+class DiscardRequest(BaseModel):
+    """Which quarantined rows to set aside, and why: all open rows of a case, or those of these ids."""
+
+    model_config = ConfigDict(extra="forbid")
+    case: str | None = Field(None, description="A case's id.", max_length=64)
+    rows: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
+        [], description="Ids of rows, from a case; none means all of the case.", max_length=MOST_CHOSEN
+    )
+    reason: str = Field(description="Why nobody can mend them, for the record.", min_length=1, max_length=MAX_REASON)
 
 
 class TokenRequest(BaseModel):
@@ -187,18 +199,27 @@ def _node(api: APIRouter) -> None:
 def _quarantine(api: APIRouter) -> None:
     @api.get("/quarantine")
     def cases(hub: HubOf, topic: str | None = None, connector: str | None = None) -> dict[str, Any]:
-        """Open cases: rows of one connector that failed at one stage and field for one reason."""
-        return {"cases": hub.quarantine.cases(topic=topic, connector=connector)}
+        """Open cases: rows of one connector that failed at one stage and field for one reason; and what was set aside
+        lately."""
+        desk = hub.quarantine
+        aside = desk.set_aside(topic=topic, connector=connector)
+        return {"cases": desk.cases(topic=topic, connector=connector), "set_aside": aside}
 
     @api.get("/quarantine/{case}")
     def case(case: str, hub: HubOf, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> dict[str, Any]:
-        """One case with the first of its rows, values masked."""
+        """One case with the first of its rows, values masked, and what was set aside of it."""
         return hub.quarantine.case(case, limit)
 
     @api.post("/quarantine/replay", status_code=202)
     def replay(body: ReplayRequest, hub: HubOf) -> dict[str, Any]:
         """Map quarantined rows again with today's mapping: a run for each connector concerned."""
         return {"runs": hub.quarantine.replay(case=body.case, connector=body.connector)}
+
+    @api.post("/quarantine/discard", status_code=202)
+    def discard(body: DiscardRequest, hub: HubOf) -> dict[str, Any]:
+        """Set rows aside that nobody can mend: they are not open any more, and stay so when they are read again as they
+        are. A run for each connector concerned."""
+        return {"runs": hub.quarantine.discard(case=body.case, rows=body.rows, reason=body.reason)}
 
 
 def _tokens(api: APIRouter) -> None:

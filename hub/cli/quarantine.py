@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hub.cli.main import JsonOption, ProjectOption
-from hub.cli.output import Output
+from hub.cli.output import Output, counted
 from hub.cli.runs import follow, show_runs, worst
 from hub.cli.session import Api, error_of, open_api
-from hub.errors import NotFound
+from hub.errors import ConfigurationInvalid, NotFound
 
 Case = Annotated[str, typer.Argument(help="The case's id, from `datong quarantine list`.")]
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.command()(show)
     group.command("try")(try_)
     group.command()(replay)
+    group.command()(discard)
     app.add_typer(group, name="quarantine")
 
 
@@ -42,6 +43,7 @@ def list_(
     out.table(rows, ["case<", "connector<", "reason", "field", "rows>", "last"])
     if rows:
         out.line("look at one: datong quarantine show CASE    after a fix: datong quarantine replay CASE")
+    _show_aside(out, listed["set_aside"])
 
 
 def show(
@@ -58,10 +60,19 @@ def show(
         out.data(found)
         return
     out.line(f"{found['reason']} in {found['path'] or 'the row'}: {found['explanation']}", style="bold")
-    rows = [[r["origin"], r["row"], _masked(r["preview"])] for r in found["rows"]]
-    out.table(rows, ["origin", "row>", "columns (masked)"])
+    rows = [[r["id"], r["origin"], r["row"], _masked(r["preview"])] for r in found["rows"]]
+    out.table(rows, ["id>", "origin", "row>", "columns (masked)"])
     if found["count"] > len(rows):
         out.line(f"the first {len(rows)} of {found['count']:,} rows; --limit shows more")
+    _show_aside(out, found["set_aside"])
+
+
+def _show_aside(out: Output, aside: list[dict[str, Any]]) -> None:
+    """Who closed rows for good, and why."""
+    if aside:
+        out.line("set aside:", style="bold")
+        rows = [[a["case"], a["count"], a["by"], a["at"], a["why"]] for a in aside]
+        out.table(rows, ["case<", "rows>", "by", "at", "why"])
 
 
 def _masked(preview: dict[str, str]) -> str:
@@ -108,6 +119,35 @@ def replay(
         started = [s for one in asked for s in api.post("/quarantine/replay", one)["runs"]]
         ended = [follow(api, s["connector"], s["run"], lambda _text: None) for s in started]
     show_runs(out, ended)
+    return worst(ended)
+
+
+def discard(
+    case: Annotated[str | None, typer.Argument(help="A case: all its open rows, unless --row names some.")] = None,
+    row: Annotated[
+        list[int] | None, typer.Option(help="Only the row of this id, from `datong quarantine show`; may be repeated.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why nobody can mend them; kept on record.")] = "",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Set rows aside that nobody can mend; read again as they are, they stay so. Example: datong quarantine discard a1b2
+    --reason 'a test entry of the school'"""
+    if not reason:
+        raise ConfigurationInvalid("to set rows aside needs a reason", remedy="--reason 'why'; it is kept on record")
+    if case is None and not row:
+        raise ConfigurationInvalid("no rows are named", remedy="name a case, or rows with --row")
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        started = api.post("/quarantine/discard", {"case": case, "rows": row or [], "reason": reason})["runs"]
+        ended = [follow(api, s["connector"], s["run"], lambda _text: None) for s in started]
+    if as_json:
+        out.data({"runs": ended})
+    for one in ended:
+        gone = one["totals"]["discarded"]
+        out.line(f"{one['connector']}: {counted(gone, 'row')} set aside")
+        if one["error"]:
+            out.line(f"  {one['error']}", style="red")
     return worst(ended)
 
 

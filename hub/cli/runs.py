@@ -139,7 +139,7 @@ def print_runs(out: Output, ended: list[dict[str, Any]]) -> None:
 def totals_table(out: Output, ended: list[dict[str, Any]], first: str) -> None:
     """Runs by their field `first`. What is 0 in all of them is left out, and the state where all completed, so that the
     table fits on a narrow terminal."""
-    sums = {t: sum(r["totals"].get(t, 0) for r in ended) for t in (*TOTALS, "superseded")}
+    sums = {t: sum(r["totals"].get(t, 0) for r in ended) for t in (*TOTALS, "superseded", "discarded")}
     shown = [t for t in sums if sums[t] or t in ALWAYS_SHOWN]
     states = ["state"] if any(r["state"] != "completed" for r in ended) else []
     rows = [[r[first], *[r["totals"].get(t, 0) for t in shown], *[r[s] for s in states]] for r in ended]

@@ -1,17 +1,23 @@
-"""The operator's desk for quarantine: cases, masked samples, replay (G9, R20, R22)."""
+"""The operator's desk for quarantine: cases, masked samples, replay, and what is set aside (G9, R20, R22)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from hub.errors import NotFound
+from hub.errors import ConfigurationInvalid, NotFound
+from hub.logs import audit_logger
 from hub.moments import iso
 from hub.pipeline.blame import columns_behind
-from hub.pipeline.followers import Case, OpenQuarantine
+from hub.pipeline.discard import Discarding
+from hub.pipeline.followers import Case, OpenQuarantine, SetAside
 from hub.pipeline.preview import explain
 from hub.pipeline.quarantine import Entry
 from hub.pipeline.supervisor import Supervisor
+
+MAX_REASON = 500  # characters
+MOST_CHOSEN = 1_000  # rows that are set aside one by one
+SHOWN = 100  # times that something was set aside
 
 
 class Names(Protocol):
@@ -22,7 +28,7 @@ class Names(Protocol):
 
 
 class QuarantineDesk:
-    """Reads through the follower, replays through the supervisor."""
+    """Reads through the follower, replays and sets aside through the supervisor."""
 
     def __init__(self, index: OpenQuarantine, supervisor: Supervisor, catalogue: Callable[[], Names]) -> None:
         self._index, self._supervisor, self._catalogue = index, supervisor, catalogue
@@ -36,18 +42,31 @@ class QuarantineDesk:
         ]
 
     def case(self, case: str, limit: int) -> dict[str, Any]:
-        """One case with its first rows; every value is masked but for its shape (G13). Raises NotFound."""
+        """One case with its first rows, every value masked but for its shape (G13), and what was set aside of it. Raises
+        NotFound for one that is neither open nor was set aside."""
         found = next((c for c in self._index.cases() if c.id == case), None)
-        if found is None:
+        aside = self._index.set_aside(case)
+        if found is None and not aside:
             raise NotFound(f"there is no open case {case}", remedy="`datong quarantine list` names them")
-        entries = self._index.entries(case=case, limit=limit)
-        rows = [{"origin": e.origin, "row": e.row, "preview": _masked(e)} for e in entries]
+        loaded = list(self._index.load(self._index.chosen(case=case, limit=limit))) if found else []
+        rows = [{"id": o.offset, "origin": e.origin, "row": e.row, "preview": _masked(e)} for o, e in loaded]
+        told = _as_json(found) if found else {**_named(aside[0]), "count": 0, "first": None, "last": None}
         return {
-            **_as_json(found),
-            "explanation": explain(found.reason),
-            "columns": self._behind(found, entries),
+            **told,
+            "explanation": explain(told["reason"]),
+            "columns": self._behind(found, [e for _, e in loaded]) if found else [],
             "rows": rows,
+            "set_aside": [_aside_as_json(one) for one in aside[:SHOWN]],
         }
+
+    def set_aside(self, *, topic: str | None = None, connector: str | None = None) -> list[dict[str, Any]]:
+        """What people set aside, the newest first."""
+        found = (
+            one
+            for one in self._index.set_aside()
+            if (topic is None or one.topic == topic) and (connector is None or one.task == connector)
+        )
+        return [_aside_as_json(one) for one, _ in zip(found, range(SHOWN), strict=False)]
 
     def _behind(self, case: Case, entries: Sequence[Entry]) -> list[str]:
         """Columns of the rows that the case's field is made of, by the mapping of today."""
@@ -67,15 +86,60 @@ class QuarantineDesk:
             raise NotFound("no open rows match", remedy="name a case or a connector; `datong quarantine list` has both")
         return [{"connector": name, "run": self._supervisor.replay(name, case)} for name in sorted(names)]
 
+    def discard(
+        self, *, case: str | None, rows: Collection[int], reason: str, by: str = "operator"
+    ) -> list[dict[str, str]]:
+        """Start to set aside the open rows of a case, or those of these ids, with the reason; a run for each connector
+        concerned. Raises ConfigurationInvalid, and NotFound when none of them is open (any more)."""
+        why = stated(reason, "to set rows aside")
+        if len(rows) > MOST_CHOSEN:
+            raise ConfigurationInvalid(
+                f"{len(rows):,} rows are more than {MOST_CHOSEN:,}",
+                remedy="set the whole case aside, or take them in parts",
+            )
+        asked = case is not None or len(rows) > 0
+        wanted: dict[str, list[int]] = {}
+        for one in self._index.chosen(case=case, offsets=frozenset(rows)) if asked else ():
+            wanted.setdefault(one.task, []).append(one.offset)
+        if not wanted:
+            raise NotFound("no open rows match", remedy="name a case or rows of it; `datong quarantine show` has both")
+        started = []
+        for name in sorted(wanted):
+            chosen = tuple(wanted[name]) if rows else ()
+            run = self._supervisor.discard(name, Discarding(case=case, rows=chosen, by=by, why=why))
+            audit_logger("datong.quarantine").info(
+                "discards", connector=name, run=run, case=case, rows=len(chosen), by=by
+            )
+            started.append({"connector": name, "run": run})
+        return started
+
+
+def stated(reason: str, what: str) -> str:
+    """A person's reason for the record, on one line. Raises ConfigurationInvalid for none, or more than a few sentences."""
+    reason = " ".join(reason.split())
+    if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
+        raise ConfigurationInvalid(f"{what} needs a reason, of at most {MAX_REASON} characters")
+    return reason
+
+
+def _named(one: Case | SetAside) -> dict[str, Any]:
+    return {
+        "case": one.case if isinstance(one, SetAside) else one.id,
+        "connector": one.task,
+        "topic": one.topic,
+        "stage": one.stage,
+        "reason": one.reason,
+        "path": one.path,
+    }
+
+
+def _aside_as_json(one: SetAside) -> dict[str, Any]:
+    return {**_named(one), "run": one.run, "by": one.by, "why": one.why, "at": iso(one.at), "count": one.count}
+
 
 def _as_json(case: Case) -> dict[str, Any]:
     return {
-        "case": case.id,
-        "connector": case.task,
-        "topic": case.topic,
-        "stage": case.stage,
-        "reason": case.reason,
-        "path": case.path,
+        **_named(case),
         "count": case.count,
         "first": iso(case.first),
         "last": iso(case.last),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hub import blocks
@@ -14,10 +14,11 @@ from hub.pipeline import manifest as manifests
 from hub.pipeline import quarantine
 from hub.pipeline.internal import Follower
 from hub.pipeline.manifest import Manifest, RunRecord
-from hub.pipeline.quarantine import Entry
+from hub.pipeline.quarantine import Closing, Entry
 from hub.ports import LogReader
 
 RUNS_KEPT = 10_000  # in memory; the topic has them all
+SET_ASIDE_KEPT = 10_000  # of one case at one time each; the topic has them all
 DAY_MS = 86_400_000
 
 
@@ -44,11 +45,12 @@ class Sums:
 
     topics: Mapping[str, Published]
     last: Mapping[str, RunRecord]  # by task, its newest run that was no replay
-    replayed: Mapping[str, int]  # by task, rows that replays took out of quarantine since its newest run
+    replayed: Mapping[str, int]  # by task, rows that replays and people took out of quarantine since its newest run
     completed: Mapping[str, int]  # by task, when a run that was no replay last completed, ms
     by_day: Mapping[int, int]  # records by days since 1970, UTC
     published: Mapping[tuple[str, str], int]  # records by topic and task, deletions left out
     quarantined: Mapping[tuple[str, str], int]  # rows by topic and reason
+    discarded: Mapping[tuple[str, str], int]  # rows that people set aside, by topic and task
 
     def day(self, at_ms: int) -> int:
         """Records of the UTC day of this moment."""
@@ -68,6 +70,7 @@ class RunHistory:
         self._by_day: Counter[int] = Counter()
         self._published: Counter[tuple[str, str]] = Counter()
         self._quarantined: Counter[tuple[str, str]] = Counter()
+        self._discarded: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def sums(self) -> Sums:
@@ -82,6 +85,7 @@ class RunHistory:
                 by_day=dict(self._by_day),
                 published=dict(self._published),
                 quarantined=dict(self._quarantined),
+                discarded=dict(self._discarded),
             )
 
     def runs(self, task: str | None = None) -> list[RunRecord]:
@@ -123,6 +127,8 @@ class RunHistory:
             self._quarantined[item.topic, reason] += count
         if run.reset:
             return  # no run
+        if run.discard:
+            self._discarded[item.topic, item.task] += item.totals.discarded
         if item.replay:
             self._replayed[item.task] += item.totals.read - item.totals.quarantined
             return
@@ -165,13 +171,31 @@ class Case:
     last: int  # ms
 
 
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """Rows of one case that a person set aside at once: who, when and why."""
+
+    case: str
+    task: str
+    topic: str
+    stage: str
+    reason: str
+    path: str
+    run: str
+    by: str
+    why: str
+    at: int  # ms
+    count: int
+
+
 class OpenQuarantine:
-    """All open entries, by id. Thread-safe; catches up before each answer."""
+    """All open entries, by id, and what people set aside. Thread-safe; catches up before each answer."""
 
     def __init__(self, reader: LogReader, history: RunHistory) -> None:
         self._reader, self._history = reader, history
         self._items = Follower(reader, QUARANTINE, quarantine.parse)
         self._open: dict[str, Open] = {}
+        self._set_aside: OrderedDict[tuple[str, str], SetAside] = OrderedDict()  # by case and run
         self._lock = threading.Lock()
 
     def cases(self) -> list[Case]:
@@ -181,10 +205,33 @@ class OpenQuarantine:
             groups.setdefault(entry.case, []).append(entry)
         return sorted((self._case(g) for g in groups.values()), key=lambda c: (-c.count, c.id))
 
+    def set_aside(self, case: str | None = None) -> list[SetAside]:
+        """What people set aside, the newest first, of one case or of all."""
+        with self._lock:
+            self._catch_up()
+            return [one for one in reversed(self._set_aside.values()) if case is None or one.case == case]
+
+    def chosen(
+        self,
+        *,
+        case: str | None = None,
+        task: str | None = None,
+        offsets: Collection[int] = (),
+        limit: int | None = None,
+    ) -> list[Open]:
+        """Open entries without their data, in the order they were quarantined; `offsets`: only those that stand there."""
+        found = [
+            e
+            for e in self._entries()
+            if (case is None or e.case == case)
+            and (task is None or e.task == task)
+            and (not offsets or e.offset in offsets)
+        ]
+        return found[:limit]
+
     def entries(self, *, case: str | None = None, task: str | None = None, limit: int | None = None) -> list[Entry]:
         """Open entries with their data, in the order they were quarantined."""
-        wanted = [e for e in self._entries() if (case is None or e.case == case) and (task is None or e.task == task)]
-        return list(self._load(wanted[:limit] if limit is not None else wanted))
+        return [entry for _open, entry in self.load(self.chosen(case=case, task=task, limit=limit))]
 
     def _case(self, group: Sequence[Open]) -> Case:
         head = group[0]
@@ -207,13 +254,20 @@ class OpenQuarantine:
 
     def _entries(self) -> list[Open]:
         with self._lock:
-            for offset, item in self._items.new():
-                self._take(offset, item)
+            self._catch_up()
             return list(self._open.values())
 
-    def _take(self, offset: int, item: Entry | quarantine.Closing) -> None:
+    def _catch_up(self) -> None:
+        for offset, item in self._items.new():
+            self._take(offset, item)
+        while len(self._set_aside) > SET_ASIDE_KEPT:
+            self._set_aside.popitem(last=False)
+
+    def _take(self, offset: int, item: Entry | Closing) -> None:
         if not isinstance(item, Entry):
-            self._open.pop(item.id, None)
+            ended = self._open.pop(item.id, None)
+            if ended is not None and item.set_aside:
+                self._note(ended, item)
             return
         self._open[item.id] = Open(
             id=item.id,
@@ -227,19 +281,30 @@ class OpenQuarantine:
             offset=offset,
         )
 
-    def _load(self, wanted: Sequence[Open]) -> Iterator[Entry]:
-        offsets = {e.offset for e in wanted}
-        while offsets:
-            fetch = self._reader.read(QUARANTINE, 0, min(offsets), 1)
+    def _note(self, ended: Open, item: Closing) -> None:
+        place = ended.case, item.run
+        before = self._set_aside.get(place)
+        told = {name: getattr(ended, name) for name in ("case", "task", "topic", "stage", "reason", "path")}
+        count = before.count + 1 if before else 1
+        self._set_aside[place] = SetAside(**told, run=item.run, by=item.by, why=item.why, at=item.at, count=count)
+
+    def load(self, wanted: Iterable[Open]) -> Iterator[tuple[Open, Entry]]:
+        """Their data, a block at a time."""
+        left = sorted(wanted, key=lambda e: e.offset, reverse=True)
+        while left:
+            fetch = self._reader.read(QUARANTINE, 0, left[-1].offset, 1)
+            if not fetch.blocks:
+                return
             for block in fetch.blocks:
+                here = {}
+                while left and left[-1].offset <= block.last_offset:
+                    one = left.pop()
+                    here[one.offset] = one
                 records = blocks.decode(block.records, block.base_offset)
                 for offset, value in zip(records.offsets.tolist(), records.values.to_pylist(), strict=True):
-                    if offset in offsets:
-                        offsets.discard(offset)
-                        item = quarantine.parse(value)
-                        if isinstance(item, Entry):
-                            yield item
-                offsets = {o for o in offsets if o > block.last_offset}
+                    item = quarantine.parse(value) if offset in here else None
+                    if isinstance(item, Entry):
+                        yield here[offset], item
 
 
 def case_id(entry: Entry) -> str:

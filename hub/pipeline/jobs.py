@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from hub.errors import ColumnsChanged, DatongError
 from hub.model import RunTotals
+from hub.pipeline.discard import Discard, Discarding
+from hub.pipeline.followers import Open
 from hub.pipeline.manifest import RunState
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.quarantine import Entry
@@ -52,6 +55,7 @@ class Job:
     accept_deletions: bool = False
     replay: bool = False  # of open rows of quarantine, instead of reading the source
     case: str | None = None  # of a replay: these rows only
+    discard: Discarding | None = None  # open rows of quarantine that are set aside, instead of a run
     once: bool = False  # of a subscription: end when it has caught up
     reset: str | None = None  # why its checkpoint is set back, instead of a run
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -66,6 +70,7 @@ class Job:
         told = {"run": self.run_id, "accept_deletions": self.accept_deletions, "replay": self.replay, "case": self.case}
         told |= {"once": True} if self.once else {}
         told |= {"reset": self.reset} if self.reset is not None else {}
+        told |= {"discard": self.discard.to_json()} if self.discard is not None else {}
         return json.dumps(told, separators=(",", ":"))
 
     @classmethod
@@ -80,13 +85,14 @@ class Job:
             case=told["case"],
             once=told.get("once", False),
             reset=told.get("reset"),
+            discard=Discarding.of(told["discard"]) if "discard" in told else None,
         )
 
     @property
     def aside(self) -> bool:
         """It is no run of the connector: its schedule does not count it, and it may begin while the connector is not to
         run."""
-        return self.replay or self.reset is not None
+        return self.replay or self.reset is not None or self.discard is not None
 
 
 class Runner(Protocol):
@@ -116,21 +122,16 @@ class JobRunner:
         clock_ms: Callable[[], int],
         *,
         rows: Callable[[str, str | None], Sequence[Entry]] = lambda _task, _case: (),
+        chosen: Callable[[str, str | None, Collection[int]], Sequence[Open]] = lambda _task, _case, _rows: (),
         polled: Callable[[str, float], None] = lambda _task, _seconds: None,
     ) -> None:
-        """`rows` gives the open rows of quarantine of a task, all or of one case; `polled` is told how long a source took to
-        give each batch."""
-        self._polled = polled
+        """`rows` gives the open rows of quarantine of a task, all or of one case, and `chosen` the same without their data, or
+        some of them by their places; `polled` is told how long a source took to give each batch."""
+        self._polled, self._chosen = polled, chosen
         self._builder, self._log, self._clock_ms, self._rows = builder, log, clock_ms, rows
 
     def execute(self, job: Job, epoch: int, progress: Callable[[RunTotals], None]) -> RunResult:
         """Run to the end. Every DatongError becomes a result; anything else is a bug and is raised."""
-        try:
-            plan = self._builder.plan(job.name)
-        except DatongError as error:
-            return _failed(job, error)
-        if job.accept_deletions:
-            plan = replace(plan, limits=replace(plan.limits, deletions_share=1.0))
         around = Surroundings(
             reader=self._log,
             clock_ms=self._clock_ms,
@@ -139,7 +140,20 @@ class JobRunner:
             polled=lambda seconds: self._polled(job.name, seconds),
             run_id=job.run_id,
         )
+        try:
+            if job.discard is not None:
+                return self._discard(job, job.discard, around)
+            plan = self._builder.plan(job.name)
+        except DatongError as error:
+            return _failed(job, error)
+        if job.accept_deletions:
+            plan = replace(plan, limits=replace(plan.limits, deletions_share=1.0))
         return self._execute(job, plan, around)
+
+    def _discard(self, job: Job, asked: Discarding, around: Surroundings) -> RunResult:
+        with closing(self._log.open(job.name, around.epoch)) as writer:
+            wanted = partial(self._chosen, job.name, asked.case, asked.rows)
+            return Discard(job.name, writer, around, asked).execute(wanted, job.stop)
 
     def _execute(self, job: Job, plan: TaskPlan, around: Surroundings) -> RunResult:
         try:

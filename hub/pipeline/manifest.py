@@ -15,6 +15,7 @@ from hub.model import MANIFESTS, Block, RunTotals
 from hub.pipeline import internal
 from hub.ports import LogReader
 
+DISCARD = "discard"  # the origin of an append that set rows of quarantine aside
 RESET = "reset: "  # what stands before the reason in the origin of an append that set the checkpoint back
 RunState = Literal["running", "completed", "stopped", "paused", "failed"]
 
@@ -43,7 +44,8 @@ class Manifest:
     def to_block(self) -> Block:
         """One record of `__manifests`."""
         key = pa.array([self.task.encode()], pa.binary())
-        value = pa.array([json.dumps(asdict(self), separators=(",", ":")).encode()], pa.binary())
+        told = {**asdict(self), "totals": {name: count for name, count in vars(self.totals).items() if count}}
+        value = pa.array([json.dumps(told, separators=(",", ":")).encode()], pa.binary())
         section = blocks.encode(key, value, blocks.Headers(per_record=[], constant=[]))
         return Block(topic=MANIFESTS, partition=0, count=1, records=section)
 
@@ -89,6 +91,7 @@ class RunRecord:
     error: str
     replay: bool
     reset: str = ""  # why the checkpoint was set back, when that is all that it did
+    discard: bool = False  # a person set rows of quarantine aside
 
     def plus(self, manifest: Manifest) -> RunRecord:
         """The run after one more append."""
@@ -105,6 +108,7 @@ class RunRecord:
             error=manifest.error,
             replay=self.replay,
             reset=self.reset,
+            discard=self.discard,
         )
 
 
@@ -126,4 +130,5 @@ def first(manifest: Manifest) -> RunRecord:
         error="",
         replay=manifest.replay,
         reset=manifest.origin.removeprefix(RESET) if reset else "",
+        discard=manifest.replay and manifest.origin == DISCARD,
     )

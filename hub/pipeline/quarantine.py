@@ -2,7 +2,8 @@
 
 The topic `__quarantine` holds three kinds of JSON records, keyed by the entry's id: an *entry* (the row as read and why it
 failed), a *closing* of an entry (replayed, superseded, gone from the source, discarded). An entry is open until closed.
-Its id is made from task, raw content and mapping version, so the same bad row read again is the same entry.
+Its id is made from task, raw content and mapping version, so the same bad row read again is the same entry: open still, or
+set aside still when a person discarded it (R22).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from hub import blocks
-from hub.model import QUARANTINE, Batch, Block, Rows, StoredBlock
+from hub.model import QUARANTINE, Batch, Block, StoredBlock
 from hub.pipeline import internal
 from hub.pipeline.plan import TaskPlan
 from hub.ports import LogReader
@@ -84,18 +85,27 @@ class Closing:
     outcome: Outcome
     run: str
     at: int  # ms
+    by: str = ""  # the person who set it aside; nobody: a run closed it
+    why: str = ""  # what that person said
+
+    @property
+    def set_aside(self) -> bool:
+        """Did a person do it? Then the same row read again under the same mapping stays closed (R22)."""
+        return self.outcome == "discarded" and self.by != ""
 
     def to_json(self) -> bytes:
         """The record's value in `__quarantine`."""
-        return JSON.encode({**self.__dict__, "kind": "closing"}).encode()
+        told = {name: value for name, value in self.__dict__.items() if value or name not in ("by", "why")}
+        return JSON.encode({**told, "kind": "closing"}).encode()
 
 
 @dataclass
 class OpenEntries:
-    """The ids of a task's open entries and of those met again in this pass."""
+    """The ids of a task's open entries, of those met again in this pass, and of those that a person set aside."""
 
     ids: set[str] = field(default_factory=set)
     met: set[str] = field(default_factory=set)
+    discarded: set[str] = field(default_factory=set)
 
     @classmethod
     def load(cls, reader: LogReader, task: str) -> OpenEntries:
@@ -104,9 +114,19 @@ class OpenEntries:
         for item in history(reader, task):
             if isinstance(item, Entry):
                 found.ids.add(item.id)
+                found.discarded.discard(item.id)
             else:
                 found.ids.discard(item.id)
+                if item.set_aside:
+                    found.discarded.add(item.id)
         return found
+
+    def meet(self, made: Sequence[Entry]) -> list[Entry]:
+        """Those that are to be appended: neither open already nor set aside (R22)."""
+        self.met.update(entry.id for entry in made)
+        fresh = {entry.id: entry for entry in made if entry.id not in self.ids and entry.id not in self.discarded}
+        self.ids.update(fresh)
+        return list(fresh.values())
 
 
 def history(reader: LogReader, task: str | None = None) -> Iterator[Entry | Closing]:
@@ -162,6 +182,7 @@ def _is_bytes(value: Any) -> bool:
 SHAPE: Mapping[str, internal.Fits] = {
     "kind": internal.one_of(("entry", "closing")),
     **dict.fromkeys(("id", "task", "topic", "reason", "path", "origin", "mapping", "record_id", "run"), internal.text),
+    **dict.fromkeys(("by", "why"), internal.text),
     "stage": internal.one_of(get_args(Stage)),
     "outcome": internal.one_of(get_args(Outcome)),
     "row": internal.number,
@@ -301,12 +322,12 @@ def to_blocks(items: Sequence[Entry | Closing], task: str) -> list[Block]:
     ]
 
 
-def in_order(batch: Batch, bad_records: Rows) -> Any:
-    """For the breaker: one flag per row read, in the order of the rows' numbers."""
-    bad = np.zeros(batch.records.num_rows, np.bool_)
-    bad[bad_records] = True
+def in_order(batch: Batch, rejections: Sequence[Rejection]) -> Any:
+    """For the breaker: one flag per row read, whether it is rejected, in the order of the rows' numbers."""
+    count = batch.records.num_rows
+    bad = np.zeros(count + len(batch.failures), np.bool_)
+    bad[np.array([r.index + (count if r.in_failures else 0) for r in rejections], np.int64)] = True
     if not batch.failures:
         return bad
     numbers = np.concatenate([batch.rows, np.array([f.row for f in batch.failures], np.int64)])
-    flags = np.concatenate([bad, np.ones(len(batch.failures), np.bool_)])
-    return flags[np.argsort(numbers, kind="stable")]
+    return bad[np.argsort(numbers, kind="stable")]

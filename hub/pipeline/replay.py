@@ -17,7 +17,7 @@ from hub.pipeline.manifest import Manifest, RunState
 from hub.pipeline.normalise import Normalised, Normaliser
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.publish import Outgoing, Publisher
-from hub.pipeline.quarantine import Closing, Entry, Outcome
+from hub.pipeline.quarantine import Closing, Entry, Outcome, Rejection
 from hub.pipeline.snapshot import KeyState
 from hub.pipeline.task import Account, RunResult, Surroundings
 from hub.ports import Writer
@@ -42,7 +42,8 @@ class Replay:
         self._plan, self._writer, self._around = plan, writer, around
         stored = writer.checkpoint() or Checkpoint(source=None)
         self._stored = stored  # position and columns of the source stay as they are
-        self._account = Account(plan, around, stored, replay=True)
+        self._account = Account(plan.connector, plan.topic.name, around, stored, replay=True)
+        self._discarded = quarantine.OpenEntries.load(around.reader, plan.connector).discarded
         self._normaliser = Normaliser(plan)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences, replay_of=around.run_id)
         self._notes: list[str] = []
@@ -84,20 +85,21 @@ class Replay:
             *self._close(chunk, superseded, "superseded"),
             *self._close(chunk, good.filtered, "discarded"),
         ]
+        stay, again = self._again(batch, good, chunk)
         totals = RunTotals(
             read=len(chunk),
             published=published,
             unchanged=unchanged,
-            quarantined=len(good.rejections),
+            quarantined=len(stay),
             filtered=len(good.filtered),
             superseded=len(superseded),
+            discarded=len(good.rejections) - len(stay),
         )
-        items = [*closings, *self._again(batch, good, chunk)]
         return Attempt(
             out=out,
-            blocks=[*blocks, *quarantine.to_blocks(items, self._plan.connector)],
+            blocks=[*blocks, *quarantine.to_blocks([*closings, *again], self._plan.connector)],
             totals=totals,
-            reasons=Counter(r.reason for r in good.rejections),
+            reasons=Counter(r.reason for r in stay),
         )
 
     def _superseded(self, good: Normalised, chunk: Sequence[Entry]) -> tuple[Normalised, np.ndarray]:
@@ -137,17 +139,25 @@ class Replay:
             id=entry.id, task=entry.task, outcome=outcome, run=self._around.run_id, at=self._around.clock_ms()
         )
 
-    def _again(self, batch: Batch, good: Normalised, chunk: Sequence[Entry]) -> Iterator[Entry | Closing]:
-        """A row that fails under a new mapping gets a new entry, with the new reason; the old one ends."""
+    def _again(
+        self, batch: Batch, good: Normalised, chunk: Sequence[Entry]
+    ) -> tuple[list[Rejection], list[Entry | Closing]]:
+        """A row that fails under a new mapping gets a new entry, with the new reason; the old one ends. One that was set
+        aside under that mapping stays so. With the rejections that count."""
         ids = {i: e.record_id for i, e in enumerate(chunk)}
         made = quarantine.entries(
             self._plan, batch, good.rejections, ids, run=self._around.run_id, at_ms=self._around.clock_ms()
         )
+        stay: list[Rejection] = []
+        items: list[Entry | Closing] = []
         for rejection, entry in zip(good.rejections, made, strict=True):
-            before = chunk[rejection.index]
+            before, known = chunk[rejection.index], entry.id in self._discarded
+            if not known:
+                stay.append(rejection)
             if entry.id != before.id:
-                yield self._closing(before, "superseded")
-                yield replace(entry, origin=before.origin, at=before.at)
+                items.append(self._closing(before, "superseded"))
+                items += [] if known else [replace(entry, origin=before.origin, at=before.at)]
+        return stay, items
 
 
 def as_batch(chunk: Sequence[Entry]) -> Batch:

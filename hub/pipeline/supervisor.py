@@ -22,6 +22,7 @@ from hub.errors import Conflict, DatongError, NotFound, NoWorker
 from hub.jitter import jittered
 from hub.model import RunTotals
 from hub.pipeline import due
+from hub.pipeline.discard import Discarding
 from hub.pipeline.jobs import Job, called, command, is_push
 from hub.pipeline.schedule import Schedule
 from hub.pipeline.task import RunResult
@@ -200,6 +201,11 @@ class Supervisor:
         state but while the connector runs."""
         self._find(name)
         return self._begin(Job(name=name, replay=True, case=case))
+
+    def discard(self, name: str, asked: Discarding) -> str:
+        """Start to set open rows of quarantine aside, whenever a replay might start, and return its run id."""
+        self._find(name)
+        return self._begin(Job(name=name, discard=asked))
 
     def reset(self, name: str, reason: str) -> str:
         """Set the checkpoint of a stopped connector back, under a lease of its own, and return the job's run id. Raises

@@ -63,8 +63,11 @@ class RunResult:
 class Account:
     """Numbers the appends of a run and sums what they did (G2)."""
 
-    def __init__(self, plan: TaskPlan, around: Surroundings, stored: Checkpoint, *, replay: bool = False) -> None:
-        self._plan, self._around, self._replay = plan, around, replay
+    def __init__(
+        self, task: str, topic: str, around: Surroundings, stored: Checkpoint, *, replay: bool = False
+    ) -> None:
+        """`replay`: what it does, it does to rows of quarantine."""
+        self._task, self._topic, self._around, self._replay = task, topic, around, replay
         self._started = around.clock_ms()
         self.batch = stored.batch
         self.totals = RunTotals()
@@ -86,11 +89,11 @@ class Account:
         batch = self.batch + 1
         return Manifest(
             run=self._around.run_id,
-            task=self._plan.connector,
-            topic=self._plan.topic.name,
+            task=self._task,
+            topic=self._topic,
             epoch=self._around.epoch,
             batch=batch,
-            batch_id=f"{self._plan.connector}-{self._around.epoch}-{batch}",
+            batch_id=f"{self._task}-{self._around.epoch}-{batch}",
             totals=totals,
             reasons=dict(reasons or {}),
             warnings=dict(warnings or {}),
@@ -137,7 +140,7 @@ class Run:
         self._plan, self._source, self._writer, self._around = plan, source, writer, around
         stored = writer.checkpoint() or Checkpoint(source=None)
         self._position = stored.source
-        self._account = Account(plan, around, stored)
+        self._account = Account(plan.connector, plan.topic.name, around, stored)
         self._preparation = Preparation(plan, source, around.polled)
         self._publisher = Publisher(plan, epoch=around.epoch, sequences=stored.sequences)
         self._open = OpenEntries.load(around.reader, plan.connector)
@@ -201,11 +204,12 @@ class Run:
         good = work.ready.good
         compared = self._compare(work.ready)
         state = [*compared.state_blocks, *self._remember(compared, batch)]
-        rejections = [*good.rejections, *self._duplicates(good, compared)]
+        rejections, discarded, kept = self._quarantine(batch, [*good.rejections, *self._duplicates(good, compared)])
         totals = RunTotals(
             read=batch.read,
             published=compared.published,
             quarantined=len(rejections),
+            discarded=discarded,
             filtered=len(good.filtered),
             unchanged=compared.unchanged,
             deduplicated=batch.deduplicated + compared.deduplicated,
@@ -218,12 +222,10 @@ class Run:
             origin=batch.origin,
             event_ms=newest_event(compared.out, self._around.clock_ms()),
         )
-        internal = [*self._quarantine(batch, rejections), *state]
-        self._write(compared.out, internal, manifest, batch.position)
+        self._write(compared.out, [*kept, *state], manifest, batch.position)
         self._source.acknowledge(batch.position)
         failpoints.hit("acknowledged")
-        bad = np.array([r.index for r in rejections if not r.in_failures], np.int64)
-        return self._breaker.observe(quarantine.in_order(batch, bad))
+        return self._breaker.observe(quarantine.in_order(batch, rejections))
 
     def _compare(self, ready: Ready) -> Compared:
         if self._ids is not None and not self._plan.keyed:
@@ -254,20 +256,23 @@ class Run:
             for i in compared.duplicates.tolist()
         ]
 
-    def _quarantine(self, batch: Batch, rejections: Sequence[Rejection]) -> list[Block]:
-        """Blocks for the entries that are not open yet (R22)."""
+    def _quarantine(
+        self, batch: Batch, rejections: Sequence[Rejection]
+    ) -> tuple[Sequence[Rejection], int, Sequence[Block]]:
+        """The rejections that count, how many do not for a person set them aside, and blocks for the entries that are not
+        open yet (R22)."""
         if not rejections:
-            return []
+            return (), 0, ()
         indexes = [r.index for r in rejections if not r.in_failures]
         made = given_ids(self._plan, self._source, batch, np.array(indexes, np.int64))
         ids = dict(zip(indexes, made.cast(pa.string()).to_pylist(), strict=True)) if made is not None else {}
         entries = quarantine.entries(
             self._plan, batch, rejections, ids, run=self._around.run_id, at_ms=self._around.clock_ms()
         )
-        self._open.met.update(e.id for e in entries)
-        fresh = {e.id: e for e in entries if e.id not in self._open.ids}
-        self._open.ids.update(fresh)
-        return quarantine.to_blocks(list(fresh.values()), self._plan.connector)
+        fresh = self._open.meet(entries)
+        pairs = zip(rejections, entries, strict=True)
+        counted = [rejection for rejection, entry in pairs if entry.id not in self._open.discarded]
+        return counted, len(entries) - len(counted), quarantine.to_blocks(fresh, self._plan.connector)
 
     def _end_of_pass(self) -> DatongError | None:
         """Derive deletions, and close entries whose row is gone from the source (R18)."""
@@ -318,7 +323,7 @@ def reset_checkpoint(plan: TaskPlan, writer: Writer, around: Surroundings, reaso
     """The next run reads the source from its start. All else stays: what is known of keys and record ids, so that keyed
     topics get nothing twice, and the numbers of batches and records, which readers tell repetitions by (G3)."""
     stored = writer.checkpoint() or Checkpoint(source=None)
-    account = Account(plan, around, stored)
+    account = Account(plan.connector, plan.topic.name, around, stored)
     manifest = account.manifest(RunTotals(), state="completed", origin=RESET + reason)
     writer.append([manifest.to_block()], replace(stored, source=None, batch=manifest.batch))
     return account.result("completed", notes=[f"the checkpoint was reset: {reason}"])
@@ -329,7 +334,7 @@ def record_failure(
 ) -> RunResult:
     """Write down a run that ended with an error outside its own control, so that history shows it."""
     stored = writer.checkpoint() or Checkpoint(source=None)
-    account = Account(plan, around, stored)
+    account = Account(plan.connector, plan.topic.name, around, stored)
     manifest = account.manifest(RunTotals(), state=state, error=error)
     writer.append([manifest.to_block()], replace(stored, batch=manifest.batch))
     return account.result(state, error=error)

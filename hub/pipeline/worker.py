@@ -266,6 +266,10 @@ class Worker:
         outcome = json.dumps(as_json(result), ensure_ascii=False, separators=(",", ":")).replace("\\u0000", "�")
         if error is None and result.state == "stopped" and job.why == "drain" and self._hands_over:
             return Ending(job=job.to_text(), due_in_ms=0, failures=running.failures), None
+        if job.discard is not None and not isinstance(
+            error, Fenced
+        ):  # says nothing of whether the connector is well, nor of when it is due
+            return Ending(due_in_ms=0 if running.failures else None, failures=running.failures, outcome=outcome), None
         if error is None:
             return Ending(outcome=outcome), self._change(job.name, "RUNNING", "", only_from="FAILED")
         moved = is_push(job.name) and result.totals.read  # what it pushed, it need not push again

@@ -135,6 +135,7 @@ def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
         "notes": _notes(record, status),
         "error": error,
         "replay": record.replay,
+        "discard": record.discard,  # rows of quarantine were set aside, and nothing else
         "reset": record.reset,  # why the checkpoint was set back, when that is all it did
         "exit_code": _exit_code(error.partition(":")[0], state),
     }
@@ -143,6 +144,8 @@ def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
 def _notes(record: RunRecord, status: ConnectorStatus) -> list[str]:
     if record.reset:
         return [f"no run: the checkpoint was reset: {record.reset}"]
+    if record.discard:
+        return ["no run: rows were set aside, nothing was read"]
     return list(status.outcome["notes"]) if status.outcome and status.outcome["run"] == record.run else []
 
 

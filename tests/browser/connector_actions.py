@@ -1,4 +1,4 @@
-"""What connectors and quarantine offer, done by hand."""
+"""What connectors offer, done by hand."""
 
 from __future__ import annotations
 
@@ -109,16 +109,6 @@ def connectors_create(desk: Desk) -> None:
     assert state(desk, "it-tn-more") == "PAUSED"
 
 
-def quarantine_replay(desk: Desk) -> None:
-    (case, *_) = desk.api("/quarantine?connector=it-interior-transfers")["cases"]
-    before = len(desk.api("/connectors/it-interior-transfers/runs")["runs"])
-    desk.go(f"/quarantine/{case['case']}")
-    button(desk, "Replay this case")
-    assert f"0 of {case['count']} rows passed" in desk.said
-    runs = desk.api("/connectors/it-interior-transfers/runs")["runs"]
-    assert (len(runs), bool(runs[0]["replay"])) == (before + 1, True)
-
-
 EXAMPLES: dict[str, Callable[[Desk], None]] = {
     "/connectors/{name}/run": connectors_run,
     "/connectors/{name}/pause": connectors_pause,
@@ -128,7 +118,6 @@ EXAMPLES: dict[str, Callable[[Desk], None]] = {
     "/connectors/{name}/delete": connectors_delete,
     "/connectors/{name}/edit": connectors_edit,
     "/connectors/new/edit": connectors_create,
-    "/quarantine/{case}/replay": quarantine_replay,
 }
 # They want a run that goes on, and deletions to accept; tests/console posts them.
 TO_COME = {"/connectors/{name}/restart", "/connectors/{name}/accept-deletions"}

@@ -12,7 +12,7 @@ from playwright.sync_api import Page as Shown
 
 from hub.console.views import ACTIONS
 from hub.people import LOCK_AFTER
-from tests.browser import connector_actions, shared_actions
+from tests.browser import connector_actions, quarantine_actions, shared_actions
 from tests.browser.conftest import Demo
 from tests.support.browser import visiting
 from tests.support.console import Console
@@ -126,6 +126,7 @@ EXAMPLES: dict[str, Callable[[Desk], None]] = {  # by the action's path
     "/people/{name}/unlock": people_unlock,
     "/people/{name}/remove": people_remove,
     **connector_actions.EXAMPLES,
+    **quarantine_actions.EXAMPLES,
     **shared_actions.EXAMPLES,
 }
 

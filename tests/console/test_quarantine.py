@@ -165,11 +165,69 @@ def test_S8_a_viewer_sees_a_case_and_neither_mends_nor_replays_it(own: Console) 
     case = str(cases(own)["BAD_NUMBER"]["case"])
     with own.as_("vera") as client:
         page = client.get(f"/console/quarantine/{case}").text
-        assert "An operator can fix the mapping and replay." in page
+        assert "An operator can fix the mapping and replay, or set rows aside." in page
         assert "/replay" not in page
         assert "/edit" not in page
+        assert 'id="aside"' not in page
+        assert 'type="checkbox"' not in page
         assert post(client, f"/quarantine/{case}/replay").status_code == 403
+        assert post(client, f"/quarantine/{case}/discard", which="all", reason="r").status_code == 403
         assert client.get(f"/console/connectors/{NAME}/edit").status_code == 403
+    assert cases(own)["BAD_NUMBER"]["count"] == 1
+
+
+def test_R22_rows_and_then_a_case_are_set_aside_with_a_reason_that_stays_on_record(own: Console) -> None:
+    with (own.project / "data/branches.csv").open("a") as data:
+        data.write(f"b-009,{CANARY} two,North,few,01/02/2003\n")
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    rows = own.api(f"/quarantine/{case}").json()["rows"]
+    with own.as_("olaf") as client:
+        page = client.get(f"/console/quarantine/{case}").text
+        assert f'name="row-{rows[1]["id"]}"' in page
+        ticked = {f"row-{rows[1]['id']}": "1", "row-x": "1", "which": "ticked"}
+        done = post(client, f"/quarantine/{case}/discard", **ticked, reason="a test entry")
+        assert (done.status_code, done.headers["location"]) == (303, f"/console/quarantine/{case}")
+        page = client.get(f"/console/quarantine/{case}").text
+        assert "Rows set aside: 1; left in this case: 1." in page
+        assert '<td class="wide" translate="no">a test entry</td>' in page
+        done = post(client, f"/quarantine/{case}/discard", which="all", reason=EVIL)
+        assert done.headers["location"] == "/console/quarantine"
+        for path in ("", f"/{case}"):
+            shown = client.get(f"/console/quarantine{path}").text
+            assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+            assert EVIL not in shown
+            assert CANARY not in shown
+        assert "No row of this case is in quarantine any more." in shown
+        assert "There was none yet." not in shown, "no replays are spoken of"
+    aside = own.api("/quarantine").json()["set_aside"]
+    assert [(one["by"], one["why"], one["count"]) for one in aside] == [("olaf", EVIL, 1), ("olaf", "a test entry", 1)]
+    assert ran(own)["totals"]["discarded"] == 2  # type: ignore[index]
+    with own.as_("vera", **{"Accept-Language": "zh"}) as client:
+        shown = client.get(f"/console/connectors/{NAME}").text
+        assert "搁置 2" in shown
+        assert "对账平衡" in shown
+        assert "搁置：1" in shown
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "told"),
+    [
+        ({"which": "ticked", "reason": "kept as typed"}, 422, "no row is ticked"),
+        ({"reason": "kept as typed"}, 422, "no row is ticked"),
+        ({"which": "all", "reason": "\x07"}, 422, "needs a reason"),
+        ({"which": "ticked", "row-999999999": "1", "reason": "kept as typed"}, 404, "no open rows match"),
+    ],
+)
+def test_R35_what_cannot_be_set_aside_is_said_and_the_reason_stays_typed(
+    own: Console, form: dict[str, str], status: int, told: str
+) -> None:
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    with own.as_("olaf") as client:
+        refused = post(client, f"/quarantine/{case}/discard", **form)
+    assert (refused.status_code, told in refused.text) == (status, True)
+    assert ('value="kept as typed"' in refused.text) is (form["reason"] != "\x07")
     assert cases(own)["BAD_NUMBER"]["count"] == 1
 
 

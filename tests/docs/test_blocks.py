@@ -30,6 +30,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "docs/how-to/bring-in.md",
         "docs/how-to/consume.md",
         "docs/how-to/normalise.md",
+        "docs/how-to/quarantine.md",
         "docs/how-to/push.md",
         "docs/how-to/push-in.md",
     ],

@@ -238,3 +238,33 @@ def test_G9_records_that_others_wrote_into_internal_topics_fail_no_run(kafka_clu
     RunHistory(log).runs()
     assert [n.detail for n in log.notices() if "__manifests: 4 records are not the hub's own" in n.detail]
     log.close()
+
+
+def test_R22_rows_set_aside_on_kafka_are_closed_once_though_it_was_killed_and_stay_so(
+    kafka_cluster: Cluster, tmp_path: Path
+) -> None:
+    project = Project(tmp_path, kafka_cluster, mode="upsert")
+    project.fill(range(1))
+    assert project.datong("run").returncode == 0
+
+    def mine() -> list[str]:
+        listed = json.loads(project.datong("quarantine", "list", "--json").stdout)["cases"]
+        return [case["case"] for case in listed if case["connector"] == project.name]
+
+    (case,) = mine()
+    command = ("quarantine", "discard", case, "--reason", "a test entry", "--json")
+    killed = project.datong(*command, TEST_FAILPOINT="appended:kill@1")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert mine() == [case], "what was not committed is not there"
+    deadline = time.monotonic() + 60
+    done = project.datong(*command)
+    while "another worker runs" in done.stderr and time.monotonic() < deadline:  # until the dead one's lease ends
+        time.sleep(1)
+        done = project.datong(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert mine() == []
+    assert set(project.quarantined().values()) == {2}, "the entry and one closing"
+    (project.folder / "data/branches1.csv").write_text((project.folder / "data/branches0.csv").read_text())
+    (totals,) = [one["totals"] for one in json.loads(project.datong("run", "--json").stdout)["runs"]]
+    assert (totals["read"], totals["quarantined"], totals["discarded"]) == (ROWS, 0, 1)
+    assert mine() == []

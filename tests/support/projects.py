@@ -22,6 +22,8 @@ from hub.log.sqlite import SqliteLog
 from hub.mapping.codelists import CodeLists
 from hub.mapping.program import MappingSpec
 from hub.model import Mode, Topic
+from hub.pipeline.discard import Discard, Discarding
+from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.plan import TaskLimits, TaskPlan
 from hub.pipeline.quarantine import history
 from hub.pipeline.record_ids import RecordIds
@@ -121,6 +123,17 @@ class Bench:
         writer = self.log.open(plan.connector, self.epoch)
         around = Surroundings(reader=self.log, clock_ms=self.clock, epoch=self.epoch)
         return Replay(plan, writer, around).execute(self.open_entries(), Event())
+
+    def discard(self, case: str | None = None, *rows: int, why: str = "nobody knows") -> RunResult:
+        """As a person does it: all open rows, those of a case, or some."""
+        index = OpenQuarantine(self.log, RunHistory(self.log))
+        self.epoch += 1
+        writer = self.log.open("branches", self.epoch)
+        around = Surroundings(reader=self.log, clock_ms=self.clock, epoch=self.epoch)
+        asked = Discarding(case=case, rows=rows, by="olaf", why=why)
+        return Discard("branches", writer, around, asked).execute(
+            lambda: index.chosen(case=case, offsets=rows), Event()
+        )
 
     def open_entries(self) -> list[Any]:
         found: dict[str, Any] = {}

@@ -55,7 +55,9 @@ const follow = (() => {
     const focused = part.contains(document.activeElement) ? path(part, document.activeElement) : null;
     const scrolled = [...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
     const opened = [...part.querySelectorAll("details")].map((one) => one.open);
+    const ticked = new Set([...part.querySelectorAll("input[type=checkbox]:checked")].map((one) => one.name));
     part.innerHTML = fresh.innerHTML;
+    part.querySelectorAll("input[type=checkbox]").forEach((one) => { one.checked ||= ticked.has(one.name); });
     [...part.querySelectorAll("details")].forEach((one, place) => { one.open = opened[place] ?? one.open; });
     [...part.querySelectorAll(".scroll")].forEach((one, place) => { one.scrollLeft = scrolled[place] ?? 0; });
     if (focused) at(part, focused)?.focus({ preventScroll: true });

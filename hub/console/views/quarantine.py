@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from hub.console.pages import Action, Asked, Done, Page, Shown, Values
+from hub.api.problems import status_of
+from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.console.render import segment
 from hub.console.views.shared import agency_title, on_record, staying, topic_title
-from hub.errors import NotFound
+from hub.errors import ConfigurationInvalid, DatongError, NotFound
 
 HERE = "/console/quarantine"
 MOST = 200  # cases on a page
 ROWS = 20  # of a case
 COLUMNS = 60  # of a row
 REPLAYS, LOOKED_AT = 10, 200  # newest runs among which replays are looked for
+DIGITS = re.compile("[0-9]{1,18}")
 WAIT_S = 5.0  # for a replay to end, so that its result can be told at once
 
 
@@ -28,24 +32,29 @@ def quarantine(asked: Asked) -> Values:
         "connectors": sorted({c["connector"] for c in every}),
         "topics": sorted({c["topic"] for c in every}),
         "cases": [_named(asked, case) for case in chosen[:MOST]],
+        "set_aside": asked.hub.quarantine.set_aside(connector=connector or None, topic=topic or None)[:ROWS],
         "cases_in_all": len(chosen),
         "rows_in_all": sum(case["count"] for case in chosen),
     }
 
 
 def case(asked: Asked) -> Values:
-    """One case: what, why, its first rows, and how replays of its connector ended. `case` is None when no row is open."""
+    """One case: what, why, its first rows, how replays of its connector ended, and what was set aside. `case` is None when
+    no row is open."""
     wanted = asked.path["case"]
     try:
         found = asked.hub.quarantine.case(wanted, ROWS)
     except NotFound:
-        return {"id": wanted, "case": None, "wrong": None}
+        found = {"count": 0, "set_aside": []}
+    shown = {"id": wanted, "set_aside": found["set_aside"], "given": "", "wrong": None}
+    if not found["count"]:
+        return {**shown, "case": None}
     columns = list(dict.fromkeys(name for row in found["rows"] for name in row["preview"]))
     columns.sort(key=lambda name: name not in found["columns"])  # what to look at comes first
     runs, connector = _runs(asked, found["connector"])
     spec = asked.hub.catalogue.connectors.get(found["connector"])
     return {
-        "id": wanted,
+        **shown,
         "case": _named(asked, found),
         "columns": columns[:COLUMNS],
         "unreadable": columns == [""],
@@ -54,8 +63,7 @@ def case(asked: Asked) -> Values:
         "running": bool(connector and connector["running"]),
         "state": connector["state"] if connector else "",
         "fixed": "fixed" in asked.query,
-        "replays": [run for run in runs if run["replay"]][:REPLAYS],
-        "wrong": None,
+        "replays": [run for run in runs if run["replay"] and not run["discard"]][:REPLAYS],
     }
 
 
@@ -85,6 +93,35 @@ def replay(asked: Asked) -> Done | Shown:
     return Done(to=HERE, said="quarantine_emptied", about=about)
 
 
+def discard(asked: Asked) -> Done | Shown:
+    """Set the case aside, or the rows that were ticked, under this person's name. Refused, the page keeps what was typed."""
+    hub, wanted, reason = asked.hub, asked.path["case"], asked.form.get("reason", "")
+    try:
+        rows = [] if asked.form.get("which") == "all" else _ticked(asked.form)
+        (started,) = hub.quarantine.discard(case=wanted, rows=rows, reason=reason, by=asked.person.name)
+    except DatongError as error:
+        values = case(asked) | {"wrong": trouble(error), "given": reason}
+        return Shown(page=CASE, values=values, status=status_of(error))
+    name, here = started["connector"], f"{HERE}/{segment(wanted)}"
+    ended = hub.views.run(name, started["run"], WAIT_S)
+    if ended["state"] == "running":
+        return Done(to=here, said="quarantine_discarding", about={"name": name})
+    if failed := on_record(ended["error"]):
+        return Shown(page=CASE, values=case(asked) | {"wrong": failed, "given": reason}, status=409)
+    left = next((c["count"] for c in hub.quarantine.cases(connector=name) if c["case"] == wanted), 0)
+    about = {"n": ended["totals"]["discarded"], "left": left}
+    return Done(to=here if left else HERE, said="quarantine_discarded", about=about)
+
+
+def _ticked(form: Mapping[str, str]) -> list[int]:
+    """The rows' ids. Raises ConfigurationInvalid for none."""
+    names = (name.removeprefix("row-") for name in form if name.startswith("row-"))
+    rows = [int(name) for name in names if DIGITS.fullmatch(name)]
+    if not rows:
+        raise ConfigurationInvalid("no row is ticked", remedy="tick the rows to set aside, or take the whole case")
+    return rows
+
+
 def _named(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
     spec = asked.hub.catalogue.connectors.get(found["connector"])
     agency = spec.agency if spec else found["topic"].partition(".")[0]
@@ -106,4 +143,7 @@ def _runs(asked: Asked, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]
 
 CASE = Page(path="/quarantine/{case}", template="case.html", show=case, area="quarantine")
 PAGES = (Page(path="/quarantine", template="quarantine.html", show=quarantine, area="quarantine"), CASE)
-ACTIONS = (Action(path="/quarantine/{case}/replay", act=staying(CASE, replay)),)
+ACTIONS = (
+    Action(path="/quarantine/{case}/replay", act=staying(CASE, replay)),
+    Action(path="/quarantine/{case}/discard", act=discard),
+)

@@ -1,0 +1,105 @@
+"""Quarantine over the API: set aside with a reason (R22), by an operator alone, once per key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.test_api import CANARY
+
+NAME = "city-library-branches"
+WHY = {"reason": "a test entry of the branch"}
+
+
+def ran(api: httpx.Client) -> dict[str, Any]:
+    run = api.post(f"connectors/{NAME}/runs", json={}).json()["run"]
+    return dict(api.get(f"connectors/{NAME}/runs/{run}", params={"wait_ms": 5000}).json())
+
+
+def spoiled(api: httpx.Client, place: Any, *lines: str) -> list[dict[str, Any]]:
+    """The cases after a run over these rows besides."""
+    with (place / "data/branches.csv").open("a", encoding="utf-8") as data:
+        data.writelines(f"{line}\n" for line in lines)
+    ran(api)
+    found: list[dict[str, Any]] = api.get("quarantine").json()["cases"]
+    return found
+
+
+@pytest.fixture
+def case(api: httpx.Client, place: Any) -> str:
+    """Of three rows with a number that is none, the first of the file's own."""
+    (found,) = spoiled(api, place, f"b-008,{CANARY},North,many,01/02/2003", "b-009,B,North,few,01/02/2003")
+    assert found["count"] == 3
+    return str(found["case"])
+
+
+def ended(api: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
+    assert answer.status_code == 202, answer.text
+    (started,) = answer.json()["runs"]
+    found = api.get(f"connectors/{NAME}/runs/{started['run']}", params={"wait_ms": 5000}).json()
+    assert found["state"] == "completed"
+    return dict(found)
+
+
+def test_R22_rows_and_then_the_case_are_set_aside_and_the_next_run_leaves_them_so(api: httpx.Client, case: str) -> None:
+    rows = api.get(f"quarantine/{case}").json()["rows"]
+    some = {"rows": [rows[0]["id"], rows[2]["id"]], **WHY}
+    assert ended(api, api.post("quarantine/discard", json=some))["totals"]["discarded"] == 2
+    left = api.get(f"quarantine/{case}").json()
+    assert [r["id"] for r in left["rows"]] == [rows[1]["id"]]
+    assert [(a["by"], a["why"], a["count"]) for a in left["set_aside"]] == [("operator", WHY["reason"], 2)]
+    ended(api, api.post("quarantine/discard", json={"case": case, "reason": "the office is closed"}))
+    listed = api.get("quarantine").json()
+    assert (listed["cases"], [a["count"] for a in listed["set_aside"]]) == ([], [1, 2])
+    closed = api.get(f"quarantine/{case}").json()
+    assert (closed["count"], closed["rows"], len(closed["set_aside"])) == (0, [], 2)
+    again = ran(api)
+    assert (again["totals"]["quarantined"], again["totals"]["discarded"], again["reasons"]) == (0, 3, {})
+    runs = api.get(f"connectors/{NAME}/runs").json()["runs"]
+    assert [(r["replay"], r["discard"]) for r in runs] == [(False, False), (True, True), (True, True), (False, False)]
+    metrics = api.get("http://localhost/metrics").text
+    assert f'datong_records_discarded_total{{connector="{NAME}",topic="city-library.culture.branch.v1"}} 3.0' in metrics
+
+
+def test_an_idempotency_key_does_it_once_and_without_one_nothing_is_left_to_do(api: httpx.Client, case: str) -> None:
+    asked, key = {"case": case, **WHY}, {"Idempotency-Key": "k1"}
+    first, second = (api.post("quarantine/discard", json=asked, headers=key) for _ in range(2))
+    ended(api, first)
+    assert (second.status_code, second.json()) == (202, first.json())
+    assert second.headers["idempotent-replayed"] == "true"
+    assert len(api.get("quarantine").json()["set_aside"]) == 1
+    assert api.post("quarantine/discard", json=asked).status_code == 404
+
+
+def test_S8_an_agency_sets_nothing_aside(api: httpx.Client, case: str) -> None:
+    token = api.post("tokens", json={"agency": "city-planning"}).json()["token"]
+    mine = {"Authorization": f"Bearer {token}"}
+    assert api.post("quarantine/discard", json={"case": case, **WHY}, headers=mine).status_code == 403
+    assert api.get(f"quarantine/{case}").json()["count"] == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"case": "CASE"},
+        {"case": "CASE", "reason": ""},
+        {"case": "CASE", "reason": "  "},
+        {"case": "CASE", "reason": "x" * 501},
+        {"case": "CASE", "reason": "a\u0007b"},
+        {"case": "CASE", "reason": "r", "rows": [-1]},
+        {"case": "CASE", "reason": "r", "rows": list(range(1_001))},
+        {"case": "CASE", "reason": "r", "by": "somebody"},
+    ],
+)
+def test_R35_what_is_no_reason_or_no_row_is_refused(api: httpx.Client, case: str, body: dict[str, Any]) -> None:
+    refused = api.post("quarantine/discard", json={**body, "case": case})
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+    assert api.get(f"quarantine/{case}").json()["count"] == 3
+
+
+def test_G13_what_is_set_aside_and_its_list_show_no_data(api: httpx.Client, case: str) -> None:
+    ended(api, api.post("quarantine/discard", json={"case": case, **WHY}))
+    for path in ("quarantine", f"quarantine/{case}", f"connectors/{NAME}/runs"):
+        assert CANARY not in api.get(path).text

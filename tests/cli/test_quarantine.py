@@ -1,0 +1,40 @@
+"""`datong quarantine discard` and `find`: rows that nobody can mend (R22, R35)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Datong
+from tests.cli.test_output import cases
+
+
+def test_R22_a_case_is_set_aside_with_a_reason_and_listed_with_it(here: Path, datong: Datong) -> None:
+    datong("run")
+    (case,) = cases(datong)
+    assert datong("quarantine", "discard", case["case"]).code == 3
+    assert datong("quarantine", "discard", "--reason", "why").code == 3
+    done = datong("quarantine", "discard", case["case"], "--reason", "a test entry")
+    assert (done.code, done.out) == (0, "city-library-branches: 1 row set aside\n")
+    listed = datong("quarantine", "list").out
+    assert "a test entry" in listed
+    assert "datong quarantine replay" not in listed
+    assert "a test entry" in datong("quarantine", "show", case["case"]).out
+    assert "no open rows match" in datong("quarantine", "discard", case["case"], "--reason", "again").err
+    again = datong("run").out.splitlines()
+    assert again[0].split() == ["connector", "read", "published", "quarantined", "unchanged", "discarded"]
+    assert again[1].split()[1:] == ["4", "0", "0", "3", "1"]
+    history = datong("connector", "show", "city-library-branches").out
+    assert "rows were set aside, nothing was read" in history
+
+
+def test_a_row_is_set_aside_by_its_id(here: Path, datong: Datong) -> None:
+    path = here / "data/branches.csv"
+    path.write_text(path.read_text() + "b-009,Ninth,North,few,01/02/2003\n")
+    datong("run")
+    (case,) = cases(datong)
+    first, second = json.loads(datong("quarantine", "show", case["case"], "--json").out)["rows"]
+    done = datong("quarantine", "discard", "--row", str(second["id"]), "--reason", "closed", "--json")
+    assert json.loads(done.out)["runs"][0]["totals"]["discarded"] == 1
+    (left,) = json.loads(datong("quarantine", "show", case["case"], "--json").out)["rows"]
+    assert left == first
