@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.api.deps import HubOf, operator
-from hub.pipeline.cases import MAX_REASON, MOST_CHOSEN
+from hub.pipeline.cases import LONGEST_VALUE, MAX_REASON, MOST_CHOSEN
 
 MAX_WAIT_MS = 5_000
 
@@ -53,6 +53,17 @@ class DiscardRequest(BaseModel):
         [], description="Ids of rows, from a case; none means all of the case.", max_length=MOST_CHOSEN
     )
     reason: str = Field(description="Why nobody can mend them, for the record.", min_length=1, max_length=MAX_REASON)
+
+
+class FindRequest(BaseModel):
+    """What to look for in open rows. It is no parameter of an address, for addresses are logged."""
+
+    model_config = ConfigDict(extra="forbid")
+    connector: str = Field(description="A connector's name.", max_length=249)
+    value: str = Field(
+        description="A cell as it was read; blanks around it do not count.", min_length=1, max_length=LONGEST_VALUE
+    )
+    column: str | None = Field(None, description="Only in this column of the source.", max_length=1000)
 
 
 class TokenRequest(BaseModel):
@@ -206,14 +217,24 @@ def _quarantine(api: APIRouter) -> None:
         return {"cases": desk.cases(topic=topic, connector=connector), "set_aside": aside}
 
     @api.get("/quarantine/{case}")
-    def case(case: str, hub: HubOf, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> dict[str, Any]:
-        """One case with the first of its rows, values masked, and what was set aside of it."""
-        return hub.quarantine.case(case, limit)
+    def case(
+        case: str,
+        hub: HubOf,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+        row: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
+    ) -> dict[str, Any]:
+        """One case with the first of its rows, values masked, and what was set aside of it. `row`: this one before all."""
+        return hub.quarantine.case(case, limit, row)
 
     @api.post("/quarantine/replay", status_code=202)
     def replay(body: ReplayRequest, hub: HubOf) -> dict[str, Any]:
         """Map quarantined rows again with today's mapping: a run for each connector concerned."""
         return {"runs": hub.quarantine.replay(case=body.case, connector=body.connector)}
+
+    @api.post("/quarantine/find")
+    def find(body: FindRequest, hub: HubOf) -> dict[str, Any]:
+        """Open rows of a connector with a cell that reads so: their ids, cases and places, nothing of what is in them."""
+        return hub.quarantine.find(connector=body.connector, value=body.value, column=body.column)
 
     @api.post("/quarantine/discard", status_code=202)
     def discard(body: DiscardRequest, hub: HubOf) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Rows that could not be published, and their way back.", no_args_is_help=True)
     group.command("list")(list_)
     group.command()(show)
+    group.command()(find)
     group.command("try")(try_)
     group.command()(replay)
     group.command()(discard)
@@ -49,22 +50,72 @@ def list_(
 def show(
     case: Case,
     limit: Annotated[int, typer.Option(help="Rows at most.", min=1, max=1000)] = 20,
+    row: Annotated[int | None, typer.Option(help="The row of this id first, from `datong quarantine find`.")] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The rows of one case: file, row number, and the failing column, masked. Example: datong quarantine show a1b2"""
     out = Output(as_json=as_json)
     with open_api(project) as api:
-        found = api.get(f"/quarantine/{case}", limit=limit)
+        found = api.get(f"/quarantine/{case}", limit=limit, row=row)
     if as_json:
         out.data(found)
         return
     out.line(f"{found['reason']} in {found['path'] or 'the row'}: {found['explanation']}", style="bold")
     rows = [[r["id"], r["origin"], r["row"], _masked(r["preview"])] for r in found["rows"]]
     out.table(rows, ["id>", "origin", "row>", "columns (masked)"])
+    for one in found["rows"]:
+        for column, notes in one["unusual"].items():
+            out.line(f"  row {one['row']}, {column}: {'; '.join(_unusual(note) for note in notes)}")
     if found["count"] > len(rows):
         out.line(f"the first {len(rows)} of {found['count']:,} rows; --limit shows more")
     _show_aside(out, found["set_aside"])
+
+
+def find(
+    connector: Annotated[str, typer.Argument(help="A connector's name.")],
+    value: Annotated[
+        str | None,
+        typer.Argument(help="A cell as it was read. Without it, it is asked for: then no shell remembers it."),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Only in this column of the source.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Where the open rows are that have this value, such as a key. Example: datong quarantine find it-mim-schools"""
+    out = Output(as_json=as_json)
+    wanted = typer.prompt("Value", err=True) if value is None else value
+    with open_api(project) as api:
+        asked = {"connector": connector, "value": wanted, "column": column}
+        found = api.post("/quarantine/find", asked)
+    if as_json:
+        out.data(found)
+    rows = [[r["id"], r["case"], r["reason"], r["path"], r["origin"], r["row"]] for r in found["rows"]]
+    if rows:
+        out.table(rows, ["id>", "case<", "reason", "field", "origin", "row>"])
+    else:
+        out.line(f"none of {counted(found['open'], 'open row')} has this value")
+    if not found["complete"]:
+        out.line("not all open rows were looked at, or more of them have it: name a column")
+    return 0 if rows else 1
+
+
+UNUSUAL = {
+    "character": "character {at} is {code} {name}",
+    "last": "the last character is {code} {name}",
+    "digit": "character {at} is a digit other than 0 to 9",
+    "mark": "character {at} is an accent that stands apart from its letter",
+    "private": "character {at} has a meaning on some systems only",
+    "alphabet": "character {at} is a letter of another alphabet ({name})",
+    "empty": "the text is empty",
+    "more": "and {count} more",
+}
+
+
+def _unusual(note: dict[str, Any]) -> str:
+    """What one does not see of a cell, or would not expect."""
+    last = note["kind"] == "character" and "at" not in note
+    return UNUSUAL["last" if last else note["kind"]].format_map(note)
 
 
 def _show_aside(out: Output, aside: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from hub.errors import ConfigurationInvalid, NotFound
@@ -10,14 +11,18 @@ from hub.logs import audit_logger
 from hub.moments import iso
 from hub.pipeline.blame import columns_behind
 from hub.pipeline.discard import Discarding
-from hub.pipeline.followers import Case, OpenQuarantine, SetAside
+from hub.pipeline.followers import Case, Open, OpenQuarantine, SetAside
 from hub.pipeline.preview import explain
 from hub.pipeline.quarantine import Entry
 from hub.pipeline.supervisor import Supervisor
+from hub.pipeline.unusual import mask, unusual
 
 MAX_REASON = 500  # characters
 MOST_CHOSEN = 1_000  # rows that are set aside one by one
 SHOWN = 100  # times that something was set aside
+MOST_COMPARED = 100_000  # open rows that a search looks at, the newest
+MOST_FOUND = 100
+LONGEST_VALUE = 1_000  # characters that are searched for
 
 
 class Names(Protocol):
@@ -41,21 +46,24 @@ class QuarantineDesk:
             if (topic is None or c.topic == topic) and (connector is None or c.task == connector)
         ]
 
-    def case(self, case: str, limit: int) -> dict[str, Any]:
-        """One case with its first rows, every value masked but for its shape (G13), and what was set aside of it. Raises
-        NotFound for one that is neither open nor was set aside."""
+    def case(self, case: str, limit: int, row: int | None = None) -> dict[str, Any]:
+        """One case with its first rows, every value masked but for its shape (G13), and what was set aside of it. `row`: that
+        one stands before the others, if it is open. Raises NotFound for a case that is neither open nor was set aside."""
         found = next((c for c in self._index.cases() if c.id == case), None)
         aside = self._index.set_aside(case)
         if found is None and not aside:
             raise NotFound(f"there is no open case {case}", remedy="`datong quarantine list` names them")
         loaded = list(self._index.load(self._index.chosen(case=case, limit=limit))) if found else []
-        rows = [{"id": o.offset, "origin": e.origin, "row": e.row, "preview": _masked(e)} for o, e in loaded]
+        if found and row is not None:
+            loaded = [*self._index.load(self._index.chosen(case=case, offsets=(row,))), *loaded]
+            loaded = list({one.offset: (one, entry) for one, entry in loaded}.values())[:limit]
+        behind = self._behind(found, [e for _, e in loaded]) if found else []
         told = _as_json(found) if found else {**_named(aside[0]), "count": 0, "first": None, "last": None}
         return {
             **told,
             "explanation": explain(told["reason"]),
-            "columns": self._behind(found, [e for _, e in loaded]) if found else [],
-            "rows": rows,
+            "columns": behind,
+            "rows": [_row(row, entry, behind) for row, entry in loaded],
             "set_aside": [_aside_as_json(one) for one in aside[:SHOWN]],
         }
 
@@ -67,6 +75,27 @@ class QuarantineDesk:
             if (topic is None or one.topic == topic) and (connector is None or one.task == connector)
         )
         return [_aside_as_json(one) for one, _ in zip(found, range(SHOWN), strict=False)]
+
+    def find(self, *, connector: str, value: str, column: str | None = None, by: str = "operator") -> dict[str, Any]:
+        """The open rows of a connector with a cell that reads so, in any column or in one; blanks around it do not count. Of
+        rows it tells where they are, never what is in them. Raises ConfigurationInvalid for an empty value, NotFound."""
+        wanted = value.strip()
+        if not 0 < len(wanted) <= LONGEST_VALUE:
+            raise ConfigurationInvalid(f"a value to look for has 1 to {LONGEST_VALUE:,} characters")
+        rows = self._index.chosen(task=connector)
+        if not rows and connector not in self._catalogue().connectors:
+            raise NotFound("there is no such connector", remedy="`datong connector list` names them")
+        looked_at = rows[-MOST_COMPARED:]
+        matches = ((row, entry) for row, entry in self._index.load(looked_at) if _has(entry, wanted, column or None))
+        found = list(islice(matches, MOST_FOUND + 1))
+        audit_logger("datong.quarantine").info("searched", connector=connector, found=len(found), by=by)
+        complete = len(looked_at) == len(rows) and len(found) <= MOST_FOUND
+        return {
+            "connector": connector,
+            "rows": [_place(row, entry) for row, entry in found[:MOST_FOUND]],
+            "open": len(rows),
+            "complete": complete,
+        }
 
     def _behind(self, case: Case, entries: Sequence[Entry]) -> list[str]:
         """Columns of the rows that the case's field is made of, by the mapping of today."""
@@ -146,16 +175,29 @@ def _as_json(case: Case) -> dict[str, Any]:
     }
 
 
+def _has(entry: Entry, wanted: str, column: str | None) -> bool:
+    """Does a cell read so?"""
+    cells = entry.columns or {}
+    values = cells.values() if column is None else (cells.get(column),)
+    return any(value is not None and str(value).strip() == wanted for value in values)
+
+
+def _place(row: Open, entry: Entry) -> dict[str, Any]:
+    told = {"case": row.case, "stage": row.stage, "reason": row.reason, "path": row.path, "at": iso(row.at)}
+    return {"id": row.offset, **told, "origin": entry.origin, "row": entry.row}
+
+
+def _row(row: Open, entry: Entry, behind: Collection[str]) -> dict[str, Any]:
+    """Masked, and what is unusual about the cells that are to blame."""
+    texts = {name: str(value) for name, value in (entry.columns or {}).items() if name in behind and value is not None}
+    notes = {name: found for name, text in texts.items() if (found := unusual(text))}
+    return {"id": row.offset, "origin": entry.origin, "row": entry.row, "preview": _masked(entry), "unusual": notes}
+
+
 def _masked(entry: Entry) -> dict[str, str]:
     if entry.columns is None:
         return {"": f"{len(entry.raw or b''):,} bytes"}
     return {name: "NULL" if value is None else mask(str(value)) for name, value in entry.columns.items()}
-
-
-def mask(text: str) -> str:
-    """Shape without content: letters become x, digits 9, the rest stays; long values are cut (G13)."""
-    shape = "".join("9" if c.isdigit() else "x" if c.isalpha() else c if c.isprintable() else "?" for c in text[:24])
-    return shape + ("…" if len(text) > 24 else "")
 
 
 def masked(value: Any) -> Any:

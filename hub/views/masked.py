@@ -10,7 +10,7 @@ from typing import Any
 
 from hub.avro.types import Array, Enum, Field, Map, Primitive, Record, Type, Union
 from hub.model import Json
-from hub.pipeline.cases import mask
+from hub.pipeline.unusual import mask
 
 PUBLIC = "public"
 LONG = 200  # characters of a clear text

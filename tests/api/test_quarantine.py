@@ -103,3 +103,60 @@ def test_G13_what_is_set_aside_and_its_list_show_no_data(api: httpx.Client, case
     ended(api, api.post("quarantine/discard", json={"case": case, **WHY}))
     for path in ("quarantine", f"quarantine/{case}", f"connectors/{NAME}/runs"):
         assert CANARY not in api.get(path).text
+
+
+def test_a_row_is_found_by_its_key_and_nothing_of_it_is_shown(api: httpx.Client, case: str) -> None:
+    found = api.post("quarantine/find", json={"connector": NAME, "value": " b-009 "}).json()
+    (row,) = found.pop("rows")
+    assert found == {"connector": NAME, "open": 3, "complete": True}
+    assert (row["case"], row["row"], row["reason"], row["path"]) == (case, 6, "BAD_NUMBER", "seats")
+    rows = api.get(f"quarantine/{case}").json()["rows"]
+    assert row["id"] == rows[2]["id"]
+    first = api.get(f"quarantine/{case}", params={"row": row["id"], "limit": 2}).json()["rows"]
+    assert [r["id"] for r in first] == [rows[2]["id"], rows[0]["id"]]
+    answer = api.post("quarantine/find", json={"connector": NAME, "value": CANARY})
+    assert len(answer.json()["rows"]) == 1
+    assert CANARY not in answer.text
+    in_column = {"connector": NAME, "value": "North", "column": "District"}
+    assert len(api.post("quarantine/find", json=in_column).json()["rows"]) >= 2
+    assert api.post("quarantine/find", json={**in_column, "column": "Name"}).json()["rows"] == []
+    assert api.post("quarantine/find", json={**in_column, "column": "Nothing"}).json()["rows"] == []
+    assert api.post("quarantine/find", json={"connector": NAME, "value": "b-00"}).json()["rows"] == []
+
+
+def test_S8_S16_a_search_is_an_operators_and_its_value_is_in_no_log(
+    api: httpx.Client, case: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = api.post("tokens", json={"agency": "city-planning"}).json()["token"]
+    asked = {"connector": NAME, "value": CANARY, "column": f"{CANARY}-column"}
+    refused = api.post("quarantine/find", json=asked, headers={"Authorization": f"Bearer {token}"})
+    assert refused.status_code == 403
+    assert api.post("quarantine/find", json=asked).status_code == 200
+    unknown = api.post("quarantine/find", json={**asked, "connector": "nothing"})
+    assert (unknown.status_code, CANARY in unknown.text) == (404, False)
+    for value in ("", "  ", CANARY * 200):
+        refused = api.post("quarantine/find", json={**asked, "value": value})
+        assert (refused.status_code, CANARY in refused.text) == (422, False)
+    printed = capfd.readouterr()
+    assert CANARY not in printed.out + printed.err
+    assert "searched" in printed.err
+
+
+def test_a_search_says_when_it_did_not_look_at_all(
+    api: httpx.Client, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"connector": NAME, "value": "01/02/2003"}
+    monkeypatch.setattr("hub.pipeline.cases.MOST_COMPARED", 2)
+    found = api.post("quarantine/find", json=asked).json()
+    assert (len(found["rows"]), found["open"], found["complete"]) == (2, 3, False), "the newest"
+    monkeypatch.undo()
+    monkeypatch.setattr("hub.pipeline.cases.MOST_FOUND", 1)
+    found = api.post("quarantine/find", json=asked).json()
+    assert (len(found["rows"]), found["complete"]) == (1, False)
+
+
+def test_G13_a_case_says_what_one_cannot_see_in_the_cells_to_blame_alone(api: httpx.Client, place: Any) -> None:
+    (case,) = spoiled(api, place, "b-008,A\u00a0B,North,12\u00a0,01/02/2003")
+    rows = api.get(f"quarantine/{case['case']}").json()["rows"]
+    note = {"kind": "character", "code": "U+00A0", "name": "NO-BREAK SPACE", "at": 3}
+    assert [r["unusual"] for r in rows] == [{}, {"Seats": [note]}]

@@ -50,7 +50,26 @@ def quarantine_discard(desk: Desk) -> None:
     assert case["case"] not in [one["case"] for one in cases(desk, SCHOOLS)]
 
 
+def quarantine_find(desk: Desk) -> None:
+    file = next((desk.console.project / "data/mim").glob("scuole-paritarie*.csv"))
+    (wanted, *_) = cases(desk, SCHOOLS)
+    row = desk.api(f"/quarantine/{wanted['case']}")["rows"][0]
+    key = file.read_text(encoding="utf-8").splitlines()[row["row"]].split(",")[4]
+    desk.go("/quarantine")
+    page = desk.page
+    page.get_by_text("Find a row by its key").click()
+    page.locator("form[method=post]").get_by_label("Connector").select_option(label=SCHOOLS)
+    page.get_by_label("A value, such as the key").fill(key)
+    button(desk, "Find")
+    assert key not in page.content()
+    assert key not in page.url
+    desk.press(page.get_by_role("status").get_by_role("link").first)
+    assert page.url.endswith(f"/quarantine/{wanted['case']}?row={row['id']}")
+    assert page.locator("input[type=checkbox]").first.get_attribute("name") == f"row-{row['id']}"
+
+
 EXAMPLES: dict[str, Callable[[Desk], None]] = {
+    "/quarantine": quarantine_find,
     "/quarantine/{case}/replay": quarantine_replay,
     "/quarantine/{case}/discard": quarantine_discard,
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import Datong
 from tests.cli.test_output import cases
@@ -38,3 +41,19 @@ def test_a_row_is_set_aside_by_its_id(here: Path, datong: Datong) -> None:
     assert json.loads(done.out)["runs"][0]["totals"]["discarded"] == 1
     (left,) = json.loads(datong("quarantine", "show", case["case"], "--json").out)["rows"]
     assert left == first
+
+
+def test_a_row_is_found_by_its_key_and_what_is_odd_in_it_is_said(
+    here: Path, datong: Datong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = here / "data/branches.csv"
+    path.write_text(path.read_text() + "b-009,Ninth,North,12\u00a0,01/02/2003\n")
+    datong("run")
+    (row,) = json.loads(datong("quarantine", "find", "city-library-branches", "b-009", "--json").out)["rows"]
+    shown = datong("quarantine", "show", row["case"], "--row", str(row["id"]), "--limit", "1").out
+    assert "row 5, Seats: character 3 is U+00A0 NO-BREAK SPACE" in shown
+    monkeypatch.setattr("sys.stdin", io.StringIO("b-009\n"))
+    asked = datong("quarantine", "find", "city-library-branches", "--column", "Code")
+    assert (asked.code, asked.out.splitlines()[1].split()[:2]) == (0, [str(row["id"]), row["case"]])
+    none = datong("quarantine", "find", "city-library-branches", "b-999")
+    assert (none.code, none.out) == (1, "none of 2 open rows has this value\n")

@@ -210,6 +210,32 @@ def test_R22_rows_and_then_a_case_are_set_aside_with_a_reason_that_stays_on_reco
         assert "搁置：1" in shown
 
 
+def test_a_row_is_found_by_its_key_and_leads_to_its_case_where_it_stands_first(own: Console) -> None:
+    with (own.project / "data/branches.csv").open("a") as data:
+        data.writelines(f"b-1{n:02},Branch,North,few,01/02/2003\n" for n in range(30))
+        data.write(f"{CANARY}-key,Branch,North,12\u00a0,01/02/2003\n")
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    with own.as_("olaf") as client:
+        found = post(client, "/quarantine", connector=NAME, value=f" {CANARY}-key", column="Code")
+        assert found.status_code == 200
+        assert f"1 open rows of {NAME} have this value" in found.text
+        assert CANARY not in found.text, "not even what was typed"
+        assert 'name="column" maxlength="1000" autocomplete="off" value="Code"' in found.text
+        (link,) = re.findall(rf'href="(/console/quarantine/{case}\?row=\d+)"', found.text)
+        rows = client.get(link.replace("?", ".json?")).json()["case"]["rows"]
+        assert (len(rows), rows[0]["row"]) == (20, 35)
+        assert "character 3: NO-BREAK SPACE (U+00A0)" in client.get(link).text
+        none = post(client, "/quarantine", connector=NAME, value="b-999", column="")
+        assert "None of the 32 open rows has it." in none.text
+        refused = post(client, "/quarantine", connector=NAME, value=" ", column="")
+        assert (refused.status_code, "a value to look for" in refused.text) == (422, True)
+    with own.as_("vera", **{"Accept-Language": "zh"}) as client:
+        assert 'name="value"' not in client.get("/console/quarantine").text
+        assert post(client, "/quarantine", connector=NAME, value="b-999").status_code == 403
+        assert "第 3 个字符：NO-BREAK SPACE（U+00A0）" in client.get(link).text
+
+
 @pytest.mark.parametrize(
     ("form", "status", "told"),
     [

@@ -35,7 +35,22 @@ def quarantine(asked: Asked) -> Values:
         "set_aside": asked.hub.quarantine.set_aside(connector=connector or None, topic=topic or None)[:ROWS],
         "cases_in_all": len(chosen),
         "rows_in_all": sum(case["count"] for case in chosen),
+        "found": None,
+        "given": {"connector": connector, "column": ""},
+        "wrong": None,
     }
+
+
+def find(asked: Asked) -> Shown:
+    """The rows with a value, on the same page. The value itself is never shown again, nor put into an address."""
+    given = {name: asked.form.get(name, "") for name in ("connector", "column")}
+    values = quarantine(asked) | {"given": given}
+    try:
+        value, by = asked.form.get("value", ""), asked.person.name
+        found = asked.hub.quarantine.find(**given, value=value, by=by)
+    except DatongError as error:
+        return Shown(page=QUARANTINE, values=values | {"wrong": trouble(error)}, status=status_of(error))
+    return Shown(page=QUARANTINE, values=values | {"found": found})
 
 
 def case(asked: Asked) -> Values:
@@ -43,7 +58,8 @@ def case(asked: Asked) -> Values:
     no row is open."""
     wanted = asked.path["case"]
     try:
-        found = asked.hub.quarantine.case(wanted, ROWS)
+        row = asked.query.get("row", "")
+        found = asked.hub.quarantine.case(wanted, ROWS, int(row) if DIGITS.fullmatch(row) else None)
     except NotFound:
         found = {"count": 0, "set_aside": []}
     shown = {"id": wanted, "set_aside": found["set_aside"], "given": "", "wrong": None}
@@ -142,8 +158,10 @@ def _runs(asked: Asked, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]
 
 
 CASE = Page(path="/quarantine/{case}", template="case.html", show=case, area="quarantine")
-PAGES = (Page(path="/quarantine", template="quarantine.html", show=quarantine, area="quarantine"), CASE)
+QUARANTINE = Page(path="/quarantine", template="quarantine.html", show=quarantine, area="quarantine")
+PAGES = (QUARANTINE, CASE)
 ACTIONS = (
+    Action(path="/quarantine", act=find),
     Action(path="/quarantine/{case}/replay", act=staying(CASE, replay)),
     Action(path="/quarantine/{case}/discard", act=discard),
 )
