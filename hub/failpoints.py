@@ -21,6 +21,7 @@ HEARD_S = 3.0
 LOOK_S = 0.01
 NAMES = ("fetched", "mapped", "begin", "appended", "committed", "acknowledged")
 PUSH_NAMES = ("resumed", "pulled", "written", "acked")  # of a subscription that is pushed
+RESTART_NAMES = ("asked", "ended")  # of a connector that an operator lets run anew
 
 
 def _parse(text: str) -> tuple[str, str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from hub import errors
+from hub import errors, failpoints
 from hub.catalogue.load import Catalogue
 from hub.errors import Conflict, DatongError, LogUnavailable, NotFound
 from hub.pipeline.cases import masked, stated
@@ -17,7 +17,6 @@ from hub.ports import LogReader
 
 PATIENCE_S = 30.0  # for a run to finish its batch, or a reset to be durable
 LOOK_S = 0.05
-RESTARTS = "restarts"  # why a connector is paused for a moment
 OPERATOR = "operator"  # who asks, where nobody in particular is named
 log = structlog.get_logger("datong.steering")
 
@@ -30,24 +29,31 @@ class Steering:
 
     def restart(self, name: str, *, by: str = OPERATOR) -> dict[str, str]:
         """End the run under way after its batch, forget a failure, and start a run now. Raises NotFound, and Conflict also
-        when somebody stops or pauses it meanwhile: so it stays then."""
+        when somebody stops or pauses it meanwhile: so it stays then. Whenever this process dies, the connector is as it was
+        or RUNNING."""
         status = self._supervisor.status(name)
         if status.state in ("PAUSED", "STOPPED"):
             raise Conflict(
                 f"connector {name} is {status.state}, so it does not run anew",
                 remedy=f"`datong connector resume {name}` first",
             )
-        if status.running:
-            self._supervisor.set_state(name, "PAUSED", reason=RESTARTS, by=by)
-            try:
-                self._await(name, lambda now: not now.running, "finishes its batch")
-            finally:
-                status = self._supervisor.status(name)
-                if (status.state, status.reason) == ("PAUSED", RESTARTS):
-                    self._supervisor.set_state(name, "RUNNING", reason="", by=by)
-        else:
-            self._supervisor.set_state(name, "RUNNING", reason="", by=by)
-        return {"connector": name, "run": self._supervisor.run_now(name)}
+        self._supervisor.set_state(name, "RUNNING", reason="", by=by)
+        ended = self._supervisor.run_anew(name) if status.running else None
+        failpoints.hit("asked")
+        if ended is not None:
+            self._await(name, lambda now: not now.running or now.run_id != ended, "finishes its batch")
+            failpoints.hit("ended")
+        return {"connector": name, "run": self._run_after(name, ended)}
+
+    def _run_after(self, name: str, ended: str | None) -> str:
+        """The run that follows one that was asked to end; who noticed first may have begun it. Raises Conflict."""
+        try:
+            return self._supervisor.run_now(name)
+        except Conflict:
+            run = self._supervisor.status(name).run_id
+            if ended is None or run in (None, ended):
+                raise
+            return str(run)
 
     def stop(self, name: str, *, by: str = OPERATOR) -> None:
         """Stop it, and wait until its run has ended. Raises NotFound, Conflict."""

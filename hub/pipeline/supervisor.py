@@ -196,6 +196,17 @@ class Supervisor:
             )
         return self._begin(Job(name=name, accept_deletions=accept_deletions, once=once))
 
+    def run_anew(self, name: str) -> str | None:
+        """Let the job under way, wherever it is, end after its batch, and a run follow at once: both are on record in one
+        step. The id of the job that ends; None when none is under way."""
+        self._find(name)
+        row = self._store.leases.get(name)
+        if not row.held or not self._store.leases.ask_again(name, row.job):
+            return None
+        if self.worker:
+            self.worker.stop(name, epoch=row.epoch)
+        return Job.of(name, row.job).run_id
+
     def replay(self, name: str, case: str | None = None) -> str:
         """Start a replay of the open rows of quarantine, all or of one case, and return its run id (R20). Allowed in every
         state but while the connector runs."""
@@ -328,14 +339,17 @@ class Supervisor:
             self._beaten = time.monotonic()
 
     def _obey(self, worker: Worker, board: Board) -> None:
-        """Stop what was paused since it began, by whichever node. A replay or a reset may begin while its connector is
-        paused."""
+        """Stop what was paused since it began, or is to run anew, by whichever node. A replay or a reset may begin while its
+        connector is paused."""
         for name, running in worker.running().items():
             state = board.state(name)
             if running.state_mark is None:
                 running.state_mark = state.changed_ms if running.job.aside else -1
             if state.state in ("PAUSED", "STOPPED") and state.changed_ms != running.state_mark:
                 worker.stop(name)
+            row = board.task(name)
+            if row.held and row.due_ms is not None:  # somebody lets it run anew
+                worker.stop(name, epoch=row.epoch)
 
     def _start_due(self, worker: Worker, board: Board) -> None:
         by = due.Measure(

@@ -156,10 +156,10 @@ class Worker:
             elif not running.settling:
                 self._lose(running)
 
-    def stop(self, name: str) -> None:
-        """A person paused it: it finishes its batch."""
+    def stop(self, name: str, *, epoch: int | None = None) -> None:
+        """A person paused it: it finishes its batch. With `epoch`, only what runs under that lease."""
         running = self.running().get(name)
-        if running:
+        if running and epoch in (None, running.lease.epoch):
             running.job.why = running.job.why or "pause"
             running.job.stop.set()
 

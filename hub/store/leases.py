@@ -43,7 +43,7 @@ class TaskRow:
     expires_ms: int = 0
     last_holder: str = NOBODY
     job: str = NOTHING  # what runs or is to be gone on with
-    due_ms: int | None = None  # start then, before its schedule
+    due_ms: int | None = None  # start then, before its schedule; of a task that is held: `ask_again`
     started_ms: int | None = None  # last start that counts for the schedule
     failures: int = 0  # passing faults in a row
     outcome: str = NOTHING  # how the last run ended
@@ -59,7 +59,7 @@ class Ending:
     """What stays of a task when its lease is given back."""
 
     job: str = NOTHING  # to be gone on with by whoever is first; nothing = done
-    due_in_ms: int | None = None  # due again then; None = by its schedule
+    due_in_ms: int | None = None  # due again then; None = by its schedule, or at once where `ask_again` was heard
     failures: int = 0
     outcome: str = NOTHING  # nothing = as it was
     epoch: int = 0  # the next one is higher than this, too
@@ -125,7 +125,7 @@ class Leases:
             "holder": NOBODY,
             "expires_at": 0,
             "job": ending.job,
-            "due_at": None if ending.due_in_ms is None else self._clock.now + ending.due_in_ms,
+            "due_at": tasks.c.due_at if ending.due_in_ms is None else self._clock.now + ending.due_in_ms,
             "failures": ending.failures,
         }
         values |= {"last_holder": NOBODY} if ending.job else {}
@@ -144,6 +144,13 @@ class Leases:
         ).returning(tasks.c.task)
         with writing(self._engine) as connection:
             return connection.scalar(asked) is not None
+
+    def ask_again(self, task: str, job: str) -> bool:
+        """Ask the holder to end this job, after which the task is due at once. False when that job is under way no more."""
+        again = sa.update(tasks).where(tasks.c.task == task, tasks.c.holder != NOBODY, tasks.c.job == job)
+        with writing(self._engine) as connection:
+            asked = connection.scalar(again.values(due_at=self._clock.now).returning(tasks.c.task))
+        return asked is not None
 
     def forget(self, task: str, *, job: bool) -> None:
         """Passing faults are forgotten; with `job`, so is what waits: a request, or the job of a dead holder."""

@@ -96,7 +96,9 @@ tasks = sa.Table(
     sa.Column("expires_at", sa.BigInteger, nullable=False),  # of the holder's lease
     sa.Column("last_holder", sa.Text, nullable=False),  # who had it last, and is expected to take it again
     sa.Column("job", sa.Text, nullable=False),  # JSON of what runs, or is to be gone on with; empty = nothing
-    sa.Column("due_at", sa.BigInteger),  # start then, whatever the schedule says: a request, a retry, a hand-over
+    sa.Column(
+        "due_at", sa.BigInteger
+    ),  # start then, whatever the schedule says: a request, a retry, a hand-over, a restart
     sa.Column("started_at", sa.BigInteger),  # the last start that counts for its schedule
     sa.Column("failures", sa.Integer, nullable=False),  # passing faults in a row
     sa.Column("outcome", sa.Text, nullable=False),  # JSON of how the last run ended; empty = none did

@@ -8,14 +8,9 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-
-from hub.app import Hub
-from hub.errors import Conflict
-from hub.settings import load_settings
 
 NAME = "city-library-branches"
 TOPIC = "city-library.culture.branch.v1"
@@ -327,33 +322,6 @@ def test_a_failed_connector_runs_anew_by_a_restart(api: httpx.Client, place: Pat
     stop(api)
     assert api.post(f"connectors/{NAME}/restart").status_code == 409
     assert api.post("connectors/nobody/restart").status_code == 404
-
-
-def test_a_restart_leaves_a_connector_stopped_that_somebody_stops_meanwhile(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    watched = {"kind: files": "kind: files\n  watch_s: 1", "every 1h": "continuous", **APPEND}
-    config(place).write_text(changed(config(place).read_text(), watched))
-    topic = place / "topics.d/branch.yaml"
-    topic.write_text(changed(topic.read_text(), {"scope: [district]\n": ""}))
-    with Hub.open(load_settings(place, env={})) as hub:
-        assert not hub.catalogue.mistakes
-        hub.supervisor.run_now(NAME)
-        there = hub.steering._await
-
-        def stopped_meanwhile(*asked: Any) -> Any:
-            hub.steer(NAME, "stop", by="somebody")
-            return there(*asked)
-
-        monkeypatch.setattr(hub.steering, "_await", stopped_meanwhile)
-        with pytest.raises(Conflict, match="STOPPED"):
-            hub.steering.restart(NAME)
-        monkeypatch.undo()
-        assert hub.supervisor.status(NAME).state == "STOPPED"
-        hub.steer(NAME, "resume")
-        hub.supervisor.run_now(NAME)
-        assert hub.steering.restart(NAME)["run"]
-        assert hub.supervisor.status(NAME).state == "RUNNING"
 
 
 def test_editing_is_for_operators(api: httpx.Client) -> None:

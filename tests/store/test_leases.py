@@ -149,6 +149,23 @@ def test_what_a_dead_holder_did_stays_to_be_gone_on_with(store: Store, at: Clock
     assert (handed.held, handed.job, handed.due_ms, handed.last_holder) == (False, "again", 100, "")
 
 
+def test_a_holder_that_was_asked_for_another_run_is_due_at_once(store: Store, at: Clock) -> None:
+    lease = taken(store, job="one")
+    assert not store.leases.ask_again("t", "another")
+    at(5)
+    assert store.leases.ask_again("t", "one")
+    assert (store.leases.get("t").held, store.leases.get("t").due_ms) == (True, 5)
+    at(50)
+    assert store.leases.renew(lease, 100)
+    store.leases.release(lease, Ending(outcome="ended"))
+    assert (store.leases.get("t").due_ms, store.leases.get("t").job) == (5, "")
+    assert not store.leases.ask_again("t", ""), "nobody has it"
+    lease = taken(store, job="two")
+    assert store.leases.get("t").due_ms is None
+    store.leases.release(lease)
+    assert store.leases.get("t").due_ms is None, "by its schedule"
+
+
 def test_the_only_process_of_a_store_frees_what_dead_ones_held(store: Store, at: Clock) -> None:
     taken(store, job="half done")
     free = store.leases.acquire("free", "a", 100)

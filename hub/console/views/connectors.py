@@ -19,7 +19,6 @@ STATES = ("RUNNING", "PAUSED", "STOPPED", "FAILED")
 BY_HAND = {  # reasons that no error gave
     "pause by an operator": "pause",
     "stop by an operator": "stop",
-    "restarts": "restart",
     "created paused": "created",
     "created stopped": "created",
 }
