@@ -36,7 +36,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.hub = hub
     app.state.waiting = Waiting(hub.log)
     app.state.streams = streams.Streams(app.state.waiting, hub.settings.limits.streams)
-    app.state.samples = overview.Texts()
+    app.state.samples = overview.Samples()
     problems.install(app)
     take(app, health.router())
     take(app, intake.router())  # of every role: a push is taken where its connector runs, the others say so

@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from types import TracebackType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub.api.deps import HubOf, caller, operator
 from hub.api.guard import require_operator
 from hub.api.problems import from_error
+from hub.api.room import Room
 from hub.api.waiting import Waiting
 from hub.app import Hub
 from hub.errors import DatongError
@@ -29,6 +31,7 @@ from hub.watch import Sample
 
 LOOK_S = 1.0  # how often a stream looks whether the hub ends
 QUIET_S = 15.0  # without a sample for so long, it says that it is there
+MOST = 200  # streams of a node
 NUMBER = r"^[0-9]{1,15}$"
 
 
@@ -52,9 +55,10 @@ def router() -> APIRouter:
     async def stream(
         hub: HubOf, request: Request, last_event_id: Annotated[str | None, Header(pattern=NUMBER)] = None
     ) -> StreamingResponse:
-        """A sample a second, for as long as the client stays."""
+        """A sample a second, for as long as the client stays. 503: as many as may be follow this node."""
+        samples: Samples = request.app.state.samples
         number = None if last_event_id is None else int(last_event_id)
-        return StreamingResponse(_follow(hub, request, number), media_type="text/event-stream")
+        return samples.room.stream(_follow(hub, request, number))
 
     @api.get("/alerts")
     def alerts(hub: HubOf) -> dict[str, Any]:
@@ -75,17 +79,16 @@ _DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-str
 async def _follow(hub: Hub, request: Request, number: int | None) -> AsyncIterator[bytes]:
     """Samples behind this number. The token is asked for again as often as it is quiet, and with every sample."""
     waiting: Waiting = request.app.state.waiting
-    texts: Texts = request.app.state.samples
-    news = News(hub)
-    try:
+    samples: Samples = request.app.state.samples
+    with News(hub) as news:
         kept = hub.watch.after(0)
         unknown = number is None or not kept or number > kept[-1].number  # another node's, or nobody's
-        samples = kept[-1:] if unknown else [sample for sample in kept if sample.number > (number or 0)]
+        waits = kept[-1:] if unknown else [sample for sample in kept if sample.number > (number or 0)]
         number = None if unknown else number
         quiet_s = 0.0
         while not waiting.stopped:
-            for sample in samples:
-                yield texts.of(sample)
+            for sample in waits:
+                yield samples.text_of(sample)
                 number, quiet_s = sample.number, 0.0
             quiet_s += 0 if await news.come(LOOK_S) else LOOK_S
             if quiet_s >= QUIET_S:
@@ -96,17 +99,23 @@ async def _follow(hub: Hub, request: Request, number: int | None) -> AsyncIterat
             except DatongError as error:
                 yield format_sse_event(data_str=bytes(from_error(error).body).decode(), event="end")
                 return
-            samples = hub.watch.after(number or 0)
-    finally:
-        news.end()
+            waits = hub.watch.after(number or 0)
 
 
 class News:
-    """Wakes one stream after each sample, without a thread of its own."""
+    """Wakes one stream after each sample, without a thread of its own. A context manager."""
 
     def __init__(self, hub: Hub) -> None:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
-        self.end = hub.watch.listen(self._wake)
+        self._end = hub.watch.listen(self._wake)
+
+    def __enter__(self) -> News:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
 
     async def come(self, timeout_s: float) -> bool:
         """Was a sample taken since the last time, or is one within the time?"""
@@ -123,14 +132,17 @@ class News:
             self._loop.call_soon_threadsafe(self._woken.set)
 
 
-class Texts:
-    """Samples as events; the newest is written once, however many look on."""
+class Samples:
+    """The room of those who look on, and samples as events; the newest is written once, however many they are."""
 
     def __init__(self) -> None:
+        self.room = Room(
+            MOST, f"{MOST} clients follow the overview of this node", "close some, or ask for /api/v1/overview"
+        )
         self._lock = threading.Lock()
         self._newest: tuple[int, bytes] = (-1, b"")
 
-    def of(self, sample: Sample) -> bytes:
+    def text_of(self, sample: Sample) -> bytes:
         """One event."""
         with self._lock:
             number, text = self._newest

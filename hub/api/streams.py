@@ -26,11 +26,12 @@ from hub.access.decide import Request as Asked
 from hub.api.consumers import Grant
 from hub.api.deps import AgencyCaller, HubOf, agency, caller
 from hub.api.problems import from_error
+from hub.api.room import Room
 from hub.api.waiting import Waiting
 from hub.app import Hub
 from hub.deliveries import Place, Read
 from hub.delivery.lines import to_ndjson
-from hub.errors import DatongError, TooBusy
+from hub.errors import DatongError
 
 KEEP_ALIVE_S = 15.0
 RECORDS = 500  # in one go: a slow client holds no more than these
@@ -58,11 +59,10 @@ def router() -> APIRouter:
         """Records as they come, for as long as the client stays."""
         streams: Streams = request.app.state.streams
         asked = Asked(agency=who.agency, topic=topic, grant=grant)
-        streams.check_room()
+        streams.room.check()
         place = parse_id(last_event_id) if last_event_id else start
         first = await run_in_threadpool(hub.deliveries.read, asked, place, RECORDS)
-        stream = streams.follow(hub, request, asked, first)
-        return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return streams.room.stream(streams.follow(hub, request, asked, first), {"X-Accel-Buffering": "no"})
 
     return api
 
@@ -74,40 +74,32 @@ class Streams:
     """All that are open on this node."""
 
     def __init__(self, waiting: Waiting, most: int) -> None:
-        self._waiting, self._most = waiting, most
-        self._open = 0
-
-    def check_room(self) -> None:
-        """Raises TooBusy when there are as many as may be."""
-        if self._open >= self._most:
-            raise TooBusy(
-                f"{self._most} streams are open on this node, as many as limits.streams allows",
-                remedy="pull the topic in a group instead, or try again later",
-            )
+        self._waiting = waiting
+        self.room = Room(
+            most,
+            f"{most} streams are open on this node, as many as limits.streams allows",
+            "pull the topic in a group instead, or try again later",
+        )
 
     async def follow(self, hub: Hub, request: Request, asked: Asked, read: Read) -> AsyncIterator[bytes]:
         """Events from a first reading on, until the client leaves or something ends it. A thread works only while a batch is
         read and written; token and grant are asked for again before each (G12)."""
-        self._open += 1
-        try:
-            while True:
-                told = await run_in_threadpool(written, read)
-                if told:
-                    yield told
-                if not read.delivery.lag:
-                    await self._waiting.news(asked.topic, read.delivery.positions, KEEP_ALIVE_S)
-                    if self._waiting.stopped:
-                        return
-                    if not told:
-                        yield b": keep-alive\n\n"
-                try:
-                    agency(await run_in_threadpool(caller, request, hub))
-                    read = await run_in_threadpool(hub.deliveries.read, asked, read.place, RECORDS)
-                except DatongError as error:
-                    yield _event(bytes(from_error(error).body).decode(), name="end")
+        while True:
+            told = await run_in_threadpool(written, read)
+            if told:
+                yield told
+            if not read.delivery.lag:
+                await self._waiting.news(asked.topic, read.delivery.positions, KEEP_ALIVE_S)
+                if self._waiting.stopped:
                     return
-        finally:
-            self._open -= 1
+                if not told:
+                    yield b": keep-alive\n\n"
+            try:
+                agency(await run_in_threadpool(caller, request, hub))
+                read = await run_in_threadpool(hub.deliveries.read, asked, read.place, RECORDS)
+            except DatongError as error:
+                yield _event(bytes(from_error(error).body).decode(), name="end")
+                return
 
 
 def written(read: Read) -> bytes:

@@ -18,12 +18,13 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from hub.api.overview import News
+from hub.api.room import Room
 from hub.api.waiting import Waiting
 from hub.app import Hub
 from hub.console.edge import LANGUAGE, session_of
 from hub.console.render import duration, number
 from hub.console.texts import Texts, chosen
-from hub.errors import NotAuthenticated, Retry, TooBusy
+from hub.errors import NotAuthenticated, Retry
 from hub.watch import Sample
 
 LOOK_S = 1.0  # how often a stream looks whether the hub ends
@@ -50,23 +51,19 @@ class Live:
         self._hub = hub
         self._lock = threading.Lock()
         self._made: dict[str, Moment] = {}
-        self._open = 0
+        self._room = Room(MOST, f"{MOST} pages follow this node", "close some, or try again later")
 
     async def stream(self, request: Request) -> StreamingResponse:
         """The events of one viewer."""
         if await run_in_threadpool(session_of, self._hub, request, touch=False) is None:
             raise NotAuthenticated("nobody is logged in", remedy="load the page again")
-        if self._open >= MOST:
-            raise TooBusy(f"{MOST} pages follow this node", remedy="close some, or try again later")
         language = chosen(None, request.cookies.get(LANGUAGE), request.headers.get("accept-language", ""))
-        return StreamingResponse(self._follow(request, language), media_type="text/event-stream")
+        return self._room.stream(self._follow(request, language))
 
     async def _follow(self, request: Request, language: str) -> AsyncIterator[bytes]:
         waiting: Waiting = request.app.state.waiting
-        news = News(self._hub)
-        self._open += 1
         sent, asked = 0, time.monotonic()
-        try:
+        with News(self._hub) as news:
             while not waiting.stopped:
                 for sample in self._hub.watch.after(0)[-1:]:
                     if sample.number > sent:
@@ -79,9 +76,6 @@ class Live:
                     if await run_in_threadpool(self._has_ended, request):
                         yield format_sse_event(data_str="{}", event="end")
                         return
-        finally:
-            self._open -= 1
-            news.end()
 
     def _has_ended(self, request: Request) -> bool:
         """The session. While the store is away nobody can say, and no sample comes either."""

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hub.api import overview
 from hub.app import Hub
 from hub.cli.listening import start
 from hub.cli.main import run as command
@@ -77,6 +78,28 @@ def test_the_stream_goes_on_where_its_client_was(client: httpx.Client) -> None:
 def test_S8_an_agency_sees_none_of_it(client: httpx.Client, path: str) -> None:
     assert client.get(path, headers=agency(client)).status_code == 403
     assert client.get(path, headers={"Authorization": "Bearer nobody"}).status_code == 401
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two streams of a node at most."""
+    monkeypatch.setattr(overview, "MOST", 2)
+
+
+def test_S20_more_streams_than_may_be_are_refused_and_let_in_when_one_leaves(few: None, client: httpx.Client) -> None:
+    with client.stream("GET", STREAM) as first, client.stream("GET", STREAM) as slow:
+        lines = lines_of(first)  # kept: httpx closes an answer whose reader is gone
+        event_of(lines)
+        assert slow.headers["content-type"].startswith("text/event-stream")  # whose client reads nothing
+        refused = client.get(STREAM)
+        assert (refused.status_code, refused.json()["code"]) == (503, "TooBusy")
+        assert client.get("/api/v1/overview").status_code == 200
+    assert eventually(lambda: _is_let_in(client))
+
+
+def _is_let_in(client: httpx.Client) -> bool:
+    with client.stream("GET", STREAM) as response:
+        return response.status_code == 200
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "1" * 16, "1;2"])

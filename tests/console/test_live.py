@@ -17,6 +17,7 @@ from tests.api.test_api import TOPIC, run
 from tests.api.test_streams import Event, event_of, lines_of
 from tests.support.console import Console, form_token, serving
 from tests.support.projects import make_project
+from tests.support.waiting import eventually
 
 CONNECTOR = "city-library-branches"
 
@@ -76,6 +77,22 @@ def test_S27_looking_on_keeps_nobody_logged_in(own: Console, monkeypatch: pytest
         assert names >= {"end"}
     with own.browser() as nobody:
         assert nobody.get("/console/live").status_code == 401
+
+
+def test_S20_more_pages_than_may_follow_are_refused_until_one_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST", 1)
+    with serving(make_project(tmp_path / "p")) as console, console.as_("vera") as client:
+        with events(client) as found:
+            next(found)
+            assert client.get("/console/live").status_code == 503
+
+        def let_in() -> bool:
+            with client.stream("GET", "/console/live") as response:
+                return response.status_code == 200
+
+        assert eventually(let_in)
 
 
 def test_G18_a_page_stays_open_while_nobody_can_say_whose_it_is(own: Console, monkeypatch: pytest.MonkeyPatch) -> None:
