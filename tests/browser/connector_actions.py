@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.support.demo import run
 from tests.support.nodes import until
 
 if TYPE_CHECKING:
@@ -109,15 +113,53 @@ def connectors_create(desk: Desk) -> None:
     assert state(desk, "it-tn-more") == "PAUSED"
 
 
+def connectors_restart(desk: Desk) -> None:
+    tell(desk, f"/connectors/{CITY}/resume")
+    database = desk.console.project / "data/alessandria/requests.db"
+    rename(database, "richieste", "away")
+    assert run(desk.console, CITY)["state"] == "failed"
+    assert state(desk, CITY) == "FAILED"
+    desk.go(f"/connectors/{CITY}")
+    assert desk.page.get_by_role("main").get_by_role("button", name="Run now").count() == 0
+    rename(database, "away", "richieste")
+    button(desk, "Restart")
+    assert desk.said == f"{CITY} runs anew."
+    until(lambda: desk.api(f"/connectors/{CITY}/runs")["runs"][0]["state"] == "completed")
+    assert state(desk, CITY) == "RUNNING"
+    assert desk.api(f"/connectors/{CITY}")["reason"] == ""
+
+
+def rename(database: Path, table: str, name: str) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO {name}")
+
+
+def connectors_accept_deletions(desk: Desk) -> None:
+    tell(desk, f"/connectors/{NATION}/resume")
+    assert run(desk.console, NATION)["state"] == "completed"
+    (whole,) = desk.console.project.glob("data/istat/comuni-2020*.csv")
+    lines = whole.read_bytes().splitlines(keepends=True)
+    left = len(lines) * 4 // 5
+    whole.with_name("comuni-2021-01-01.csv").write_bytes(b"".join(lines[:left]))  # the newest by its name
+    assert run(desk.console, NATION)["state"] == "paused"
+    desk.go(f"/connectors/{NATION}")
+    assert "More than a tenth" in desk.page.get_by_role("main").inner_text()
+    button(desk, "Run and accept the deletions")
+    assert desk.said == f"{NATION} runs, and accepts the deletions."
+    until(lambda: desk.api(f"/connectors/{NATION}/runs")["runs"][0]["state"] == "completed")
+    assert desk.api(f"/connectors/{NATION}/runs")["runs"][0]["totals"]["deleted"] == len(lines) - left
+    assert state(desk, NATION) == "RUNNING"
+
+
 EXAMPLES: dict[str, Callable[[Desk], None]] = {
     "/connectors/{name}/run": connectors_run,
     "/connectors/{name}/pause": connectors_pause,
     "/connectors/{name}/resume": connectors_resume,
     "/connectors/{name}/stop": connectors_stop,
+    "/connectors/{name}/restart": connectors_restart,
+    "/connectors/{name}/accept-deletions": connectors_accept_deletions,
     "/connectors/{name}/reset": connectors_reset,
     "/connectors/{name}/delete": connectors_delete,
     "/connectors/{name}/edit": connectors_edit,
     "/connectors/new/edit": connectors_create,
 }
-# They want a run that goes on, and deletions to accept; tests/console posts them.
-TO_COME = {"/connectors/{name}/restart", "/connectors/{name}/accept-deletions"}

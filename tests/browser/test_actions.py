@@ -131,7 +131,7 @@ EXAMPLES: dict[str, Callable[[Desk], None]] = {  # by the action's path
 }
 
 
-@pytest.mark.parametrize("path", [action.path for action in ACTIONS if action.path not in connector_actions.TO_COME])
+@pytest.mark.parametrize("path", [action.path for action in ACTIONS])
 def test_an_action_works_and_is_seen_in_the_API(browser: Browser, own: Demo, hook: FaultServer, path: str) -> None:
     assert path in EXAMPLES, "write an example that does this as a person would"
     with visiting(browser, own.console, own.cookie) as visitor:
