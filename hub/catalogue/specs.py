@@ -346,8 +346,10 @@ class MapSpec(Spec):
         "are compared letter by letter.",
         max_length=100,
     )
-    measure: Literal["records", "freshness"] = Field(
-        "records", description="`records`: how many there are now. `freshness`: seconds since the newest one came."
+    measure: Literal["records", "freshness", "quarantine"] = Field(
+        "records",
+        description="`records`: how many there are now. `freshness`: seconds since the newest one came. `quarantine`: the "
+        "share of rows that are in quarantine.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,10 +43,19 @@ def show_map(
         out.data(found)
         return
     out.line(f"{found['title']['en']}: {found['unit']} of {found['topic']} by {found['field']}", style="bold")
-    out.table([[r["key"], r["name"], r["value"]] for r in found["regions"]], ["code<", "region", f"{found['unit']}>"])
+    more = ["quarantined", "records"] if found["measure"] == "quarantine" else []
+    rows = [[r["key"], r["name"], _text(found, r["value"]), *(r.get(name) for name in more)] for r in found["regions"]]
+    out.table(rows, ["code<", "region", f"{found['unit']}>", *(f"{name}>" for name in more)])
     if found["unplaced"]:
         out.line(f"  of no region: {found['unplaced']:,}")
+    if found["untold"]:
+        out.line(f"  in quarantine, and of none of them or nobody can tell: {found['untold']:,}")
     if not found["complete"]:
         out.line("  not all of it is counted yet; ask again")
     if found["note"]:
         out.line(f"  {found['note']}")
+
+
+def _text(found: dict[str, Any], value: float | None) -> Any:
+    """A share in percent, the others as they are."""
+    return f"{value:.2%}" if found["measure"] == "quarantine" and value is not None else value

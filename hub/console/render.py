@@ -80,6 +80,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "number": number,
+        "share": share,
         "size": size,
         "segment": segment,
         "fit": fit,
@@ -153,6 +154,11 @@ def number(value: float | None) -> str:
     if isinstance(value, float) and value < 10 and not value.is_integer():
         return f"{value:.1f}"
     return f"{value:,.0f}"
+
+
+def share(value: float) -> str:
+    """A part of one, in percent."""
+    return f"{value * 100:.2f} %"
 
 
 def size(count: int | None) -> str:

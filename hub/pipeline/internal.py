@@ -35,16 +35,21 @@ class Follower(Generic[Item]):
         """`parse` raises ValueError for a value that is not the hub's own; blocks not `wanted` are not looked into."""
         self._reader, self._topic, self._parse, self._wanted = reader, topic, parse, wanted
         self._position = 0
+        self.at_end = False  # was there nothing more the last time?
 
-    def new(self) -> Iterator[tuple[int, Item]]:
-        """What came since, each with its offset. Must be used to the end: what was read is not given again."""
-        while True:
+    def new(self, budget: int | None = None) -> Iterator[tuple[int, Item]]:
+        """What came since, each with its offset, as far as `budget` bytes go. Must be used to the end: what was read is not
+        given again."""
+        self.at_end = False
+        while budget is None or budget > 0:
             fetch = self._reader.read(self._topic, 0, self._position, FETCH_BYTES)
             found = [pair for block in fetch.blocks for pair in self._items(block) if pair[0] >= self._position]
             self._position = fetch.next_offset
             yield from found
             if fetch.next_offset >= fetch.end or not fetch.blocks:
+                self.at_end = True
                 return
+            budget = None if budget is None else budget - sum(len(block.records) for block in fetch.blocks)
 
     def _items(self, block: StoredBlock) -> Iterator[tuple[int, Item]]:
         try:

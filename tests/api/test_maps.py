@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from hub import blocks
 from hub.avro import encode, parse_topic_schema
@@ -17,9 +19,11 @@ from hub.avro.wire import frame_header
 from hub.errors import LogUnavailable, RegistryUnavailable
 from hub.log.sqlite import SqliteLog
 from hub.model import Block, Fetch, Topic
+from hub.pipeline.quarantine import Closing, Entry, to_blocks
 from hub.views.newest import whole
+from hub.views.quarantined import QuarantineTally
 from hub.views.tally import Tally
-from tests.api.test_api import agency
+from tests.api.test_api import agency, run
 from tests.api.test_shared import Served, serve
 from tests.contracts.log_contract import at
 from tests.support.projects import make_project
@@ -234,3 +238,62 @@ def test_S13_maps_are_for_operators(served: Served) -> None:
     mine = agency(served.api)
     for path in ("maps", "maps/branches", "maps/branches/boundaries"):
         assert served.api.get(f"/api/v1/{path}", headers=mine).status_code == 403
+
+
+def shown(served: Served) -> tuple[dict[str, list[object]], int, bool]:
+    """The map over the API: of each region share, rows and records; rows that nobody can tell; whether all was counted."""
+    found = served.get("/api/v1/maps/branches")
+    regions = {r["key"]: [r["value"], r["quarantined"], r["records"]] for r in found["regions"]}
+    return regions, found["untold"], found["complete"]
+
+
+def test_G9_the_share_in_quarantine_is_told_from_the_rows_as_they_were_read(served: Served) -> None:
+    served.edit("maps.d/branches.yaml", measure="quarantine")
+    (old,) = (served.root / "data").glob("branches*.csv")
+    rows = ["1,One,North,5", "2,Two,North,none", "3,Three,West,none", "4,Four,South,none", "5,Five,,none"]
+    lines = [f"b-{row},2020-01-01" for row in rows] + ["b-6,Six,West,1,2020-01-01,more"]
+    old.write_text("Code,Name,District,Seats,Opened\n" + "\n".join(lines) + "\n")
+    assert run(served.api)["totals"]["quarantined"] == 5  # type: ignore[index]
+    assert served.get("/api/v1/maps/branches")["unit"] == "share"
+    assert shown(served) == ({"West": [1.0, 1, 0], "North": [0.5, 1, 1]}, 3, True)
+    name = "connectors.d/city-library-branches.yaml"
+    publish = yaml.safe_load((served.root / name).read_text())["publish"]
+    publish["fields"]["district"] = "CASE trim(District) WHEN 'South' THEN 'West' ELSE trim(District) END"
+    served.edit(name, publish=publish)
+    assert shown(served) == ({"West": [1.0, 2, 0], "North": [0.5, 1, 1]}, 2, True), "by the mapping of today"
+    old.write_text(old.read_text().replace("North,none", "North,7"))
+    assert run(served.api)["state"] == "completed"
+    assert shown(served)[0]["North"] == [0.0, 0, 2], "a row that is mended is open no more"
+    kept = served.hub.views._quarantined["branches"][2]
+    assert shown(served)[2]
+    assert served.hub.views._quarantined["branches"][2] is kept, "nothing is counted twice"
+    publish["fields"]["district"] = "trim(column('Name of the district'))"
+    served.edit(name, publish={**publish, "optional": ["Name of the district"]})
+    assert shown(served) == ({"West": [None, 0, 0], "North": [0.0, 0, 2]}, 4, True), "nobody can tell"
+
+
+def test_S16_a_quarantine_is_counted_a_part_at_a_time_and_what_no_hub_wrote_is_nobodys(served: Served) -> None:
+    served.edit("maps.d/branches.yaml", measure="quarantine")
+    run(served.api)
+    asked = served.hub.views._quarantine(served.hub.catalogue.maps["branches"])._asked
+    codes = served.hub.catalogue.codes
+    entry = Entry(
+        id="a", task="city-library-branches", topic=asked.topic, stage="map", reason="BAD_NUMBER", path="seats",
+        origin="f", row=1, columns={"District": "N"}, types={}, raw=None, mapping="", record_id="", run="r", at=1,
+    )  # fmt: skip
+    strange = replace(entry, id="b", columns={"District": "no number"}, types={"District": "int64"})
+    other, empty = replace(entry, id="c", topic="city.other.v1"), replace(entry, id="d", columns={})
+    writer = served.hub.log.open("city-library-branches", 1_000)
+    for number, found in enumerate(([entry, strange], [other, empty])):
+        writer.append(to_blocks(found, entry.task), at(1_000 + number, asked.topic))
+    tally = QuarantineTally(served.hub.log, asked, codes, lambda v: REGIONS.get(v, 2), len(REGIONS))
+    tally.catch_up(budget=0)
+    assert (tally.complete, tally.counts().tolist()) == (False, [0, 0, 0])
+    tally.catch_up()
+    assert (tally.complete, tally.counts().tolist()) == (True, [1, 0, 3]), (
+        "one of the project's own is of no region either"
+    )
+    closing = Closing(id="a", task=entry.task, outcome="discarded", run="r", at=2)
+    writer.append(to_blocks([closing], entry.task), at(1_002, asked.topic))
+    tally.catch_up()
+    assert tally.counts().tolist() == [0, 0, 3]

@@ -121,7 +121,7 @@ def test_S16_a_link_that_leads_out_of_the_project_is_not_followed(project: Path,
 
 def test_the_demos_maps_have_every_region_and_outer_rings_clockwise_as_plotly_wants_them() -> None:
     catalogue = read_catalogue(load_settings(ROOT / "examples/italy", env={}))
-    assert set(catalogue.maps) == {"schools-by-region", "municipalities-by-region"}
+    assert set(catalogue.maps) == {"schools-by-region", "municipalities-by-region", "transfers-in-quarantine"}
     one = catalogue.maps["schools-by-region"]
     assert (len(one.regions), one.regions["03"]) == (20, "Lombardia")
     assert len(one.content) <= 150_000

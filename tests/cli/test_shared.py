@@ -97,4 +97,8 @@ def test_maps_are_listed_and_shown(published: Path, datong: Datong) -> None:
     assert shown.splitlines()[2].split() == ["North", "North", "2"]
     assert "of no region: 1" in shown
     assert json.loads(datong("maps", "show", "branches", "--json").out)["unplaced"] == 1
+    path = published / "maps.d/branches.yaml"
+    path.write_text(path.read_text() + "measure: quarantine\n")
+    shown = datong("maps", "show", "branches").out
+    assert ("quarantined" in shown, "0.00%" in shown) == (True, True)
     assert "next: `datong maps list`" in datong("maps", "show", "none").err

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.support.library import EVIL, MAP, Library
+from tests.support.library import EVIL, MAP, TOPIC, Library
 
 
 def test_without_a_map_the_page_says_how_to_get_one(library: Library) -> None:
@@ -50,6 +50,19 @@ def test_the_form_chooses_another_map(mapped: Library) -> None:
         assert '<option value="age" selected>' in page
         assert '<td class="num">–</td>' in page, "of the others nothing is known"
         assert client.get("/console/map", params={"map": "nothing"}).status_code == 404
+
+
+def test_the_share_in_quarantine_has_its_rows_beside_it_and_leads_to_the_cases(mapped: Library) -> None:
+    title = {"en": "In quarantine", "zh": "隔离情况"}
+    mapped.served.edit("maps.d/bad.yaml", **{**MAP, "map": "bad", "title": title, "measure": "quarantine"})
+    with mapped.console.as_("vera") as client:
+        page = client.get("/console/map/bad").text
+        assert '<td class="num">0.00 %</td><td class="num">0</td><td class="num">2</td>' in page
+        assert f'href="/console/quarantine?topic={TOPIC}"' in page
+        twin, api = client.get("/console/map/bad.json").json(), mapped.console.api("/maps/bad").json()
+        assert sorted(twin["regions"], key=lambda r: r["key"]) == sorted(api["regions"], key=lambda r: r["key"])
+        assert (api["unit"], api["untold"]) == ("share", 0)
+        assert "隔离行数" in client.get("/console/map/bad?language=zh").text
 
 
 def test_S18_names_of_regions_stay_texts(mapped: Library) -> None:

@@ -75,13 +75,14 @@ charts.kinds.map = async (element) => {
   const [{ map, regions }, geojson] = await Promise.all(answers.map((answer) => answer.json()));
   const style = charts.style(element);
   const span = (s) => s >= 86400 ? `${Math.round(s / 86400)} d` : s >= 3600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 60)} min`;
-  const said = (region) => region.value === null ? element.dataset.nothing : map.measure === "freshness" ? span(region.value) : region.value.toLocaleString("en-US");
+  const said = (region) => region.value === null ? element.dataset.nothing : map.measure === "freshness" ? span(region.value) : map.measure === "quarantine" ? `${(region.value * 100).toFixed(2)} %` : region.value.toLocaleString("en-US");
   const shared = { type: "choropleth", geojson, featureidkey: `properties.${map.key}`, marker: { line: { color: style.soft, width: 0.6 } }, hovertemplate: "%{customdata[0]}<br><b>%{customdata[1]}</b><extra></extra>" };
   const known = regions.filter((region) => region.value !== null), missing = regions.filter((region) => region.value === null);
+  const share = map.measure === "quarantine", most = Math.max(share ? 0.0001 : 1, ...known.map((region) => region.value));
   const of = (some) => ({ locations: some.map((region) => region.key), customdata: some.map((region) => [region.name, said(region)]) });
   const traces = [
-    { ...shared, ...of(known), z: known.map((region) => region.value), zmin: 0, zmax: Math.max(1, ...known.map((region) => region.value)), colorscale: [[0, style.calm], [1, style.mark]],
-      colorbar: { title: { text: element.dataset.unit }, thickness: 12, outlinewidth: 0, ...(element.clientWidth < 480 ? { orientation: "h", y: 0, yanchor: "top", len: 0.9 } : { len: 0.6 }), tickfont: { color: style.soft } } },
+    { ...shared, ...of(known), z: known.map((region) => region.value), zmin: 0, zmax: most, colorscale: [[0, style.calm], [1, style.mark]],
+      colorbar: { title: { text: element.dataset.unit }, thickness: 12, outlinewidth: 0, ...(share ? { tickformat: ".1~%" } : {}), ...(element.clientWidth < 480 ? { orientation: "h", y: 0, yanchor: "top", len: 0.9 } : { len: 0.6 }), tickfont: { color: style.soft } } },
     { ...shared, ...of(missing), z: missing.map(() => 0), showscale: false, colorscale: [[0, style.ground], [1, style.ground]] },
   ];
   await Plotly.newPlot(element, traces.filter((trace) => trace.locations.length), {
