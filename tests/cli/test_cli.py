@@ -157,7 +157,7 @@ def test_commands_use_the_running_hub_and_a_second_serve_refuses(project: Path) 
         assert (done.returncode, "left out: grants.d/more.yaml:1" in done.stdout) == (3, True)
     finally:
         server.send_signal(signal.SIGTERM)
-    assert server.wait(30) == 0
+    assert server.wait(120) == 0
     assert not (project / "var/hub.json").exists()
 
 

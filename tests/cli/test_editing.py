@@ -98,7 +98,7 @@ def test_connect_port_answers_at_its_root_and_a_taken_one_is_told(here: Path) ->
         for base in (f"http://127.0.0.1:{own}", f"http://127.0.0.1:{port}/connect"):
             assert httpx.get(f"{base}/connectors", auth=("op", token), trust_env=False).json() == [NAME]
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0
     assert ("127.0.0.1", own) in outbound_of(load_settings(here, env={"DATONG_CONNECT__PORT": str(own)}).settings).own
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", own))

@@ -110,7 +110,7 @@ def test_R2_a_writer_opens_when_the_state_of_its_task_can_be_read(log: KafkaLog,
     assert not opened.wait(0.5)
     other.close()
     log.open(other._task, 1).close()
-    assert opened.wait(30)
+    assert opened.wait(120)
     thread.join()
     elsewhere.close()
 

@@ -155,7 +155,7 @@ def test_a_hub_serves_it_on_its_own_port_too(tmp_path: Path) -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/livez").json() == {"status": "ok"}
     finally:
         hub.send_signal(signal.SIGTERM)
-        assert hub.wait(30) == 0
+        assert hub.wait(120) == 0
         hub.stderr.close()
 
 

@@ -297,7 +297,7 @@ def test_G1_G4_F1_killed_at_every_step_what_is_sent_again_is_one_record(tmp_path
             wait_open(client)
             with suppress(httpx.TransportError):  # `acknowledged`: the answer may be faster than the end
                 Sender(client).send([{"sensor": step, "value": 1}] * 2, f"msg_{step}")
-            assert process.wait(30), step
+            assert process.wait(120), step
     assert sorted({sensor for sensor, _ in published(project)}) == ["acknowledged", "committed"]
     with serving(project) as (_process, client):
         wait_open(client)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> bool:
+def eventually(true: Callable[[], bool], timeout_s: float = 60.0) -> bool:
     """Does it become true in time?"""
     deadline = time.monotonic() + timeout_s
     while not true():
@@ -19,7 +19,7 @@ def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> bool:
 
 
 def answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Does a server that was just started listen on this port of the loopback, within ten seconds?"""
+    """Does a server that was just started listen on this port of the loopback, in time?"""
 
     def listens() -> bool:
         try:
@@ -28,4 +28,4 @@ def answers(process: subprocess.Popen[bytes], port: int) -> bool:
             return process.poll() is not None
         return True
 
-    return eventually(listens, 10) and process.poll() is None
+    return eventually(listens) and process.poll() is None
