@@ -20,7 +20,6 @@ from hub.catalogue.specs import Name, Spec
 from hub.catalogue.yaml import Document
 from hub.errors import ConfigurationInvalid
 from hub.secrets import REFERENCE
-from hub.urls import place_of
 
 FILE = "bindings.yaml"
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,253}:[0-9]{1,5}$"), AfterValidator(str.lower)]
@@ -197,6 +196,8 @@ def check_database(
     source, old = place.document.data.get("source"), before.get("source")
     if not isinstance(source, dict) or source == old:
         return
+    from hub.urls import place_of  # with SQLAlchemy, which no other check needs
+
     wanted = place_of(str(source.get("url")))
     known = place_of(str(old.get("url"))) if isinstance(old, dict) else ""
     if wanted is None or wanted in allowed or (wanted and wanted == known):

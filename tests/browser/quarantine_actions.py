@@ -69,7 +69,7 @@ def quarantine_find(desk: Desk) -> None:
 
 
 EXAMPLES: dict[str, Callable[[Desk], None]] = {
-    "/quarantine": quarantine_find,
+    "/quarantine/rows/find": quarantine_find,
     "/quarantine/{case}/replay": quarantine_replay,
     "/quarantine/{case}/discard": quarantine_discard,
 }

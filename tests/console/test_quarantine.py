@@ -217,7 +217,7 @@ def test_a_row_is_found_by_its_key_and_leads_to_its_case_where_it_stands_first(o
     ran(own)
     case = str(cases(own)["BAD_NUMBER"]["case"])
     with own.as_("olaf") as client:
-        found = post(client, "/quarantine", connector=NAME, value=f" {CANARY}-key", column="Code")
+        found = post(client, "/quarantine/rows/find", connector=NAME, value=f" {CANARY}-key", column="Code")
         assert found.status_code == 200
         assert f"1 open rows of {NAME} have this value" in found.text
         assert CANARY not in found.text, "not even what was typed"
@@ -226,13 +226,13 @@ def test_a_row_is_found_by_its_key_and_leads_to_its_case_where_it_stands_first(o
         rows = client.get(link.replace("?", ".json?")).json()["case"]["rows"]
         assert (len(rows), rows[0]["row"]) == (20, 35)
         assert "character 3: NO-BREAK SPACE (U+00A0)" in client.get(link).text
-        none = post(client, "/quarantine", connector=NAME, value="b-999", column="")
+        none = post(client, "/quarantine/rows/find", connector=NAME, value="b-999", column="")
         assert "None of the 32 open rows has it." in none.text
-        refused = post(client, "/quarantine", connector=NAME, value=" ", column="")
+        refused = post(client, "/quarantine/rows/find", connector=NAME, value=" ", column="")
         assert (refused.status_code, "a value to look for" in refused.text) == (422, True)
     with own.as_("vera", **{"Accept-Language": "zh"}) as client:
         assert 'name="value"' not in client.get("/console/quarantine").text
-        assert post(client, "/quarantine", connector=NAME, value="b-999").status_code == 403
+        assert post(client, "/quarantine/rows/find", connector=NAME, value="b-999").status_code == 403
         assert "第 3 个字符：NO-BREAK SPACE（U+00A0）" in client.get(link).text
 
 

@@ -161,7 +161,7 @@ CASE = Page(path="/quarantine/{case}", template="case.html", show=case, area="qu
 QUARANTINE = Page(path="/quarantine", template="quarantine.html", show=quarantine, area="quarantine")
 PAGES = (QUARANTINE, CASE)
 ACTIONS = (
-    Action(path="/quarantine", act=find),
+    Action(path="/quarantine/rows/find", act=find),
     Action(path="/quarantine/{case}/replay", act=staying(CASE, replay)),
     Action(path="/quarantine/{case}/discard", act=discard),
 )
