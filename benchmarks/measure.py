@@ -83,6 +83,18 @@ def module(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-P", "-m", name, *map(str, arguments)]
 
 
+def cpu_of(pid: int) -> float:
+    """User and system time of a process that runs, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_of(pid: int) -> float:
+    """The most memory that a process which runs ever had, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def pin(cores: Sequence[int]) -> None:
     """Stay on the first cores of the machine; where that cannot be said, do nothing."""
     if hasattr(os, "sched_setaffinity"):

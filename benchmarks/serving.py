@@ -17,10 +17,9 @@ from typing import Any
 
 import httpx
 
-from benchmarks.measure import ROOT, SubjectFailed, pin
+from benchmarks.measure import ROOT, SubjectFailed, cpu_of, peak_of, pin
 
 START_S = 120.0
-TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass
@@ -59,16 +58,12 @@ class Server:
     @property
     def cpu_s(self) -> float:
         """User and system time until now."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_of(self.process.pid)
 
     @property
     def rss_mb(self) -> float:
         """The most memory it ever had."""
-        line = next(
-            x for x in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if x.startswith("VmHWM")
-        )
-        return int(line.split()[1]) / 1024
+        return peak_of(self.process.pid)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from connectors import KINDS, SINKS
 from connectors.context import SinkContext, SourceContext
 from connectors.outbound import Outbound
 from hub.avro.types import Enum, Record, Type, Union
-from hub.catalogue.bindings import User, read_bindings
+from hub.catalogue.bindings import Bindings, User, read_bindings
 from hub.catalogue.bindings import references as references_in
 from hub.catalogue.load import Catalogue
 from hub.catalogue.notify import EmailChannel, NotifySpec, WebhookChannel
@@ -118,7 +118,7 @@ def limits_of(spec: ConnectorSpec, settings: Settings) -> TaskLimits:
 
 def references(catalogue: Catalogue, settings: Settings, connector: str) -> CodeLists:
     """The code lists of a project, with the connector's keys and the day: what functions are given and never fetch (R14)."""
-    secrets = _secrets(settings, User(kind="connectors", name=connector))
+    secrets = _secrets(settings, read_bindings(settings.root), User(kind="connectors", name=connector))
     return replace(catalogue.codes, keys=lambda name: secrets.resolve(name).encode(), today=latest_day)
 
 
@@ -141,15 +141,15 @@ def open_kind(
 
 def context_of(settings: Settings, task: str, source: Any, mode: Mode, columns: frozenset[str] | None) -> SourceContext:
     """What every source is given."""
-    user = User(kind="connectors", name=task)
+    bindings = read_bindings(settings.root)
     return SourceContext(
         task=task,
         root=settings.files_path.resolve(),
         mode=mode,
         refused=_own(settings),
         columns=columns,
-        outbound=_bound(settings, source),
-        secret=_secrets(settings, user).fill,
+        outbound=_bound(settings, bindings, source),
+        secret=_secrets(settings, bindings, User(kind="connectors", name=task)).fill,
     )
 
 
@@ -161,25 +161,25 @@ def open_sink(spec: SubscriptionSpec, settings: Settings) -> Sink:
 
 
 def _outside(user: User, part: Any, settings: Settings) -> SinkContext:
+    bindings = read_bindings(settings.root)
     return SinkContext(
         subscription=user.name,
         root=settings.files_path.resolve(),
         refused=_own(settings),
-        outbound=_bound(settings, part),
-        secret=_secrets(settings, user).fill,
+        outbound=_bound(settings, bindings, part),
+        secret=_secrets(settings, bindings, user).fill,
     )
 
 
-def _secrets(settings: Settings, user: User) -> Secrets:
-    """Those that `bindings.yaml`, as it is now, lets this user have."""
-    bindings = read_bindings(settings.root)
+def _secrets(settings: Settings, bindings: Bindings, user: User) -> Secrets:
+    """Those that this user may have."""
     return Secrets(settings.root, require=lambda name: bindings.require(name, user))
 
 
-def _bound(settings: Settings, part: BaseModel) -> Outbound:
+def _bound(settings: Settings, bindings: Bindings, part: BaseModel) -> Outbound:
     """Where a source, sink or channel may connect: no farther than the secrets that it names may go."""
     named = {name for _path, name in references_in(part.model_dump())}
-    return replace(outbound_of(settings), only=read_bindings(settings.root).hosts(named))
+    return replace(outbound_of(settings), only=bindings.hosts(named))
 
 
 def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:

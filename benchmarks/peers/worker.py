@@ -5,7 +5,6 @@ One garbage collector thread and Connect's own heap bounds: on one core the JVM 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -15,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import SubjectFailed, pin
+from benchmarks.measure import SubjectFailed, cpu_of, peak_of, pin
 from benchmarks.rounds import Measured
 from deploy.services.kafka import HERE as LOGGING
 
@@ -88,22 +87,19 @@ class Worker:
 
     def measured(self, rows: int, wall_s: float, cpu_s: float) -> Measured:
         """Figures of a run that wrote so many rows."""
-        return Measured(rows=rows, wall_s=wall_s, cpu_s=cpu_s, rss_mb=self._peak_mb(), accepted=rows, rejected=0)
+        return Measured(
+            rows=rows, wall_s=wall_s, cpu_s=cpu_s, rss_mb=peak_of(self._process.pid), accepted=rows, rejected=0
+        )
 
     def cpu_s(self) -> float:
         """Of the whole process so far."""
-        words = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self._process.pid)
 
     def stop(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.wait(REQUEST_S)
         self._log.close()
-
-    def _peak_mb(self) -> float:
-        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
     def _failed(self, name: str) -> bool:
         try:

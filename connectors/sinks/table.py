@@ -55,6 +55,8 @@ class TableSink:
             raise ConfigurationInvalid(
                 "not the URL of a database with an installed driver", where="sink.url"
             ) from error
+        if self._engine.dialect.name == "postgresql":
+            sa.event.listen(self._engine, "begin", _impatient)
         if not file:
             judged(self._engine, url, context.outbound, "sink.url")
         self._where = f"table {spec.table}"
@@ -85,8 +87,6 @@ class TableSink:
             table = self._ready(batch)
             last = _last_of_each_key(batch)
             with self._engine.begin() as connection:
-                if self._engine.dialect.name == "postgresql":  # a worker that is frozen here lets its successor in
-                    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_PAUSE_S}s'")
                 if batch.reset:
                     connection.execute(sa.delete(table))
                 if self._engine.dialect.name == "postgresql" and len(last):
@@ -202,6 +202,11 @@ class TableSink:
         return SinkRefused(
             f"the database refuses the rows ({kind})", where=self._where, remedy="compare the table with the grant"
         )
+
+
+def _impatient(connection: Connection) -> None:
+    """A worker that is frozen in a transaction lets its successor in."""
+    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_PAUSE_S}s'")
 
 
 def _sql_type(kind: pa.DataType, in_key: bool) -> sa.types.TypeEngine[Any]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from hub.catalogue.declared import Declared, read_document
+from hub.catalogue.declared import Declared, read_document, strangers
 from hub.catalogue.mistakes import Mistake, Place, checked, did_you_mean
 from hub.catalogue.specs import Name, Spec
 from hub.catalogue.yaml import Document
@@ -98,11 +98,7 @@ def read_bindings(project: Path) -> Bindings:
     if document is None:
         return Bindings(claimed=None, mistakes=tuple(mistakes))
     place = Place(file=FILE, document=document)
-    mistakes += [
-        place.mistake((key,), "is not known here", "secrets stand under `secrets:`")
-        for key in document.data
-        if key != "secrets"
-    ]
+    mistakes += strangers(place, "secrets")
     entries = document.data.get("secrets", [])
     names = [e.get("secret") if isinstance(e, dict) else None for e in entries] if isinstance(entries, list) else [None]
     if not isinstance(entries, list) or not all(isinstance(name, str) for name in names):

@@ -96,11 +96,7 @@ def read_agencies(project: Path) -> Agencies:
     if document is None:
         return Agencies(declared={}, claimed=None, mistakes=tuple(mistakes))
     place = Place(file=AGENCIES, document=document)
-    mistakes += [
-        place.mistake((k,), "is not known here", "agencies stand under `agencies:`")
-        for k in document.data
-        if k != "agencies"
-    ]
+    mistakes += strangers(place, "agencies")
     entries = document.data.get("agencies", [])
     if not isinstance(entries, list):
         mistakes.append(place.mistake(("agencies",), "must be a list", "of `- {id: …, name: …}`"))
@@ -126,6 +122,12 @@ def _entries(entries: list[Any], place: Place) -> Iterator[tuple[AgencySpec | No
         else:
             seen.add(spec.id)
             yield spec, found
+
+
+def strangers(place: Place, key: str) -> list[Mistake]:
+    """What stands beside the one key of a file whose entries all stand under it."""
+    known = f"{key} stand under `{key}:`"
+    return [place.mistake((k,), "is not known here", known) for k in place.document.data if k != key]
 
 
 def read_document(path: Path, file: str, mistakes: list[Mistake]) -> Document | None:

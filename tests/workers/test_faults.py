@@ -16,11 +16,20 @@ from deploy.services import kafka, postgres
 from hub.pipeline.jobs import Job
 from hub.store.leases import TaskRow
 from tests.support.line import Line
-from tests.support.nodes import PATIENCE_S, Site, check, site, until
+from tests.support.nodes import PATIENCE_S, Node, Site, check, site, until
 
 ROWS = 600_000  # in many batches
 BETWEEN = {"TEST_FAILPOINT": "acknowledged:wait@2"}  # where a worker stays within `held`: with two batches published
 OPEN = {"TEST_FAILPOINT": "appended:wait@3"}  # … and a third sent, whose transaction is open
+
+
+def of_two(place: Site, name: str, **env: str) -> Node:
+    """Two workers that are up, one of them in the middle of a run: that one."""
+    for _ in range(2):
+        place.start("worker", wait=False, **env)
+    runs = place.in_the_middle(name)
+    place.ready(place.other(runs))
+    return runs
 
 
 def test_F4_G7_a_zombie_that_wakes_is_fenced_and_ends_with_7(place: Site) -> None:
@@ -49,10 +58,7 @@ def kill(place: Site, rows: int) -> float:
     """kill -9 in the middle of a run; how long until another worker had it."""
     name = place.connector(rows)
     with place.held():
-        for _ in range(2):
-            place.start("worker", wait=False, **OPEN)
-        victim = place.in_the_middle(name)
-        place.ready(place.other(victim))
+        victim = of_two(place, name, **OPEN)
         victim.send(signal.SIGKILL)
     successor = place.other(victim)
     took = until(lambda: successor.name in place.row(name).holder, why=place.said)
@@ -77,10 +83,7 @@ def test_G7_a_worker_that_is_asked_to_end_hands_over_at_once(place: Site) -> Non
     place.takeover_s = 600.0  # nobody waits for a lease to run out here
     name = place.connector(ROWS)
     with place.held():
-        for _ in range(2):
-            place.start("worker", wait=False, **BETWEEN)
-        first = place.in_the_middle(name)
-        place.ready(place.other(first))
+        first = of_two(place, name, **BETWEEN)
         run = place.row(name).job
         first.send(signal.SIGTERM)
     assert first.process.wait(PATIENCE_S) == 0, first.said()
@@ -135,10 +138,7 @@ def test_F9_G18_a_restart_of_postgresql_costs_no_row_no_owner_and_no_storm(
     place, server = mortal_place, mortal_postgres
     name = place.connector(ROWS, schedule="schedule: every 1s", files=5)
     with place.held():
-        for _ in range(2):
-            place.start("worker", wait=False, **BETWEEN)
-        first = place.in_the_middle(name)
-        place.ready(place.other(first))
+        first = of_two(place, name, **BETWEEN)
         before = place.row(name)
         server.stop("immediate")
         published = place.published(name)
@@ -175,10 +175,7 @@ def test_F9_G18_an_outage_longer_than_a_lease_changes_no_owner(
     place.takeover_s = 8.0
     name = place.connector(4_000_000, schedule="schedule: once", files=20)
     with place.held():
-        for _ in range(2):
-            place.start("worker", wait=False, **BETWEEN)
-        first = place.in_the_middle(name)
-        place.ready(place.other(first))
+        of_two(place, name, **BETWEEN)
         before = place.row(name)
         server.stop("immediate")
     time.sleep(12)
