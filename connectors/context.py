@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.outbound import Outbound
-from hub.errors import ConfigurationInvalid, SourceUnavailable
+from hub.errors import ConfigurationInvalid, DatongError, SourceUnavailable
 from hub.model import Mode
-from hub.ports import Intake, Remembered
+from hub.ports import Away, Intake, Remembered
 
 
 def _nothing(names: Sequence[bytes]) -> Sequence[bool]:
     return [False] * len(names)
+
+
+def _nobody(_why: DatongError | None) -> None:
+    """Nobody looks on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,7 @@ class SourceContext:
     outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text
     remembered: Remembered = _nothing  # what the source had remembered (`Batch.remember`)
+    away: Away = _nobody  # told while the system does not answer and is asked again
     intake: Intake | None = None  # where it takes what is pushed to it by HTTP; None: it is only looked at
 
     def running(self) -> Intake:

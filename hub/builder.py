@@ -25,7 +25,7 @@ from hub.mapping.program import columns_used
 from hub.model import Finding, Mode, Report
 from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
-from hub.ports import Intake, LogWriter, Remembered, Sink, Source
+from hub.ports import Away, Intake, LogWriter, Remembered, Sink, Source
 from hub.secrets import Secrets
 from hub.settings import Settings
 
@@ -63,11 +63,11 @@ class ConnectorBuilder:
         self._log.ensure(made.topic)
         return made
 
-    def source(self, name: str, plan: TaskPlan, remembered: Remembered) -> Source:
+    def source(self, name: str, plan: TaskPlan, remembered: Remembered, away: Away) -> Source:
         """Open the connector's source, reading only the columns that the mapping uses."""
         spec, columns = self._spec(name), frozenset(columns_used(plan.mapping))
         context = context_of(self._settings, name, spec.source, spec.publish.mode, columns)
-        running = replace(context, remembered=remembered, intake=self._intake)
+        running = replace(context, remembered=remembered, away=away, intake=self._intake)
         return KINDS[spec.kind].build(spec.source, running)
 
     def _spec(self, name: str) -> ConnectorSpec:

@@ -75,6 +75,11 @@ class DatongError(Exception):
         """Where and what, without the remedy."""
         return f"{self.where}: {self.message}" if self.where else self.message
 
+    @property
+    def told(self) -> str:
+        """All of it, as it is put on record: the code first."""
+        return f"{self.code}: {self}"
+
     def __str__(self) -> str:
         return f"{self.statement} ({self.remedy})" if self.remedy else self.statement
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from threading import Event
 from typing import Protocol
 
+from hub.errors import DatongError
 from hub.model import (
     Appended,
     Batch,
@@ -37,6 +38,14 @@ class Remembered(Protocol):
     def __call__(self, names: Sequence[bytes]) -> Sequence[bool]:
         """Which of these are durable, from the append of their batch on, for 72 hours. Only once `batches` began; from
         any thread. A name may be known before `acknowledge` says so: what is under way the source knows itself."""
+
+
+class Away(Protocol):
+    """Hears of a system that does not answer while its source asks it again by itself, so that people know of it before
+    the run gives up."""
+
+    def __call__(self, why: DatongError | None, /) -> None:
+        """Before another try, why; None once it answers. From any thread, any number of times."""
 
 
 class Source(Protocol):

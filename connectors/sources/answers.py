@@ -82,12 +82,14 @@ class Answers:
         wait = FIRST_WAIT_S
         for number in range(1, self._spec.tries + 1):
             try:
-                return self._parsed(self._once(url, parameters), parse)
+                page = self._parsed(self._once(url, parameters), parse)
             except _Passing as problem:
+                away = SourceUnavailable(
+                    str(problem), where=_where(url), remedy="the run is tried again later by itself"
+                )
                 if number == self._spec.tries or stop.is_set() or self._closed.is_set():
-                    raise SourceUnavailable(
-                        str(problem), where=_where(url), remedy="the run is tried again later by itself"
-                    ) from None
+                    raise away from None
+                self._context.away(away)
                 asked = problem.wait_s if problem.wait_s is not None else wait * random.SystemRandom().uniform(0.5, 1.0)
                 asked = min(asked, self._spec.wait_most_s)
                 if asked >= TOLD_S:
@@ -96,6 +98,9 @@ class Answers:
                     )
                 stop.wait(asked)
                 wait = min(wait * 2, self._spec.wait_most_s)
+            else:
+                self._context.away(None)
+                return page
         raise AssertionError
 
     def _parsed(self, page: Page, parse: Callable[[Page], Result]) -> Result:

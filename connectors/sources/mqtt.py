@@ -34,11 +34,13 @@ from hub.model import Batch, Finding, ReadFailure, Report, SourceCheckpoint, Str
 
 QOS = 1
 IDLE_S = 0.5  # between two signs of life
+TOLD_S = 2.0  # a broker that is away for so long is told of
 STOP_S = 0.1  # how late `stop` may be seen
 GATHER_S = 0.1  # what comes in so short a time is appended together
 MOST_WAITING = 16 * 1024 * 1024  # bytes that wait to be read; then the broker is not listened to
 MESSAGE_BYTES = 200  # what a message takes besides its payload
 TOPIC, RETAINED, VALUE = "@topic", "@retained", "value"  # columns beside those of the payload
+NO_ANSWER = "the broker does not answer"
 SEE = "see that it runs, and that host and port are right"
 log = structlog.get_logger("datong.mqtt")
 
@@ -75,6 +77,7 @@ class MqttSource:
         self._closed = False
         self._heard: float | None = None  # when the broker last sent something; None until it has our subscription
         self._away = 0.0  # since when we wait for that
+        self._why = NO_ANSWER
         self._client: BrokerClient | None = None
 
     @property
@@ -109,8 +112,7 @@ class MqttSource:
             client.end()
         except DatongError as error:
             end(error)
-        away = SourceUnavailable("the broker does not answer", remedy=SEE)
-        problem = answered[0] if answered else away
+        problem = answered[0] if answered else self._unanswered()
         if problem is not None:
             return Report(findings=[Finding(name=self._where, ok=False, detail=problem.message, remedy=problem.remedy)])
         return Report(findings=[Finding(name=self._where, ok=True, detail=f"{len(self._spec.topics)} topic filters")])
@@ -148,6 +150,7 @@ class MqttSource:
         try:
             while not stop.is_set():
                 messages = self._take(stop)
+                self._context.away(self._unanswered() if self._away_s() >= TOLD_S else None)
                 if self._trouble is not None:
                     raise self._trouble
                 if self._ended() or (not messages and self._quiet()):
@@ -207,9 +210,17 @@ class MqttSource:
                 return False
             if self._heard is not None:
                 return time.monotonic() - self._heard >= self._spec.quiet_s
-            if time.monotonic() - self._away < self._spec.connect_timeout_s:
-                return False
-        raise SourceUnavailable("the broker does not answer", where=self._where, remedy=SEE)
+        if self._away_s() < self._spec.connect_timeout_s:
+            return False
+        raise self._unanswered()
+
+    def _away_s(self) -> float:
+        """For how long the broker has not let us in; 0 while it has."""
+        with self._changed:
+            return time.monotonic() - self._away if self._heard is None else 0.0
+
+    def _unanswered(self) -> SourceUnavailable:
+        return SourceUnavailable(self._why, where=self._where, remedy=SEE)
 
     def _ended(self) -> bool:
         return self._closed or self._trouble is not None
@@ -224,9 +235,11 @@ class MqttSource:
     ) -> None:
         assert isinstance(client, BrokerClient)
         if client.refused(reason):
+            self._why = f"the broker refuses: {reason.getName()}"
             log.warning("the broker refuses", connector=self._context.task, reason=reason.getName())
             return
         wanted = frozenset(self._spec.topics)
+        self._why = NO_ANSWER
         with self._changed:
             self._window.connected(session=flags.session_present)
             known = self._subscribed if flags.session_present else frozenset()

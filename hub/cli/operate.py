@@ -86,7 +86,14 @@ def list_connectors(project: ProjectOption = None, as_json: JsonOption = False) 
     if as_json:
         out.data(listed)
     rows = [
-        [c["name"], c["topic"], c["state"], c["schedule"], c["last_run"] and c["last_run"]["state"], c["reason"]]
+        [
+            c["name"],
+            c["topic"],
+            c["state"],
+            c["schedule"],
+            c["last_run"] and c["last_run"]["state"],
+            c["reason"] or c["away"],
+        ]
         for c in listed["connectors"]
     ]
     out.table(rows, ["connector<", "topic", "state", "schedule", "last run", "reason"])
@@ -100,7 +107,7 @@ def show_connector(name: Name, project: ProjectOption = None, as_json: JsonOptio
     if as_json:
         out.data({**connector, "runs": runs})
         return
-    facts = ("name", "agency", "topic", "kind", "mode", "schedule", "state", "reason", "worker", "next_run")
+    facts = ("name", "agency", "topic", "kind", "mode", "schedule", "state", "reason", "away", "worker", "next_run")
     out.table([[f, connector[f]] for f in facts], ["fact", "value"])
     totals_table(out, runs, "started")
     for note in (note for one in runs for note in one["notes"]):

@@ -110,8 +110,7 @@ def _not_started(name: str, error: DatongError) -> dict[str, Any]:
 
 def not_begun(error: DatongError) -> dict[str, Any]:
     """What the record of a run has in common that could not start."""
-    said = f"{error.code}: {error}"
-    return {"run": None, "state": "failed", "notes": [], "error": said, "exit_code": error.exit_code or 1}
+    return {"run": None, "state": "failed", "notes": [], "error": error.told, "exit_code": error.exit_code or 1}
 
 
 def show_runs(out: Output, ended: list[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from hub.pipeline.quarantine import Entry
 from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.replay import Replay
 from hub.pipeline.task import Run, RunResult, Surroundings, record_failure, reset_checkpoint
-from hub.ports import Log, Remembered, Source
+from hub.ports import Away, Log, Remembered, Source
 
 PUSHED = "subscription/"  # tasks of subscriptions are named so; no connector's name has a slash
 
@@ -64,6 +64,11 @@ class Job:
         default_factory=threading.Event
     )  # of a subscription: another one waits for its thread
     why: Literal["", "pause", "drain", "lost"] = ""  # it was stopped
+    away: DatongError | None = None  # why its source does not answer, while it is asked again
+
+    def source_is_away(self, why: DatongError | None) -> None:
+        """The source is asked again; None: it answers."""
+        self.away = why
 
     def to_text(self) -> str:
         """What another worker must know to go on with it."""
@@ -108,7 +113,7 @@ class Builder(Protocol):
     def plan(self, name: str) -> TaskPlan:
         """Registers the schema and ensures the topic. Raises ConfigurationInvalid, SchemaIncompatible, NotFound."""
 
-    def source(self, name: str, plan: TaskPlan, remembered: Remembered) -> Source:
+    def source(self, name: str, plan: TaskPlan, remembered: Remembered, away: Away) -> Source:
         """Opens the connector's source."""
 
 
@@ -165,7 +170,9 @@ class JobRunner:
                     writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
                     return Replay(plan, writer, around).execute(self._rows(job.name, job.case), job.stop)
                 ids = RecordIds(plan.connector)
-                source = held.enter_context(closing(self._builder.source(job.name, plan, ids.known)))
+                source = held.enter_context(
+                    closing(self._builder.source(job.name, plan, ids.known, job.source_is_away))
+                )
                 writer = held.enter_context(closing(self._log.open(plan.connector, around.epoch)))
                 return Run(plan, source, writer, around, ids).execute(job.stop)
         except DatongError as error:
@@ -189,7 +196,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "reasons": dict(result.reasons),
         "warnings": dict(result.warnings),
         "notes": list(result.notes),
-        "error": f"{result.error.code}: {result.error}" if result.error else "",
+        "error": result.error.told if result.error else "",
     }
 
 

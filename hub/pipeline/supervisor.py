@@ -61,6 +61,7 @@ class ConnectorStatus:
     totals: RunTotals | None  # of the run so far, when it is this process that runs it
     next_run: datetime | None
     failures: int  # passing faults in a row: it is tried again
+    away: str  # why its source does not answer the run under way, code and message, while it is asked again
 
 
 @dataclass
@@ -295,6 +296,7 @@ class Supervisor:
             totals=own.totals if own else None,
             next_run=None if next_ms is None else datetime.fromtimestamp(next_ms / 1000, UTC),
             failures=row.failures,
+            away=own.away if own else row.away if alive else "",
         )
 
     def _loop(self) -> None:

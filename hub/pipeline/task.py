@@ -101,7 +101,7 @@ class Account:
             at=self._around.clock_ms(),
             started=self._started,
             state=state,
-            error=f"{error.code}: {error}" if error else "",
+            error=error.told if error else "",
             replay=self._replay,
             event_ms=event_ms,
         )

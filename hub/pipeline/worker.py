@@ -67,9 +67,16 @@ class Running:
     totals: RunTotals = field(default_factory=RunTotals)
     began: float = field(default_factory=time.monotonic)
     renewed: float = field(default_factory=time.monotonic)
+    told: str = ""  # to the other nodes: why its source does not answer
     state_mark: int | None = None  # the change of the connector's state that this job began under
     settling: bool = False  # it has ended, and its lease is being given back
     done: Future[RunResult] = field(default_factory=Future)
+
+    @property
+    def away(self) -> str:
+        """Why its source does not answer, while it is asked again."""
+        away = self.job.away
+        return away.told if away else ""
 
 
 class Worker:
@@ -146,13 +153,13 @@ class Worker:
             return True
 
     def renew(self) -> None:
-        """Renew the leases that are due for it. A job whose lease is lost stops."""
+        """Renew the leases that are due for it, or have something to tell. A job whose lease is lost stops."""
         for running in self.running().values():
-            asked = time.monotonic()
-            if running.settling or asked - running.renewed < self.options.renew_s:
+            asked, away = time.monotonic(), running.away
+            if running.settling or (asked - running.renewed < self.options.renew_s and away == running.told):
                 continue
-            if self._store.leases.renew(running.lease, self._ttl_ms):
-                running.renewed = asked
+            if self._store.leases.renew(running.lease, self._ttl_ms, away=away):
+                running.renewed, running.told = asked, away
             elif not running.settling:
                 self._lose(running)
 

@@ -47,6 +47,7 @@ class TaskRow:
     started_ms: int | None = None  # last start that counts for the schedule
     failures: int = 0  # passing faults in a row
     outcome: str = NOTHING  # how the last run ended
+    away: str = NOTHING  # of a task that is held: why its source does not answer, while it is asked again
 
     @property
     def held(self) -> bool:
@@ -88,7 +89,14 @@ class Leases:
         renew for as long as it may by our own measure, so the lease counts as run out whatever the clock says.
         """
         now = self._clock.now
-        held = {"holder": holder, "last_holder": holder, "expires_at": now + ttl_ms, "job": job, "due_at": None}
+        held = {
+            "holder": holder,
+            "last_holder": holder,
+            "expires_at": now + ttl_ms,
+            "job": job,
+            "due_at": None,
+            "away": NOTHING,
+        }
         held |= {"started_at": now} if scheduled else {}
         new = insert(self._engine, tasks).values(
             **{"task": task, "epoch": 1, "failures": 0, "outcome": NOTHING, "started_at": None, **held}
@@ -107,9 +115,10 @@ class Leases:
             row = connection.execute(taken).one_or_none()
         return None if row is None else Lease(task=task, epoch=row.epoch, holder=holder, expires_ms=row.expires_at)
 
-    def renew(self, lease: Lease, ttl_ms: int) -> Lease | None:
-        """The same lease for longer; None when somebody else has it or it was given back."""
-        longer = sa.update(tasks).where(*_is(lease)).values(expires_at=self._clock.now + ttl_ms)
+    def renew(self, lease: Lease, ttl_ms: int, *, away: str = NOTHING) -> Lease | None:
+        """The same lease for longer, and why its source does not answer; None when somebody else has it or it was given
+        back."""
+        longer = sa.update(tasks).where(*_is(lease)).values(expires_at=self._clock.now + ttl_ms, away=away)
         with writing(self._engine) as connection:
             expires_ms = connection.scalar(longer.returning(tasks.c.expires_at))
         return None if expires_ms is None else replace(lease, expires_ms=expires_ms)
@@ -127,6 +136,7 @@ class Leases:
             "job": ending.job,
             "due_at": tasks.c.due_at if ending.due_in_ms is None else self._clock.now + ending.due_in_ms,
             "failures": ending.failures,
+            "away": NOTHING,
         }
         values |= {"last_holder": NOBODY} if ending.job else {}
         values |= {"outcome": ending.outcome} if ending.outcome else {}
@@ -158,13 +168,13 @@ class Leases:
         values: dict[str, object] = {"due_at": None, "failures": 0}
         if job:
             which = [sa.or_(tasks.c.holder == NOBODY, tasks.c.expires_at <= self._clock.now)]
-            values |= {"holder": NOBODY, "expires_at": 0, "job": NOTHING}
+            values |= {"holder": NOBODY, "expires_at": 0, "job": NOTHING, "away": NOTHING}
         with writing(self._engine) as connection:
             connection.execute(sa.update(tasks).where(tasks.c.task == task, *which).values(**values))
 
     def abandon(self) -> None:
         """No process but this one uses the store: whoever held a lease is dead, and its job is to be gone on with."""
-        free = {"holder": NOBODY, "expires_at": 0, "last_holder": NOBODY, "due_at": self._clock.now}
+        free = {"holder": NOBODY, "expires_at": 0, "last_holder": NOBODY, "due_at": self._clock.now, "away": NOTHING}
         with writing(self._engine) as connection:
             connection.execute(sa.update(tasks).where(tasks.c.holder != NOBODY).values(**free))
 
@@ -197,4 +207,5 @@ def _task(row: Row[tuple[object, ...]]) -> TaskRow:
         started_ms=row.started_at,
         failures=row.failures,
         outcome=row.outcome,
+        away=row.away,
     )

@@ -88,6 +88,7 @@ class OperationViews(Part):
             "reason": status.reason,
             "error": str(status.outcome["error"]) if status.outcome else "",  # code and message of what ended last
             "failures": status.failures,  # passing faults in a row
+            "away": status.away,  # why its source does not answer the run under way
             "running": status.running,
             "worker": status.worker,
             "next_run": status.next_run.isoformat(timespec="seconds") if status.next_run else None,

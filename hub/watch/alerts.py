@@ -142,8 +142,8 @@ def _of_connector(name: str, one: ConnectorSample, facts: Facts, thresholds: Thr
         yield Cause(kind=kind, subject=name, values=values)
         if kind == "breaker_tripped":  # which says that there are such rows
             return
-    elif one.state == "RUNNING" and one.failures:
-        tried = {"reason": one.error, "tries": one.failures, "topic": one.topic}
+    elif one.state == "RUNNING" and (one.away or one.failures):
+        tried = {"reason": one.away or one.error, "tries": one.failures, "topic": one.topic}
         yield Cause(kind="source_unreachable", subject=name, values=tried)
     left = run.totals.quarantined - facts.replayed.get(name, 0) if run else 0
     if run is not None and left > 0:

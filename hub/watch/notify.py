@@ -133,7 +133,7 @@ class Notifier:
             self._open(spec).send(Message(subject=_subject(spec, notice), text=_text(spec, notice), body=body))
         except DatongError as error:
             log.warning("a notice was not taken", notify=spec.notify, error=error.code, message=error.message)
-            return f"{error.code}: {error}"
+            return error.told
         except Exception:  # a bug of ours must not keep the others from being told
             log.exception("telling failed", notify=spec.notify)
             return "InternalError: an unexpected error; the hub's log has its kind"

@@ -33,6 +33,7 @@ class ConnectorSample:
     rows: int  # read by that run so far, or by the last one
     failures: int  # passing faults in a row: it is tried again
     error: str  # of the last run, code and message; empty when it had none
+    away: str  # why its source does not answer the run under way, code and message; empty when it does
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -129,6 +129,7 @@ def _connectors(
             rows=status.totals.read if status.totals else known,
             failures=status.failures,
             error=_error(status),
+            away=status.away,
         )
     return found
 

@@ -12,6 +12,7 @@ from connectors.outbound import Outbound
 from connectors.sources.rest import RestSource
 from connectors.sources.rest_specs import RestSpec
 from hub.model import Batch, Mode, SourceCheckpoint
+from hub.ports import Away
 from tests.sources.reading import rows
 from tests.support.fault_server import Answer, FaultServer, Pages, Request, answer
 
@@ -20,7 +21,12 @@ Serve = Callable[..., FaultServer]
 
 
 def source(
-    server: FaultServer, mode: Mode = "append", *, allowed: frozenset[str] | None = None, **spec: Any
+    server: FaultServer,
+    mode: Mode = "append",
+    *,
+    allowed: frozenset[str] | None = None,
+    away: Away = lambda _why: None,
+    **spec: Any,
 ) -> RestSource:
     made = {
         "kind": "rest",
@@ -32,7 +38,7 @@ def source(
     }
     outbound = Outbound(allowed=frozenset({server.address}) if allowed is None else allowed)
     context = SourceContext(
-        task="t", root=Path("/nowhere"), mode=mode, outbound=outbound,
+        task="t", root=Path("/nowhere"), mode=mode, outbound=outbound, away=away,
         secret=lambda text: text.replace("${secret:KEY}", CANARY),
     )  # fmt: skip
     return RestSource(RestSpec(**made), context)

@@ -19,6 +19,7 @@ from hub.app import Hub
 from hub.errors import AnswerRefused, ConfigurationInvalid, SourceUnavailable
 from hub.model import Batch, RunTotals, SourceCheckpoint
 from hub.pipeline.intake import Doors
+from hub.ports import Away
 from tests.support.line import Line
 from tests.support.mosquitto import PASSWORD, USER, Mosquitto
 from tests.support.ports import free_port
@@ -58,10 +59,15 @@ def project(directory: Path, port: int, **more: Any) -> Path:
 
 
 def source(
-    port: int, *, root: Path = Path("/nowhere"), columns: frozenset[str] | None = None, **more: Any
+    port: int,
+    *,
+    root: Path = Path("/nowhere"),
+    columns: frozenset[str] | None = None,
+    away: Away = lambda _why: None,
+    **more: Any,
 ) -> MqttSource:
     context = SourceContext(
-        task="t", root=root, mode="append", columns=columns,
+        task="t", root=root, mode="append", columns=columns, away=away,
         outbound=Outbound(allowed=frozenset({f"127.0.0.1:{port}"})), secret=lambda _text: PASSWORD, intake=Doors(),
     )  # fmt: skip
     return MqttSource(MqttSpec(**settings(port, **more)), context)
@@ -336,6 +342,18 @@ def test_a_broker_that_is_away_is_said_by_check_and_waited_for_by_a_run() -> Non
     assert (finding.ok, finding.detail) == (False, "the broker does not answer")
     with Reading(source(port)) as one:
         assert eventually(lambda: len(one.batches) > 3)  # signs of life
+
+
+def test_F25_a_broker_that_is_away_while_a_run_waits_is_told_of_until_it_is_back(tmp_path: Path) -> None:
+    broker, told = Mosquitto(tmp_path / "broker"), list[str]()
+    made = source(broker.port, away=lambda why: told.append(why.told if why else ""))
+    with Reading(made):
+        assert eventually(lambda: any(told))
+        assert told[-1].startswith(f"SourceUnavailable: mqtt://127.0.0.1:{broker.port}: the broker does not answer (")
+        broker.start()
+        assert eventually(lambda: told[-1] == "")
+        broker.stop()
+        assert eventually(lambda: told[-1] != "")
 
 
 @VERSIONS

@@ -96,6 +96,14 @@ def test_F13_a_passing_fault_costs_a_try_and_the_page_comes_whole(serve: Serve, 
     assert len(server.requests) == 2
 
 
+def test_F13_a_service_that_is_asked_again_is_told_of_until_it_answers(serve: Serve) -> None:
+    told: list[str] = []
+    server = serve(lambda r: answer({}, 503) if r.number < 3 else WHOLE)
+    read(server, away=lambda why: told.append(why.told if why else "it answers"))
+    reason = f"SourceUnavailable: {server.url}/rows: the service answers 503 (the run is tried again later by itself)"
+    assert told == [reason, reason, "it answers"]
+
+
 @pytest.mark.parametrize("fault", ["500", "half a response", "cut JSON without a length"])
 def test_F13_a_fault_that_stays_is_for_a_later_run(serve: Serve, fault: str) -> None:
     server = serve(lambda r: PASSING[fault]())

@@ -85,6 +85,17 @@ def test_G19_an_expired_lease_that_nobody_took_is_renewed(store: Store, at: Cloc
     assert store.leases.acquire("t", "b", 100) is None
 
 
+def test_why_a_source_does_not_answer_is_on_record_while_the_task_is_held(store: Store) -> None:
+    lease = taken(store)
+    assert store.leases.renew(lease, 100, away="SourceUnavailable: no")
+    assert store.leases.get("t").away == "SourceUnavailable: no"
+    assert store.leases.renew(lease, 100)
+    assert store.leases.get("t").away == ""
+    assert store.leases.renew(lease, 100, away="SourceUnavailable: no")
+    assert store.leases.release(lease)
+    assert store.leases.get("t").away == ""
+
+
 def test_G19_a_clock_that_jumps_back_frees_nothing_but_a_holder_that_stays_silent(store: Store, at: Clock) -> None:
     at(1_000_000)
     lease = taken(store)

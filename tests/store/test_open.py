@@ -31,7 +31,7 @@ def ddl(path: Path) -> dict[str, str]:
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {name: sql for name, sql in rows if name not in ("alembic_version", "sqlite_sequence")}
+    return {name: " ".join(sql.split()) for name, sql in rows if name not in ("alembic_version", "sqlite_sequence")}
 
 
 def test_schema_is_the_sum_of_the_migrations(store: Store) -> None:

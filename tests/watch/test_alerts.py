@@ -25,7 +25,7 @@ from hub.watch.texts import LANGUAGES, said, texts, to_json
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_800_000_000_000
 WELL = ConnectorSample(
-    topic="t", state="RUNNING", reason="", by_itself=False, running=False, rows=0, failures=0, error=""
+    topic="t", state="RUNNING", reason="", by_itself=False, running=False, rows=0, failures=0, error="", away=""
 )
 PUSHED = SubscriptionSample(
     topic="t", state="RUNNING", reason="", by_itself=False, running=True, lag=0, dead_letters=0, failures=0, error=""
@@ -89,7 +89,9 @@ def test_a_late_topic_is_told_and_one_in_time_is_not() -> None:
         ({"state": "PAUSED", "reason": "pause by an operator", "error": "BreakerTripped: old"}, None),
         ({"state": "STOPPED", "reason": "stop by an operator"}, None),
         ({"failures": 2, "error": "SourceUnavailable: no route"}, "source_unreachable"),
+        ({"away": "SourceUnavailable: no route"}, "source_unreachable"),  # within a run that goes on
         ({"error": "SourceUnavailable: no route"}, None),  # of a run before the last
+        ({"state": "PAUSED", "reason": "pause by an operator", "away": "SourceUnavailable: no route"}, None),
         ({"state": "PAUSED", "failures": 2, "reason": "pause by an operator"}, None),
     ],
 )  # fmt: skip

@@ -7,20 +7,31 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 
 from deploy.services import kafka, postgres
+from tests.support.fault_server import FaultServer, answer
 from tests.support.nodes import ROOT, Node, Site, check, site, until
 from tests.support.postgres import drop_database, new_database
 
 ROWS = 100_000  # in several batches
+ANSWER = [{"N": number, "TEXT": "x"} for number in range(5)]
 TOKEN = "canary-operators-own-token-of-all-nodes-01"
+
+
+class Service:
+    """A department's web service, which the nodes may ask. It is broken until it is mended."""
+
+    def __init__(self) -> None:
+        self.mended = Event()
+        self.server = FaultServer(lambda _request: answer(ANSWER) if self.mended.is_set() else answer({}, 503))
 
 
 @dataclass
@@ -31,6 +42,7 @@ class Nodes:
     first: Node
     second: Node
     worker: Node
+    service: Service
 
     def datong(self, *arguments: str, node: Node | None = None) -> subprocess.CompletedProcess[str]:
         """A command of an operator beside a node."""
@@ -79,7 +91,12 @@ def nodes(
 ) -> Iterator[Nodes]:
     database = new_database(postgres_server)
     folder = tmp_path_factory.mktemp("nodes") / "p"
-    with site(folder, postgres_server.url_of(database), kafka_cluster.bootstrap) as made:
+    service = Service()
+    with (
+        closing(service.server),
+        site(folder, postgres_server.url_of(database), kafka_cluster.bootstrap) as made,
+    ):
+        (folder / "datong.yaml").write_text(f"outbound: {{allow: ['{service.server.address}']}}\n")
         for number in range(3):  # made once, and put into each directory beforehand
             (folder / f"var/{number}").mkdir(mode=0o700)
             (folder / f"var/{number}/operator.token").touch(mode=0o600)
@@ -93,7 +110,7 @@ def nodes(
             refused = client.post(f"/api/v1/connectors/{name}/runs", json={})
         assert (refused.status_code, refused.json()["code"]) == (503, "NoWorker")
         assert "serve --role worker" in refused.json()["remedy"]
-        yield Nodes(made, first, second, made.start("worker", TEST_FAILPOINT="acknowledged:wait@1"))
+        yield Nodes(made, first, second, made.start("worker", TEST_FAILPOINT="acknowledged:wait@1"), service)
     drop_database(postgres_server, database)
 
 
@@ -192,6 +209,27 @@ def test_R13_a_run_that_cannot_go_on_tells_all_nodes_why(nodes: Nodes) -> None:
     assert (done.returncode, run["error"].partition(":")[0]) == (1, "ColumnsChanged")
     shown = nodes.get(f"/connectors/{name}", nodes.second)
     assert (shown["state"], "TEXT" in shown["reason"]) == ("PAUSED", True)
+
+
+def test_F13_a_service_that_does_not_answer_the_worker_is_told_of_at_every_node_until_it_does(nodes: Nodes) -> None:
+    name = nodes.connector(0)
+    file = nodes.site.project / f"connectors.d/{name}.yaml"
+    old = f'{{kind: files, path: "data/{name}*.csv", stable_after_s: 0}}'
+    assert old in file.read_text()
+    new = f"{{kind: rest, url: '{nodes.service.server.url}/rows', tries: 20, wait_most_s: 1}}"
+    file.write_text(file.read_text().replace(old, new))
+    nodes.reload()
+    nodes.start(name)
+    until(lambda: "answers 503" in nodes.get(f"/connectors/{name}", nodes.second)["away"])
+    until(lambda: f"source_unreachable:{name}" in alerts(nodes))
+    nodes.service.mended.set()
+    until(lambda: nodes.get(f"/connectors/{name}", nodes.second)["away"] == "")
+    until(lambda: f"source_unreachable:{name}" not in alerts(nodes))
+    check(nodes.site.kafka, name, 5)
+
+
+def alerts(nodes: Nodes) -> set[str]:
+    return {alert["id"] for alert in nodes.get("/alerts", nodes.second)["alerts"]}
 
 
 def test_what_was_read_again_at_one_node_holds_at_all(nodes: Nodes) -> None:

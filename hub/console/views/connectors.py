@@ -140,8 +140,8 @@ def _named(asked: Asked, one: dict[str, Any]) -> dict[str, Any]:
 def why(one: dict[str, Any]) -> dict[str, Any] | None:
     """Why a connector is not simply on: `by_hand` names a person's reason, `error` is what the hub met."""
     reason = one["reason"]
-    if one["state"] == "RUNNING" and one["failures"]:
-        return {"by_hand": "", "text": "", "error": on_record(one["error"])}
+    if one["state"] == "RUNNING" and (one["away"] or one["failures"]):
+        return {"by_hand": "", "text": "", "error": on_record(one["away"] or one["error"])}
     if not reason:
         return None
     if reason.startswith(RESET):
