@@ -21,7 +21,7 @@ from hub.catalogue.specs import ConnectorSpec
 from hub.catalogue.yaml import load_yaml
 from hub.errors import ConfigurationInvalid, Conflict, NotFound
 from hub.mapping.program import columns_used
-from hub.pipeline.blame import columns_behind
+from hub.pipeline.blame import columns_behind, fields_behind
 from hub.pipeline.cases import masked
 from hub.pipeline.followers import OpenQuarantine
 from hub.pipeline.preview import PreviewRow, preview, preview_entries
@@ -134,7 +134,8 @@ class Editing:
             raise NotFound(f"there is no open case {case}", remedy="`datong quarantine list` names them")
         if entries[0].task != spec.connector:
             raise Conflict(f"the case is one of {entries[0].task}", remedy="send that connector's text")
-        return {"case": case, **_shown(spec, preview_entries(draft(spec, checked.catalogue, self._settings), entries))}
+        rows = preview_entries(draft(spec, checked.catalogue, self._settings), entries)
+        return {"case": case, **_shown(spec, rows, entries[0].path)}
 
     def save(self, name: str, text: bytes, expected: str) -> dict[str, Any]:
         """Replace the file of revision `expected`, and let every node read it. A run under way ends as it began.
@@ -239,13 +240,15 @@ class Editing:
         }
 
 
-def _shown(spec: ConnectorSpec, rows: list[PreviewRow]) -> dict[str, Any]:
+def _shown(spec: ConnectorSpec, rows: list[PreviewRow], path: str = "") -> dict[str, Any]:
+    """`path`: what the rows failed for, and are looked at for now."""
+    mapping = spec.publish.mapping
     shown = [
         {
             **vars(r),
             "source": masked(r.source),
             "result": masked(r.result),
-            "columns": columns_behind(spec.publish.mapping, r.path, r.source or ()),
+            "columns": columns_behind(mapping, r.path or path, r.source or ()),
         }
         for r in rows
     ]
@@ -255,6 +258,7 @@ def _shown(spec: ConnectorSpec, rows: list[PreviewRow]) -> dict[str, Any]:
         "published": good,
         "filtered": filtered,
         "rejected": len(rows) - good - filtered,
+        "fields": fields_behind(mapping, path),
         "rows": shown,
     }
 

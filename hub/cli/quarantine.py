@@ -62,6 +62,11 @@ def show(
         out.data(found)
         return
     out.line(f"{found['reason']} in {found['path'] or 'the row'}: {found['explanation']}", style="bold")
+    for field, expression in found["fields"].items():
+        out.line(f"  {field}: {' '.join(expression.split())}")
+    shapes = [[one["column"], s["shape"], s["count"]] for one in found["shapes"] for s in one["shapes"]]
+    shapes += [[one["column"], "others", one["others"]] for one in found["shapes"] if one["others"]]
+    out.table(shapes, ["column<", "shape (letters x, digits 9)", "rows>"])
     rows = [[r["id"], r["origin"], r["row"], _masked(r["preview"])] for r in found["rows"]]
     out.table(rows, ["id>", "origin", "row>", "columns (masked)"])
     for one in found["rows"]:

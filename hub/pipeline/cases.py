@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any, Protocol
 
 from hub.errors import ConfigurationInvalid, NotFound
 from hub.logs import audit_logger
 from hub.moments import iso
-from hub.pipeline.blame import columns_behind
+from hub.pipeline.blame import columns_behind, fields_behind
 from hub.pipeline.discard import Discarding
 from hub.pipeline.followers import Case, Open, OpenQuarantine, SetAside
 from hub.pipeline.preview import explain
 from hub.pipeline.quarantine import Entry
+from hub.pipeline.shapes import Shapes
 from hub.pipeline.supervisor import Supervisor
 from hub.pipeline.unusual import mask, unusual
 
@@ -37,6 +38,7 @@ class QuarantineDesk:
 
     def __init__(self, index: OpenQuarantine, supervisor: Supervisor, catalogue: Callable[[], Names]) -> None:
         self._index, self._supervisor, self._catalogue = index, supervisor, catalogue
+        self._shapes = Shapes(index.load)
 
     def cases(self, *, topic: str | None = None, connector: str | None = None) -> list[dict[str, Any]]:
         """Open cases, the largest first."""
@@ -47,22 +49,25 @@ class QuarantineDesk:
         ]
 
     def case(self, case: str, limit: int, row: int | None = None) -> dict[str, Any]:
-        """One case with its first rows, every value masked but for its shape (G13), and what was set aside of it. `row`: that
-        one stands before the others, if it is open. Raises NotFound for a case that is neither open nor was set aside."""
+        """One case with its first rows, every value masked but for its shape (G13), which shapes the cells have that are to
+        blame, and what was set aside of it. `row`: that one stands before the others, if it is open. Raises NotFound for a
+        case that is neither open nor was set aside."""
         found = next((c for c in self._index.cases() if c.id == case), None)
         aside = self._index.set_aside(case)
         if found is None and not aside:
             raise NotFound(f"there is no open case {case}", remedy="`datong quarantine list` names them")
-        loaded = list(self._index.load(self._index.chosen(case=case, limit=limit))) if found else []
-        if found and row is not None:
-            loaded = [*self._index.load(self._index.chosen(case=case, offsets=(row,))), *loaded]
-            loaded = list({one.offset: (one, entry) for one, entry in loaded}.values())[:limit]
-        behind = self._behind(found, [e for _, e in loaded]) if found else []
+        rows = self._index.chosen(case=case) if found else []
+        first = [*(one for one in rows if one.offset == row), *(one for one in rows[:limit] if one.offset != row)]
+        data = {one.offset: entry for one, entry in self._index.load(first[:limit])}
+        loaded = [(one, data[one.offset]) for one in first[:limit] if one.offset in data]
+        fields, behind = self._behind(found, data.values()) if found else ({}, [])
         told = _as_json(found) if found else {**_named(aside[0]), "count": 0, "first": None, "last": None}
         return {
             **told,
             "explanation": explain(told["reason"]),
+            "fields": fields,
             "columns": behind,
+            "shapes": self._shapes.of(rows, behind),
             "rows": [_row(row, entry, behind) for row, entry in loaded],
             "set_aside": [_aside_as_json(one) for one in aside[:SHOWN]],
         }
@@ -97,11 +102,15 @@ class QuarantineDesk:
             "complete": complete,
         }
 
-    def _behind(self, case: Case, entries: Sequence[Entry]) -> list[str]:
-        """Columns of the rows that the case's field is made of, by the mapping of today."""
+    def _behind(self, case: Case, entries: Iterable[Entry]) -> tuple[dict[str, str], list[str]]:
+        """By the mapping of today, the fields that the case is about with their expressions, and the columns that these
+        read."""
         spec = self._catalogue().connectors.get(case.task)
+        if spec is None:
+            return {}, []
         names = dict.fromkeys(name for e in entries for name in e.columns or ())
-        return columns_behind(spec.publish.mapping, case.path, names) if spec else []
+        mapping = spec.publish.mapping
+        return fields_behind(mapping, case.path), columns_behind(mapping, case.path, names)
 
     def replay(self, *, case: str | None, connector: str | None) -> list[dict[str, str]]:
         """Start a replay for each connector concerned. Raises NotFound when nothing is open there."""

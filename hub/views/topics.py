@@ -46,7 +46,7 @@ class TopicViews(Part):
             "offsets": [
                 {"partition": p, "earliest": s.earliest, "end": s.end} for p, s in sorted(self._spans(name).items())
             ],
-            "fields": list(_fields(record, "")) if record else [],
+            "fields": list(fields_of(record)) if record else [],
         }
 
     def sample(self, name: str, limit: int = SAMPLE) -> dict[str, Any]:
@@ -150,13 +150,13 @@ def _retention(topic: Topic | None) -> dict[str, Any]:
     return {"compacted": topic.compacted, "age_s": age, "bytes": topic.retention_bytes}
 
 
-def _fields(record: Record, above: str) -> Iterator[dict[str, Any]]:
+def fields_of(record: Record, above: str = "") -> Iterator[dict[str, Any]]:
     """Fields and, behind each, those inside it by dotted path."""
     for field in record.fields:
         yield _field(field, above)
         inner = _plain(field.type)
         if isinstance(inner, Record):
-            yield from _fields(inner, f"{above}{field.name}.")
+            yield from fields_of(inner, f"{above}{field.name}.")
 
 
 def _plain(of: Type) -> Type:
@@ -169,6 +169,7 @@ def _field(field: Field, above: str) -> dict[str, Any]:
     return {
         "name": f"{above}{field.name}",
         "type": str(arrow_type(field.type)),
+        "nullable": _plain(field.type) is not field.type,
         "doc": field.doc,
         "doc_zh": field.props.get("doc_zh", ""),
         "unit": field.props.get("unit", ""),

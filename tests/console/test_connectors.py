@@ -302,7 +302,7 @@ def test_a_connector_that_is_left_out_is_named_shown_and_mended(own: Console) ->
 def test_why_a_connector_is_not_on(
     state_: str, reason: str, error: str, failures: int, code: str | None, by_hand: str | None
 ) -> None:
-    one = {"state": state_, "reason": reason, "error": error, "failures": failures, "last_run": None}
+    one = {"state": state_, "reason": reason, "error": error, "failures": failures, "away": "", "last_run": None}
     found = why(one)
     assert (found["error"] or {}).get("code") == code if found else code is None
     assert (found["by_hand"] if found else None) == by_hand

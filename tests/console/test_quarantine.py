@@ -88,7 +88,13 @@ def test_G9_rows_are_found_explained_mended_tried_saved_and_replayed_by_pages_al
         assert '<td class="bad-cell"><code>x-999</code></td>' not in page
         assert CANARY not in page
         assert f'href="/console/connectors/{NAME}/edit?case={case}"' in page
+        assert "Made by: <code>seats: to_int(Seats)</code>" in page
+        assert (
+            '<th scope="row"><code>Seats</code></th><td class="bad-cell"><code>99</code></td><td class="num">1</td>'
+            in page
+        )
         editor = client.get(f"/console/connectors/{NAME}/edit?case={case}").text
+        assert "must have a value" in editor, "what the schema asks of its fields"
         form = {"case": case, "revision": field(editor, "revision"), "text": config(own).read_text()}
         same = post(client, f"/connectors/{NAME}/edit", do="try", **form).text
         assert "Of 1 rows of this case 0 would pass." in same
@@ -96,15 +102,16 @@ def test_G9_rows_are_found_explained_mended_tried_saved_and_replayed_by_pages_al
         form["text"] = form["text"].replace("seats > 30", "seats > 0").replace("\n", "\r\n")
         tried = post(client, f"/connectors/{NAME}/edit", do="try", **form).text
         assert "Of 1 rows of this case 1 would pass." in tried
+        assert re.search(r'<th scope="row">Seats</th><td class="look-cell">', tried)
+        assert re.search(r'<th scope="row">seats</th><td class="look-cell"><code>99</code>', tried)
         assert "CHECK_FAILED" in cases(own), "nothing was changed by trying"
         saved = post(client, f"/connectors/{NAME}/edit", do="save", **form)
-        assert (saved.status_code, saved.headers["location"]) == (303, f"/console/quarantine/{case}?fixed")
+        assert (saved.status_code, saved.headers["location"]) == (303, f"/console/quarantine/{case}?step=replay")
         assert "\r" not in config(own).read_bytes().decode(), "lines end as files have them"
         done = post(client, f"/quarantine/{case}/replay")
-        assert (done.status_code, done.headers["location"]) == (303, "/console/quarantine")
-        assert (
-            "The case is empty: 1 of 1 rows passed, 1 of them new or changed." in client.get("/console/quarantine").text
-        )
+        assert (done.status_code, done.headers["location"]) == (303, f"/console/quarantine?connector={NAME}")
+        told = "The case is empty: 1 of 1 rows passed: 1 published, 0 already there as they are."
+        assert told in client.get("/console/quarantine").text
         assert "No row of this case is in quarantine any more." in client.get(f"/console/quarantine/{case}").text
     assert "CHECK_FAILED" not in cases(own)
     assert own.api("/topics").json()["topics"][0]["records"] == 3
@@ -115,9 +122,9 @@ def test_R20_a_replay_that_mends_nothing_says_so_and_shows_it(own: Console) -> N
     case = str(cases(own)["BAD_NUMBER"]["case"])
     with own.as_("olaf", **{"Accept-Language": "zh"}) as client:
         done = post(client, f"/quarantine/{case}/replay")
-        assert done.headers["location"] == f"/console/quarantine/{case}"
+        assert done.headers["location"] == f"/console/quarantine/{case}?step=aside"
         page = client.get(f"/console/quarantine/{case}").text
-        assert "1 行中 0 行通过，其中新增或变更 0 行；本案例还剩 1 行。" in page
+        assert "1 行中 0 行通过：新发布 0 行，此前已发布且未变 0 行；本案例还剩 1 行。" in page
         assert "重放 1 行：0 行通过，1 行仍被隔离" in page
         assert "不是指定格式的数字。" in page
     assert cases(own)["BAD_NUMBER"]["count"] == 1
@@ -130,7 +137,7 @@ def test_rows_that_fail_for_another_reason_are_another_case(own: Console) -> Non
     config(own).write_text(text)
     own.hub.reload()
     with own.as_("olaf") as client:
-        assert post(client, f"/quarantine/{case}/replay").headers["location"] == "/console/quarantine"
+        assert post(client, f"/quarantine/{case}/replay").headers["location"] == f"/console/quarantine?connector={NAME}"
         assert "The others fail for another reason now" in client.get("/console/quarantine").text
     assert set(cases(own)) == {"CHECK_FAILED"}
 
@@ -187,12 +194,12 @@ def test_R22_rows_and_then_a_case_are_set_aside_with_a_reason_that_stays_on_reco
         assert f'name="row-{rows[1]["id"]}"' in page
         ticked = {f"row-{rows[1]['id']}": "1", "row-x": "1", "which": "ticked"}
         done = post(client, f"/quarantine/{case}/discard", **ticked, reason="a test entry")
-        assert (done.status_code, done.headers["location"]) == (303, f"/console/quarantine/{case}")
+        assert (done.status_code, done.headers["location"]) == (303, f"/console/quarantine/{case}?step=aside")
         page = client.get(f"/console/quarantine/{case}").text
         assert "Rows set aside: 1; left in this case: 1." in page
         assert '<td class="wide" translate="no">a test entry</td>' in page
         done = post(client, f"/quarantine/{case}/discard", which="all", reason=EVIL)
-        assert done.headers["location"] == "/console/quarantine"
+        assert done.headers["location"] == f"/console/quarantine?connector={NAME}"
         for path in ("", f"/{case}"):
             shown = client.get(f"/console/quarantine{path}").text
             assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
@@ -208,6 +215,21 @@ def test_R22_rows_and_then_a_case_are_set_aside_with_a_reason_that_stays_on_reco
         assert "搁置 2" in shown
         assert "对账平衡" in shown
         assert "搁置：1" in shown
+
+
+def test_R21_a_connector_that_is_off_is_resumed_from_its_case_or_after_the_case_is_emptied(own: Console) -> None:
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    resume = f'action="/console/connectors/{NAME}/resume"'
+    with own.as_("olaf") as client:
+        assert resume not in client.get(f"/console/quarantine/{case}").text, "it is on"
+        post(client, f"/connectors/{NAME}/pause")
+        assert resume in client.get(f"/console/quarantine/{case}").text
+        done = post(client, f"/quarantine/{case}/discard", which="all", reason="a test entry")
+        assert done.headers["location"] == f"/console/connectors/{NAME}"
+        page = client.get(f"/console/connectors/{NAME}").text
+        assert f"One step is left: {NAME} is not on, so resume it here." in page
+        assert resume in page
 
 
 def test_a_row_is_found_by_its_key_and_leads_to_its_case_where_it_stands_first(own: Console) -> None:
@@ -313,7 +335,7 @@ def test_a_case_of_a_connector_that_paused_leads_on_to_its_resuming(own: Console
         assert "seats &gt; 30" in page, "what the check wants"
         opened = client.get(f"/console/connectors/{NAME}/edit?case={case}").text
         line = int(opened.partition('data-place="')[2].partition('"')[0])
-        assert "seats > 30" in config(own).read_text(encoding="utf-8").splitlines()[line - 1]
+        assert config(own).read_text(encoding="utf-8").splitlines()[line - 1].strip() == "seats: to_int(Seats)"
         assert "<code>title_case(" in opened, "the functions there are"
         config(own).write_text(text, encoding="utf-8")
         own.hub.reload()

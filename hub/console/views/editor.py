@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from hub.api.problems import status_of
@@ -15,12 +15,13 @@ from hub.console.render import leaves, segment
 from hub.console.texts import Texts
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, RevisionChanged
 from hub.mapping.functions import TABLE
+from hub.pipeline.blame import fields_behind
 from hub.store.states import Desired
+from hub.views.topics import fields_of
 
 HERE = "/console/connectors"
 ROWS = (5, 10, 20, 50)  # of a preview
 OF_CASE = 5_000  # rows of a case that are tried
-SHOWN_OF_CASE = 10
 COLUMNS = 40  # of a row
 LINES = 200  # of a comparison
 WIDTH = 200  # of a line that a mistake is in
@@ -38,7 +39,7 @@ def edit(asked: Asked) -> Values:
         revision=found.revision,
         kind=_kind(asked, found.name),
     )
-    return made | {"place": _place(made["text"], made["case"])}
+    return made | {"place": _place(asked, made["text"], made["case"])}
 
 
 def new(asked: Asked) -> Values:
@@ -68,7 +69,7 @@ def change(asked: Asked) -> Done | Shown:
     except DatongError as error:
         return _refused(asked, EDIT, base | typed, name, error)
     case = asked.form.get("case", "")
-    to = f"/console/quarantine/{segment(case)}?fixed" if case else f"{HERE}/{segment(name)}"
+    to = f"/console/quarantine/{segment(case)}?step=replay" if case else f"{HERE}/{segment(name)}"
     return Done(to=to, said="connectors_saved", about={"name": name})
 
 
@@ -125,6 +126,7 @@ def _values(asked: Asked, **known: Any) -> Values:
         "kinds": list(kinds),
         "settings": [vars(one) for one in kinds.get(kind, ())],
         "functions": [{"signature": one.signature, "doc": one.doc} for _, one in sorted(TABLE.items())],
+        **_schema(asked, known.get("name", "")),
         "case": _case(asked, asked.form.get("case") or asked.query.get("case", "")),
         "limit": ROWS[0],
         "limits": list(ROWS),
@@ -140,16 +142,35 @@ def _values(asked: Asked, **known: Any) -> Values:
     }
 
 
-def _place(text: str, case: dict[str, Any] | None) -> int:
-    """The line that gives the field, or makes the check, which a case is about; 0: none in particular."""
-    name = case["path"].rpartition(".")[2] if case else ""
-    lines = [number for number, line in enumerate(text.split("\n"), 1) if name and line.strip().startswith(f"{name}:")]
-    return lines[0] if lines else 0
+def _place(asked: Asked, text: str, case: dict[str, Any] | None) -> int:
+    """The line that gives the field which a case is about, or which its check reads; 0: none in particular."""
+    spec = asked.hub.catalogue.connectors.get(case["connector"]) if case else None
+    fields = fields_behind(spec.publish.mapping, case["path"]) if case and spec else {}
+    return next((place for field in fields if (place := _line_of(text, field))), 0)
+
+
+def _line_of(text: str, field: str) -> int:
+    """Where a mapping gives a field, whose name's parts stand one below the other; 0: nowhere."""
+    wanted = ["fields", *field.split(".")]
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip().startswith(f"{'.'.join(wanted)}:"):
+            return number
+        if line.strip().startswith(f"{wanted[0]}:"):
+            wanted.pop(0)
+    return 0
 
 
 def _case(asked: Asked, wanted: str) -> dict[str, Any] | None:
     """The case a fix is for; None when no row of it is open."""
     return next((c for c in asked.hub.quarantine.cases() if c["case"] == wanted), None) if wanted else None
+
+
+def _schema(asked: Asked, name: str) -> Values:
+    """The fields that the connector fills, as its file says now; none for a new one."""
+    spec = asked.hub.catalogue.connectors.get(name)
+    schema = asked.hub.catalogue.schemas.get(spec.publish.schema_file) if spec else None
+    fields = list(fields_of(schema.record)) if schema else []
+    return {"schema": spec.publish.schema_file if spec else "", "schema_fields": fields}
 
 
 def _kind(asked: Asked, name: str) -> str:
@@ -183,7 +204,7 @@ def _looked(asked: Asked, page: Page, values: Values, name: str) -> Shown:
     try:
         if do == "try" and values["case"]:
             shown = editing.preview_case(text, values["case"]["case"], OF_CASE)
-            tried = {"of_case": values["case"]["count"], **_beside(shown, SHOWN_OF_CASE)}
+            tried = {"of_case": values["case"]["count"], **_beside(shown, values["limit"])}
         else:
             tried = {"of_case": 0, **_beside(editing.preview(text, values["limit"]), values["limit"])}
     except DatongError as error:
@@ -238,7 +259,7 @@ def _beside(shown: dict[str, Any], most: int) -> dict[str, Any]:
                 "path": row["path"],
                 "source": _cells(row["source"], row["columns"]),
                 "more": max(len(row["source"] or ()) - COLUMNS, 0),
-                "result": [] if row["result"] is None else leaves(row["result"])[:COLUMNS],
+                "result": _leaves(row["result"], shown["fields"]),
             }
             for row in shown["rows"][:most]
         ],
@@ -251,6 +272,11 @@ def _cells(source: dict[str, Any] | None, look_at: Sequence[str]) -> list[tuple[
         for name, value in (source or {}).items()
     ]
     return sorted(cells, key=lambda cell: not cell[2])[:COLUMNS]
+
+
+def _leaves(result: dict[str, Any] | None, look_at: Collection[str]) -> list[tuple[str, str, bool]]:
+    found = [(path, value, path in look_at) for path, value in leaves(result or {})]
+    return sorted(found, key=lambda leaf: not leaf[2])[:COLUMNS]
 
 
 EDIT = Page(

@@ -11,6 +11,7 @@ from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.console.render import segment
 from hub.console.views.shared import agency_title, on_record, staying, topic_title
 from hub.errors import ConfigurationInvalid, DatongError, NotFound
+from hub.pipeline.shapes import MOST_COUNTED
 
 HERE = "/console/quarantine"
 MOST = 200  # cases on a page
@@ -78,7 +79,8 @@ def case(asked: Asked) -> Values:
         "known": connector is not None,
         "running": bool(connector and connector["running"]),
         "state": connector["state"] if connector else "",
-        "fixed": "fixed" in asked.query,
+        "step": next((step for step in ("aside", "replay") if asked.query.get("step") == step), "fix"),
+        "most_counted": MOST_COUNTED,
         "replays": [run for run in runs if run["replay"] and not run["discard"]][:REPLAYS],
     }
 
@@ -97,16 +99,22 @@ def replay(asked: Asked) -> Done | Shown:
     totals = ended["totals"]
     read, stayed = totals["read"], totals["quarantined"]
     left = next((c["count"] for c in hub.quarantine.cases(connector=name) if c["case"] == wanted), 0)
-    about = {"read": read, "passed": read - stayed, "published": totals["published"]}
+    same = totals["unchanged"] + totals["deduplicated"]
+    about = {"read": read, "passed": read - stayed, "published": totals["published"], "same": same}
     if left:
-        return Done(to=here, said="quarantine_replayed", about={**about, "left": left}, well=False)
+        return Done(to=f"{here}?step=aside", said="quarantine_replayed", about={**about, "left": left}, well=False)
     if stayed:
-        return Done(to=HERE, said="quarantine_moved", about=about, well=False)
-    state = hub.views.connector(name)["state"]
-    if state != "RUNNING":  # the next step is on its page
+        return Done(to=_of(name), said="quarantine_moved", about=about, well=False)
+    return _emptied(asked, name, "quarantine_emptied", "quarantine_resume", about)
+
+
+def _emptied(asked: Asked, name: str, said: str, resume: str, about: Values) -> Done:
+    """Where to go when nothing is left of a case: to its connector when that is not on, for the next step is there."""
+    state = next((s.state for n, s in asked.hub.supervisor.statuses().items() if n == name), "RUNNING")
+    if state != "RUNNING":
         to = f"/console/connectors/{segment(name)}"
-        return Done(to=to, said="quarantine_resume", about={**about, "name": name}, well=False)
-    return Done(to=HERE, said="quarantine_emptied", about=about)
+        return Done(to=to, said=resume, about={**about, "name": name}, well=False)
+    return Done(to=_of(name), said=said, about=about)
 
 
 def discard(asked: Asked) -> Done | Shown:
@@ -126,7 +134,14 @@ def discard(asked: Asked) -> Done | Shown:
         return Shown(page=CASE, values=case(asked) | {"wrong": failed, "given": reason}, status=409)
     left = next((c["count"] for c in hub.quarantine.cases(connector=name) if c["case"] == wanted), 0)
     about = {"n": ended["totals"]["discarded"], "left": left}
-    return Done(to=here if left else HERE, said="quarantine_discarded", about=about)
+    if left:
+        return Done(to=f"{here}?step=aside", said="quarantine_discarded", about=about)
+    return _emptied(asked, name, "quarantine_discarded", "quarantine_discarded_resume", about)
+
+
+def _of(name: str) -> str:
+    """The cases of one connector."""
+    return f"{HERE}?connector={segment(name)}"
 
 
 def _ticked(form: Mapping[str, str]) -> list[int]:
