@@ -50,11 +50,11 @@ class Missing(Exception):
 
 
 class _Passing(Exception):
-    """Worth another try; `wait_s` when the service said how long."""
+    """Worth another try; `wait_s` when the service said how long. `busy`: it did answer, by that it cannot now."""
 
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+    def __init__(self, reason: str, wait_s: float | None = None, *, busy: bool = False) -> None:
         super().__init__(reason)
-        self.wait_s = wait_s
+        self.wait_s, self.busy = wait_s, busy
 
 
 class Answers:
@@ -89,9 +89,10 @@ class Answers:
                 )
                 if number == self._spec.tries or stop.is_set() or self._closed.is_set():
                     raise away from None
-                self._context.away(away)
                 asked = problem.wait_s if problem.wait_s is not None else wait * random.SystemRandom().uniform(0.5, 1.0)
                 asked = min(asked, self._spec.wait_most_s)
+                if asked >= TOLD_S or number > 1 or not problem.busy:  # who is busy once has not gone away
+                    self._context.away(away)
                 if asked >= TOLD_S:
                     log.warning(
                         "the service is asked again later", where=_where(url), why=str(problem), seconds=round(asked)
@@ -138,7 +139,9 @@ class Answers:
         if status in REDIRECTS:
             return str(response.headers.get("location", ""))
         if status in AGAIN:
-            raise _Passing(f"the service answers {status}", _retry_after(response.headers.get("retry-after")))
+            raise _Passing(
+                f"the service answers {status}", _retry_after(response.headers.get("retry-after")), busy=True
+            )
         if status in NOT_ALLOWED:
             self._token_until = 0.0
             raise AnswerRefused(
@@ -252,7 +255,7 @@ class Answers:
         except httpx.HTTPError as error:
             raise self._translated(error, auth.token_url) from None
         if answer.status_code in AGAIN:
-            raise _Passing("the token service is busy", _retry_after(answer.headers.get("retry-after")))
+            raise _Passing("the token service is busy", _retry_after(answer.headers.get("retry-after")), busy=True)
         try:
             found = answer.raise_for_status().json()
             self._token, lifetime = str(found["access_token"]), float(found.get("expires_in", TOKEN_LIFETIME_S))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,7 @@ def show(
     shapes = [[one["column"], s["shape"], s["count"]] for one in found["shapes"] for s in one["shapes"]]
     shapes += [[one["column"], "others", one["others"]] for one in found["shapes"] if one["others"]]
     out.table(shapes, ["column<", "shape (letters x, digits 9)", "rows>"])
-    rows = [[r["id"], r["origin"], r["row"], _masked(r["preview"])] for r in found["rows"]]
+    rows = [[r["id"], r["origin"], r["row"], _masked(r["preview"], found["columns"])] for r in found["rows"]]
     out.table(rows, ["id>", "origin", "row>", "columns (masked)"])
     for one in found["rows"]:
         for column, notes in one["unusual"].items():
@@ -131,9 +132,10 @@ def _show_aside(out: Output, aside: list[dict[str, Any]]) -> None:
         out.table(rows, ["case<", "rows>", "by", "at", "why"])
 
 
-def _masked(preview: dict[str, str]) -> str:
-    """A row's columns; of one that could not be split or decoded, how long it is."""
-    return ", ".join(f"{name}={value}" if name else value for name, value in preview.items())
+def _masked(preview: dict[str, str], first: Sequence[str]) -> str:
+    """A row's columns, those to look at first; of one that could not be split or decoded, how long it is."""
+    cells = sorted(preview.items(), key=lambda cell: cell[0] not in first)
+    return ", ".join(f"{name}={value}" if name else value for name, value in cells)
 
 
 def try_(

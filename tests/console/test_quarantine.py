@@ -88,7 +88,7 @@ def test_G9_rows_are_found_explained_mended_tried_saved_and_replayed_by_pages_al
         assert '<td class="bad-cell"><code>x-999</code></td>' not in page
         assert CANARY not in page
         assert f'href="/console/connectors/{NAME}/edit?case={case}"' in page
-        assert "Made by: <code>seats: to_int(Seats)</code>" in page
+        assert "The mapping says: <code>seats: to_int(Seats)</code>" in page
         assert (
             '<th scope="row"><code>Seats</code></th><td class="bad-cell"><code>99</code></td><td class="num">1</td>'
             in page

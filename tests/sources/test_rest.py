@@ -96,12 +96,23 @@ def test_F13_a_passing_fault_costs_a_try_and_the_page_comes_whole(serve: Serve, 
     assert len(server.requests) == 2
 
 
-def test_F13_a_service_that_is_asked_again_is_told_of_until_it_answers(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("fault", "times", "count", "why"),
+    [
+        (lambda: answer({}, 429, Retry_After="0"), 1, 0, "the service answers 429"),
+        (lambda: answer({}, 503), 3, 2, "the service answers 503"),
+        (lambda: b"", 1, 1, "the service did not answer as it should (RemoteProtocolError)"),
+    ],
+    ids=["busy once", "busy again and again", "no answer"],
+)
+def test_F13_a_service_that_is_asked_again_is_told_of_until_it_answers(
+    serve: Serve, fault: Callable[[], Answer], times: int, count: int, why: str
+) -> None:
     told: list[str] = []
-    server = serve(lambda r: answer({}, 503) if r.number < 3 else WHOLE)
+    server = serve(lambda r: fault() if r.number <= times else WHOLE)
     read(server, away=lambda why: told.append(why.told if why else "it answers"))
-    reason = f"SourceUnavailable: {server.url}/rows: the service answers 503 (the run is tried again later by itself)"
-    assert told == [reason, reason, "it answers"]
+    reason = f"SourceUnavailable: {server.url}/rows: {why} (the run is tried again later by itself)"
+    assert told == [reason] * count + ["it answers"]
 
 
 @pytest.mark.parametrize("fault", ["500", "half a response", "cut JSON without a length"])
