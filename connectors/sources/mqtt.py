@@ -34,7 +34,7 @@ from hub.model import Batch, Finding, ReadFailure, Report, SourceCheckpoint, Str
 
 QOS = 1
 IDLE_S = 0.5  # between two signs of life
-TOLD_S = 2.0  # a broker that is away for so long is told of
+TOLD_S = 1.0  # a broker that is away for so long is told of
 STOP_S = 0.1  # how late `stop` may be seen
 GATHER_S = 0.1  # what comes in so short a time is appended together
 MOST_WAITING = 16 * 1024 * 1024  # bytes that wait to be read; then the broker is not listened to
