@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from connectors.below import WHY, has_credential, is_own
 from connectors.outbound import Outbound
 from hub.errors import ConfigurationInvalid, DatongError, SourceUnavailable
 from hub.model import Mode
@@ -21,13 +22,40 @@ def _nobody(_why: DatongError | None) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceContext:
+class _Files:
+    """The one directory that files may come from and go to."""
+
+    root: Path
+    refused: tuple[Path, ...] = ()  # directories and files below it that are never touched, such as the hub's own
+
+    def place(self, name: str) -> Path:
+        """A path of data below the root. Raises ConfigurationInvalid for one outside it, in a hub's own directory, or of
+        credentials (S6, S16)."""
+        path = self._below(name)
+        if has_credential(path.relative_to(self.root.resolve()).parts):
+            raise ConfigurationInvalid("this is the name of credentials", where=name, remedy=WHY)
+        return path
+
+    def certificate(self, name: str) -> str:
+        """The path of a PEM file below the root, which is used and never shown. Raises ConfigurationInvalid as `place`."""
+        return str(self._below(name))
+
+    def _below(self, name: str) -> Path:
+        root = self.root.resolve()
+        path = (root / name).resolve()
+        if root not in {path, *path.parents}:
+            raise ConfigurationInvalid("this is not below the files root", where=name, remedy="name a place below it")
+        if is_own(path, root, self.refused):
+            raise ConfigurationInvalid("this is the hub's own directory", where=name, remedy="name another one")
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceContext(_Files):
     """Where a source may look, and what is wanted of it."""
 
     task: str
-    root: Path  # the one directory files may come from
     mode: Mode
-    refused: tuple[Path, ...] = ()  # directories below it that are never read, such as the hub's own
     columns: frozenset[str] | None = None  # columns the mapping reads; None = all
     outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text
@@ -47,22 +75,9 @@ class SourceContext:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SinkContext:
+class SinkContext(_Files):
     """What the hub gives a sink when it opens one."""
 
     subscription: str  # its name
-    root: Path  # the one directory files may go to
-    refused: tuple[Path, ...] = ()  # directories below it where nothing is ever written, such as the hub's own
     outbound: Outbound = field(default_factory=Outbound)  # where connections may go (R17)
     secret: Callable[[str], str] = field(default=lambda name: name)  # resolves `${secret:NAME}` in a text
-
-    def place(self, name: str) -> Path:
-        """A path below the root. Raises ConfigurationInvalid for one outside it, or where nothing may be written (S6)."""
-        root = self.root.resolve()
-        path = (root / name).resolve()
-        within = {path, *path.parents}
-        if root not in within:
-            raise ConfigurationInvalid("this is not below the files root", where=name, remedy="name a place below it")
-        if within & {r.resolve() for r in self.refused}:
-            raise ConfigurationInvalid("this is the hub's own directory", where=name, remedy="name another one")
-        return path

@@ -187,7 +187,7 @@ def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:
     from connectors.channels import Hook, Mail  # commands start without mail
 
     made, context = spec.channel, _outside(User(kind="alerts", name=spec.notify), spec.channel, settings)
-    ca_file = str(context.place(made.ca_file)) if made.ca_file else None
+    ca_file = context.certificate(made.ca_file) if made.ca_file else None
     if isinstance(made, WebhookChannel):
         secret = context.secret(made.secret)
         return Hook(outbound=context.outbound, url=made.url, secret=secret, reference=made.secret, ca_file=ca_file)
@@ -206,8 +206,10 @@ def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:
 
 
 def _own(settings: Settings) -> tuple[Path, ...]:
-    """Directories that are nobody's but the hub's."""
-    return settings.data_path.resolve(), (settings.root / "secrets.d").resolve()
+    """Directories and files that are nobody's but the hub's, whatever they are called (`connectors.below` knows by name)."""
+    key = settings.kafka.key_file
+    own = [settings.data_path, settings.root / "secrets.d", *([settings.root / key] if key else [])]
+    return tuple(path.resolve() for path in own)
 
 
 def check_source(spec: ConnectorSpec, settings: Settings) -> Report:

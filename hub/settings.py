@@ -163,7 +163,11 @@ class KafkaSettings(_Section):
 class Files(_Section):
     """Where file sources may look."""
 
-    root: str = Field(".", description="Directory, relative to the project; nothing outside it is ever read.")
+    root: str = Field(
+        ".",
+        description="Directory, relative to the project; nothing outside it is ever read, nor what is "
+        "hidden or named like credentials (docs/how-to/secrets.md).",
+    )
 
 
 class OutboundSettings(_Section):

@@ -31,7 +31,10 @@ class FileSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["file"] = Field(description="Always `file`.")
-    directory: str = Field(description="Directory below the files root; made when it is not there.", max_length=1000)
+    directory: str = Field(
+        description="Directory below the files root; made when it is not there. Not hidden, nor named like credentials.",
+        max_length=1000,
+    )
     format: Literal["ndjson", "csv", "avro", "parquet"] = Field(
         "ndjson", description="`avro` is an Avro object container file."
     )

@@ -21,7 +21,7 @@ import structlog
 from connectors.context import SourceContext
 from connectors.outbound import TargetRefused
 from connectors.sources.rest_specs import Auth, RestSpec
-from hub.errors import AnswerRefused, FileRefused, SourceUnavailable
+from hub.errors import AnswerRefused, ConfigurationInvalid, FileRefused, SourceUnavailable
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
 NOT_ALLOWED = frozenset({401, 403, 407})
@@ -62,8 +62,13 @@ class Answers:
 
     def __init__(self, spec: RestSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context
-        ca_file = str(context.root / spec.ca_file) if spec.ca_file else None
-        self._client = context.outbound.client(timeout_s=spec.timeout_s, ca_file=ca_file)
+        ca_file = context.certificate(spec.ca_file) if spec.ca_file else None
+        try:
+            self._client = context.outbound.client(timeout_s=spec.timeout_s, ca_file=ca_file)
+        except OSError as error:
+            raise ConfigurationInvalid(
+                "the certificate file cannot be read", where="source.ca_file", remedy="a PEM file below the files root"
+            ) from error
         self._closed = threading.Event()
         self._token, self._token_until = "", 0.0
         self._hosts = {_host(spec.url), *(_with_port(h, spec.url) for h in spec.redirects_to)}

@@ -6,9 +6,11 @@ import fnmatch
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from connectors.below import MARK, WHY, has_credential, is_credential, is_own
 from hub.errors import FileRefused
 
 DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -18,7 +20,7 @@ UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")  # endings of files t
 
 
 def matching(root: Path, pattern: str, refused: tuple[Path, ...]) -> list[str]:
-    """Relative paths of regular files that match, sorted. Hidden, unfinished and refused ones, and links, never do."""
+    """Relative paths of regular files that match, sorted. Credentials, unfinished and refused ones, and links, never do."""
     parts = parts_of(pattern)
     banned = [p.resolve() for p in refused]
     found = sorted(_walk(root, "", parts, banned))
@@ -32,6 +34,8 @@ def parts_of(pattern: str) -> list[str]:
     parts = pattern.split("/")
     if pattern.startswith("/") or ".." in parts or "" in parts or "\0" in pattern:
         raise FileRefused("a path is relative to the files root and has no `..`", where=pattern)
+    if has_credential(parts):
+        raise FileRefused("this is the name of credentials", where=pattern, remedy=WHY)
     return parts
 
 
@@ -41,8 +45,8 @@ def shown(name: str) -> str:
 
 
 def is_passed_over(name: str) -> bool:
-    """Hidden, or still being written under a name of its own."""
-    return name.startswith(".") or name.lower().endswith(UNFINISHED)
+    """Of credentials, or still being written under a name of its own."""
+    return is_credential(name) or name.lower().endswith(UNFINISHED)
 
 
 def _walk(root: Path, prefix: str, parts: list[str], banned: list[Path]) -> Iterator[str]:
@@ -54,8 +58,10 @@ def _walk(root: Path, prefix: str, parts: list[str], banned: list[Path]) -> Iter
         entries = sorted(os.scandir(folder), key=lambda e: e.name)
     except OSError:
         return
+    if any(entry.name == MARK for entry in entries):
+        return
     for entry in entries:
-        if is_passed_over(entry.name) or entry.is_symlink():
+        if is_passed_over(entry.name) or entry.is_symlink() or folder / entry.name in banned:
             continue
         relative = f"{prefix}/{entry.name}" if prefix else entry.name
         if head == "**":
@@ -76,7 +82,9 @@ def _entry(root: Path, relative: str, entry: os.DirEntry[str], parts: list[str],
 
 
 def open_below(root: Path, relative: str) -> BinaryIO:
-    """A regular file, each directory on the way opened from the one before, following no link."""
+    """A regular file, each directory on the way opened from the one before, following no link. Raises FileRefused, for
+    what is nobody's data too (`connectors.below`)."""
+    parts_of(relative)
     if os.open not in os.supports_dir_fd:
         return _open_plain(root, relative)
     *folders, name = relative.split("/")
@@ -84,9 +92,11 @@ def open_below(root: Path, relative: str) -> BinaryIO:
         at = os.open(root, DIRECTORY & ~getattr(os, "O_NOFOLLOW", 0))
         try:
             for folder in folders:
+                _not_own(at, relative)
                 inner = os.open(folder, DIRECTORY, dir_fd=at)
                 os.close(at)
                 at = inner
+            _not_own(at, relative)
             descriptor = os.open(name, FILE, dir_fd=at)
         finally:
             os.close(at)
@@ -95,11 +105,19 @@ def open_below(root: Path, relative: str) -> BinaryIO:
     return _regular(descriptor, relative)
 
 
+def _not_own(folder: int, relative: str) -> None:
+    with suppress(FileNotFoundError):
+        os.stat(MARK, dir_fd=folder, follow_symlinks=False)
+        raise FileRefused("is in the hub's own directory", where=relative)
+
+
 def _open_plain(root: Path, relative: str) -> BinaryIO:
     """Where the system has no openat: resolve first, then open."""
     path = (root / relative).resolve()
     if root.resolve() not in path.parents:
         raise FileRefused("leads out of the files root", where=relative)
+    if is_own(path, root.resolve(), ()):
+        raise FileRefused("is in the hub's own directory", where=relative)
     try:
         return _regular(os.open(path, FILE | getattr(os, "O_BINARY", 0)), relative)
     except OSError as error:

@@ -6,12 +6,22 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from connectors.below import WHY, has_credential
+
 MAX_COLUMNS = 2_000
 
 
 def _below_root(value: str) -> str:
     if "\0" in value or {"", ".", ".."} & {*value.split("/")}:
         raise ValueError("is a path below the files root, without `..` | such as data/schools-*.csv")
+    if has_credential(value.split("/")):
+        raise ValueError(f"is the name of credentials | {WHY}")
+    return value
+
+
+def _directory(value: str) -> str:
+    if has_credential(step for step in value.split("/") if step not in (".", "..")):
+        raise ValueError(f"is the name of credentials | {WHY}")
     return value
 
 
@@ -70,7 +80,9 @@ class SftpSpec(BaseModel):
     private_key: str = Field(
         "", description="Log in by this private key (OpenSSH form), as `${secret:NAME}`.", max_length=200, repr=False
     )
-    directory: str = Field(".", description="Directory on the server; `path` is below it.", max_length=1000)
+    directory: Annotated[str, AfterValidator(_directory)] = Field(
+        ".", description="Directory on the server; `path` is below it.", max_length=1000
+    )
     connect_timeout_s: float = Field(15, description="Seconds until the server must have answered.", gt=0, le=300)
 
 
@@ -81,7 +93,9 @@ class FilesSpec(BaseModel):
 
     kind: Literal["files"] = Field(description="Always `files`.")
     path: Annotated[str, AfterValidator(_below_root)] = Field(
-        description="Glob below the files root, such as `data/schools-*.csv.gz`. No `..`.", max_length=1000
+        description="Glob below the files root, such as `data/schools-*.csv.gz`. No `..`. What is hidden, is "
+        "`secrets.d` or ends with `.token`, `.key`, `.pem` and such never matches: those are credentials.",
+        max_length=1000,
     )
     format: FileFormat | None = Field(
         None,
@@ -151,7 +165,7 @@ class FilesSpec(BaseModel):
     watch_s: float | None = Field(
         None,
         description="A drop folder: look for new and changed files every so many seconds, within one run that goes on; "
-        "with `schedule: continuous`. Names of hidden and unfinished files (`.part`, `.tmp`, `.filepart`) never match.",
+        "with `schedule: continuous`. Unfinished files (`.part`, `.tmp`, `.filepart`) never match.",
         ge=0.1,
         le=86_400,
     )

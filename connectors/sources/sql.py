@@ -235,15 +235,12 @@ class SqlSource:
         """A SQLite file is opened read only, and below the files root."""
         if url.get_backend_name() != "sqlite":
             return url
-        path = (self._context.root / (url.database or "")).resolve()
-        if self._context.root.resolve() not in path.parents or any(
-            r.resolve() in path.parents for r in self._context.refused
-        ):
-            raise FileRefused("a SQLite database is below the files root", where="source.url")
+        try:
+            path = self._context.place(url.database or "")
+        except ConfigurationInvalid as refused:  # its name is not told: a secret may stand in it
+            raise FileRefused(refused.message, where="source.url", remedy=refused.remedy) from None
         if not path.is_file():
-            raise SourceUnavailable(
-                "there is no such database file", where="source.url"
-            )  # a secret may stand in its name
+            raise SourceUnavailable("there is no such database file", where="source.url")
         return url.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
 
 

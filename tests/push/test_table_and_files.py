@@ -297,12 +297,25 @@ def test_S6_a_sink_never_writes_into_the_hubs_own_directory(project: Project, hu
     project.subscribe("a", {**TABLE, "url": "sqlite:///var/store.db"})
     project.subscribe("b", {**FILE, "directory": "var/out"})
     project.subscribe("c", {**TABLE, "url": "sqlite:////tmp/elsewhere.db"})
+    project.subscribe("d", {**FILE, "directory": "inner/secrets.d"})
+    project.subscribe("e", {**TABLE, "url": "sqlite:///planning.token"})
+    project.subscribe("f", {**FILE, "directory": "var-2/out"})
+    project.write("var-2/hub.lock", "")  # of another process
     made = hub()
     publish(made)
-    for name, why in (("a", "hub's own"), ("b", "hub's own"), ("c", "not below")):
+    refused = {
+        "a": "hub's own",
+        "b": "hub's own",
+        "c": "not below",
+        "d": "credentials",
+        "e": "credentials",
+        "f": "hub's own",
+    }
+    for name, why in refused.items():
         result = push(made, name)
         assert result.error is not None
         assert why in result.error.message
+    assert not (project.root / "inner").exists()
 
 
 def test_a_push_that_goes_on_drains_at_a_signal(project: Project, hub: Open) -> None:

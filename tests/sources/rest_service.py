@@ -26,6 +26,7 @@ def source(
     *,
     allowed: frozenset[str] | None = None,
     away: Away = lambda _why: None,
+    root: Path = Path("/nowhere"),
     **spec: Any,
 ) -> RestSource:
     made = {
@@ -38,7 +39,7 @@ def source(
     }
     outbound = Outbound(allowed=frozenset({server.address}) if allowed is None else allowed)
     context = SourceContext(
-        task="t", root=Path("/nowhere"), mode=mode, outbound=outbound, away=away,
+        task="t", root=root, mode=mode, outbound=outbound, away=away,
         secret=lambda text: text.replace("${secret:KEY}", CANARY),
     )  # fmt: skip
     return RestSource(RestSpec(**made), context)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import os
 import resource
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,11 +14,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from connectors.below import MARK
 from connectors.context import SourceContext
 from connectors.sources.files import FilesSource
+from connectors.sources.opening import open_below
 from connectors.sources.specs import FilesSpec
-from hub.errors import FileRefused, SourceUnavailable
+from hub.builder import open_kind
+from hub.directory import LOCK, Directory
+from hub.errors import ConfigurationInvalid, FileRefused, SourceUnavailable
 from hub.model import Batch
+from hub.settings import load_settings
 from tests.sources.reading import failures, read, rows, source
 
 
@@ -293,9 +299,70 @@ def test_S6_links_devices_hidden_and_refused_files_are_not_there(tmp_path: Path)
             read(root, path=path)
 
 
-def test_S6_a_link_swapped_in_after_the_listing_is_not_followed(tmp_path: Path) -> None:
-    from connectors.sources.opening import open_below
+CREDENTIALS = (
+    "planning.token", "hub.KEY", "server.pem", "client.p12", "kafka.keytab", ".env", ".pgpass", ".ssh/id_ed25519",
+    "secrets.d/DB", "inner/secrets.d/DB", "inner/operator.token", "var-2/log.db", "inner/var-3/x/quarantine.csv",
+)  # fmt: skip
 
+
+def credentials(root: Path) -> None:
+    """What a project, and others below the same root, keep beside their data."""
+    for name in CREDENTIALS:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("a\ncanary\n")
+    for other in ("var-2", "inner/var-3"):
+        (root / other / LOCK).touch()
+    (root / "ok.csv").write_text("a\nfine\n")
+
+
+@pytest.mark.parametrize(
+    "path", ["*", "*/*", "**/*", "**/*.*", "[!o]*", "*[n]", "inner/**/*", "var-?/*", "inner/*/*/*"]
+)
+def test_S6_S16_no_glob_leads_to_credentials_or_to_another_hubs_directory(tmp_path: Path, path: str) -> None:
+    credentials(tmp_path)
+    try:
+        found = rows(read(tmp_path, path=path, format="csv"))
+    except SourceUnavailable as nothing:
+        assert "no file matches" in nothing.message  # noqa: PT017 - either is well
+        found = []
+    assert found == [{"a": "fine"}] * len(found)
+
+
+@pytest.mark.parametrize("name", [*CREDENTIALS, "*.token", "data/*.pem", "**/.env*", "SECRETS.D/*"])
+def test_S6_S16_R35_credentials_by_their_name_are_a_mistake_and_are_never_opened(tmp_path: Path, name: str) -> None:
+    credentials(tmp_path)
+    if "var-" not in name:
+        with pytest.raises(ValidationError, match="name of credentials"):
+            FilesSpec(kind="files", path=name)
+    spec = FilesSpec(kind="files", path="x.csv", format="csv").model_copy(update={"path": name})
+    context = SourceContext(task="t", root=tmp_path, mode="append")
+    with pytest.raises((FileRefused, SourceUnavailable)):
+        list(FilesSource(spec, context).batches(None, Event()))
+    if "*" not in name:
+        with pytest.raises(FileRefused, match=r"name of credentials|hub's own directory"):
+            open_below(tmp_path, name)
+        with pytest.raises(ConfigurationInvalid, match=r"name of credentials|hub's own directory"):
+            context.place(name)
+
+
+def test_S6_S16_a_key_file_of_the_settings_is_nobodys_data_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "datong.yaml").write_text("kafka: {key_file: certs/kafka.txt}\n")
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "certs/kafka.txt").write_text("a\ncanary\n")
+    (tmp_path / "certs/list.txt").write_text("a\nfine\n")
+    spec = FilesSpec(kind="files", path="certs/*", format="csv", stable_after_s=0)
+    with closing(open_kind("files", spec, load_settings(tmp_path, env={}).settings, task="t", mode="append")) as source:
+        assert rows(list(source.batches(None, Event()))) == [{"a": "fine"}]
+
+
+def test_S6_the_mark_of_a_hubs_directory_is_the_one_that_it_leaves(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "var")
+    directory.acquire()
+    directory.release()
+    assert (tmp_path / "var" / MARK).exists()
+
+
+def test_S6_a_link_swapped_in_after_the_listing_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "real.csv").write_text("a\n1\n")
     (tmp_path / "swap.csv").symlink_to(tmp_path / "real.csv")
     with pytest.raises(FileRefused):

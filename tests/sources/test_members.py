@@ -36,6 +36,14 @@ def test_R16_a_member_that_grew_goes_on_and_formats_go_by_its_ending(tmp_path: P
     assert [r["a"] for r in rows(read(tmp_path, found[-1].position, path="a.zip", member="*"))] == ["2"]
 
 
+def test_S6_S16_members_of_credentials_are_not_there(tmp_path: Path) -> None:
+    names = ("operator.token", ".env", "__MACOSX/._f.csv", "secrets.d/DB", "x/key.pem")
+    archive(tmp_path, {**dict.fromkeys(names, b"a\ncanary\n"), "f.csv": b"a\n1\n"})
+    assert rows(read(tmp_path, path="a.zip", member="*", format="csv")) == [{"a": "1"}]
+    with pytest.raises(FileRefused, match="no member"):
+        read(tmp_path, path="a.zip", member="*.token", format="csv")
+
+
 @pytest.mark.parametrize("name", ["/etc/passwd.csv", "../up.csv", "x/../../up.csv", "c:\\x.csv", "\\\\host\\x.csv"])
 def test_S3_a_name_that_leads_out_of_the_archive(tmp_path: Path, name: str) -> None:
     archive(tmp_path, {name: b"a\n1\n", "good.csv": b"a\n2\n"})

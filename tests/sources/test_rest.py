@@ -17,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connectors.outbound import Outbound, TargetRefused
-from hub.errors import AnswerRefused, DatongError, SourceUnavailable
+from hub.errors import AnswerRefused, ConfigurationInvalid, DatongError, SourceUnavailable
 from hub.model import Mode
 from tests.sources.rest_service import BY, CANARY, TABLE, Serve, numbers, read, source
 from tests.support.fault_server import Answer, Pages, Request, answer
@@ -383,13 +383,22 @@ def test_F13_S28_certificates(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates[served])
     server = serve(lambda r: answer([{"n": 1}]), tls=context)
-    options = {"ca_file": str(certificates[trusted])} if trusted else {}
+    root = certificates[served].parent
+    options: dict[str, Any] = {"root": root, "ca_file": certificates[trusted].name if trusted else None}
     if message is None:
         assert numbers(read(server, **options)) == [1]
         return
     with pytest.raises(AnswerRefused, match=message) as refused:
         read(server, **options)
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("ca_file", ["/etc/ssl/certs/ca-certificates.crt", "../ca.pem", "var/ca.pem", "no.pem"])
+def test_S6_an_authority_is_named_below_the_files_root_alone(serve: Serve, tmp_path: Path, ca_file: str) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/hub.lock").touch()
+    with pytest.raises(ConfigurationInvalid, match=r"below the files root|hub's own|cannot be read"):
+        source(serve(lambda r: answer([])), root=tmp_path, ca_file=ca_file)
 
 
 def test_a_service_that_waits_is_left_at_once_when_the_source_is_closed(serve: Serve) -> None:

@@ -95,6 +95,16 @@ def test_S6_links_and_paths_that_lead_elsewhere(server: Sshd) -> None:
         read(server, path="../*.csv")
 
 
+def test_S6_S16_credentials_on_the_server_are_not_there(server: Sshd) -> None:
+    (server.files / "secrets.d").mkdir()
+    for name in ("a.csv", "planning.token", ".env", "secrets.d/DB", "id.key"):
+        (server.files / name).write_text("a\n1\n" if name == "a.csv" else "a\ncanary\n")
+    assert [r["a"] for r in rows(read(server, path="**/*", format="csv"))] == ["1"]
+    for where in ({"path": "*.token"}, {"sftp": {"directory": "/var/lib/hub/.ssh"}}):
+        with pytest.raises(ValueError, match="name of credentials"):
+            read(server, **where)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
