@@ -132,7 +132,7 @@ class _Server(smtplib.SMTP):
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         """As smtplib.SMTP_SSL does it."""
-        plain = self._to.outbound.connect(host, port, timeout_s=timeout)
+        plain = self._to.outbound.connect(host, port, timeout_s=timeout, encrypted=True)
         if self._to.starttls:
             return plain
         try:

@@ -16,6 +16,14 @@ LIBPQ = ("psycopg", "psycopg2")  # drivers that take addresses beside the name, 
 ASIDE = frozenset(  # parameters that lead elsewhere than host and port say
     {"dsn", "host", "hostaddr", "odbc_connect", "port", "read_default_file", "service", "servicefile", "unix_socket"}
 )
+ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})  # sslmode, after which libpq sends nothing in clear
+
+
+def asks_for_tls(url: URL) -> bool:
+    """Does it say `sslmode`, as libpq reads it? Other drivers have words of their own, which nobody here knows."""
+    given = url.query.get("sslmode", ())
+    said = {given} if isinstance(given, str) else {*given}
+    return bool(said) and said <= ENCRYPTED
 
 
 def judged(
@@ -33,6 +41,8 @@ def judged(
 
     Raises ConfigurationInvalid for a URL that does not say where it leads."""
     host, port = url.host, port_of(url)
+    libpq = url.get_driver_name() in LIBPQ
+    encrypted = libpq and asks_for_tls(url)
     if not host or port is None or ASIDE & set(url.query):
         raise ConfigurationInvalid(
             NO_HOST,
@@ -43,9 +53,9 @@ def judged(
     @sa.event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
         try:
-            addresses = outbound.addresses(host, port, inside=inside)
+            addresses = outbound.addresses(host, port, encrypted=encrypted, inside=inside)
         except (OSError, UnicodeError) as error:
             raise unknown("the name of the database's host is not known", where=where) from error
-        if url.get_driver_name() in LIBPQ:
+        if libpq:
             parameters["host"] = ",".join([host] * len(addresses))
             parameters["hostaddr"] = ",".join(addresses)

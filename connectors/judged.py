@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Judged(httpcore.NetworkBackend):
-    """Resolves, judges, connects."""
+    """Resolves, judges, connects. `encrypted`: for requests by https."""
 
-    def __init__(self, outbound: Outbound) -> None:
-        self._outbound, self._plain = outbound, httpcore.SyncBackend()
+    def __init__(self, outbound: Outbound, *, encrypted: bool) -> None:
+        self._outbound, self._encrypted, self._plain = outbound, encrypted, httpcore.SyncBackend()
 
     def connect_tcp(
         self,
@@ -36,7 +36,7 @@ class Judged(httpcore.NetworkBackend):
 
     def _addresses(self, host: str, port: int) -> list[str]:
         try:
-            return self._outbound.addresses(host, port)
+            return self._outbound.addresses(host, port, encrypted=self._encrypted)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError("the host name is not known") from error
 

@@ -39,6 +39,7 @@ class Outbound:
     own_ports: frozenset[int] = frozenset()  # of this machine
     everywhere: bool = False  # the hub listens on every address of this machine, not on loopback or one of them alone
     only: frozenset[str] | None = None  # `host:port` that the secrets in use are bound to; None: they are bound to none
+    sealed: frozenset[str] = frozenset()  # secrets in use, by name, that leave this machine over TLS or SSH alone
 
     def judge(self, host: str, port: int, address: Address, *, inside: bool = False) -> None:
         """Raises TargetRefused. `inside`: what connects speaks to databases, whose place is a private address (ADR 17)."""
@@ -58,22 +59,26 @@ class Outbound:
                 remedy=f"an operator allows it in datong.yaml: `outbound: {{allow: ['{host}:{port}']}}`",
             )
 
-    def addresses(self, host: str, port: int, *, inside: bool = False) -> list[str]:
+    def addresses(self, host: str, port: int, *, encrypted: bool, inside: bool = False) -> list[str]:
         """The addresses of a name, all judged. Raises TargetRefused when any of them is refused, OSError, UnicodeError.
 
+        `encrypted`: what follows is TLS or SSH, or ends before a secret is sent; where nobody can see that, it is not.
         A name that a secret is not bound to is not even looked up: the secret may stand in it."""
         self._bound(host, port)
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for address in addresses:
-            self.judge(host, port, ipaddress.ip_address(address.partition("%")[0]), inside=inside)
+            plain = ipaddress.ip_address(address.partition("%")[0])
+            self.judge(host, port, plain, inside=inside)
+            if not encrypted:
+                self._in_clear(plain)
         return addresses
 
-    def connect(self, host: str, port: int, *, timeout_s: float) -> socket.socket:
+    def connect(self, host: str, port: int, *, timeout_s: float, encrypted: bool) -> socket.socket:
         """A connection to the first judged address that answers. Raises TargetRefused, OSError."""
         problem: OSError | None = None
         try:
-            addresses = self.addresses(host, port)
+            addresses = self.addresses(host, port, encrypted=encrypted)
         except UnicodeError as error:
             raise OSError("the host name cannot be one") from error
         for address in addresses:
@@ -92,6 +97,15 @@ class Outbound:
                 remedy=f"there they are bound to {', '.join(sorted(self.only)) or 'no host'}",
             )
 
+    def _in_clear(self, address: Address) -> None:
+        """Raises TargetRefused where a bound secret would be read by anybody on the way. Nobody is on the way of loopback."""
+        if self.sealed and not _plain(address).is_loopback:
+            raise TargetRefused(
+                "the secrets in use are bound, and there is no TLS to where this leads",
+                where="bindings.yaml",
+                remedy=f"speak TLS there, or write `plain: true` there at {', '.join(sorted(self.sealed))}",
+            )
+
     def _is_own(self, host: str, port: int, address: Address) -> bool:
         """The hub or a service of its own, whatever name it is called by."""
         if (host.lower(), port) in self.own:
@@ -107,12 +121,23 @@ class Outbound:
         from connectors.judged import Judged
 
         context = ssl.create_default_context(cafile=ca_file)
-        transport = httpx.HTTPTransport(verify=context, trust_env=False)
-        transport._pool.close()
-        transport._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_connections=4, max_keepalive_connections=2, network_backend=Judged(self)
+
+        def transport(*, encrypted: bool) -> httpx.HTTPTransport:
+            made = httpx.HTTPTransport(verify=context, trust_env=False)
+            made._pool.close()
+            made._pool = httpcore.ConnectionPool(
+                ssl_context=context, max_connections=4, max_keepalive_connections=2,
+                network_backend=Judged(self, encrypted=encrypted),
+            )  # fmt: skip
+            return made
+
+        return httpx.Client(
+            transport=transport(encrypted=False),
+            mounts={"https://": transport(encrypted=True)},
+            timeout=timeout_s,
+            follow_redirects=False,
+            trust_env=False,
         )
-        return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
 
 
 def _is_here(address: Address) -> bool:

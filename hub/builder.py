@@ -177,9 +177,9 @@ def _secrets(settings: Settings, bindings: Bindings, user: User) -> Secrets:
 
 
 def _bound(settings: Settings, bindings: Bindings, part: BaseModel) -> Outbound:
-    """Where a source, sink or channel may connect: no farther than the secrets that it names may go."""
+    """Where a source, sink or channel may connect, and how: no farther than the secrets that it names may go."""
     named = {name for _path, name in references_in(part.model_dump())}
-    return replace(outbound_of(settings), only=bindings.hosts(named))
+    return replace(outbound_of(settings), only=bindings.hosts(named), sealed=bindings.sealed(named))
 
 
 def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:

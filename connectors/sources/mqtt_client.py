@@ -125,7 +125,9 @@ class BrokerClient(Client):
 
     def _create_socket_connection(self) -> socket.socket:
         try:
-            return self._outbound.connect(self._spec.host, self._spec.port, timeout_s=self._spec.connect_timeout_s)
+            return self._outbound.connect(
+                self._spec.host, self._spec.port, timeout_s=self._spec.connect_timeout_s, encrypted=self._spec.tls
+            )
         except DatongError as error:
             self._trouble(AnswerRefused(error.message, where=error.where, remedy=error.remedy))
             raise OSError("refused") from error

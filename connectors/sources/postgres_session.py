@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from connectors.context import SourceContext
-from connectors.databases import NO_HOST
+from connectors.databases import NO_HOST, asks_for_tls
 from connectors.outbound import Outbound, TargetRefused
 from connectors.sources.specs import PostgresSpec
 from hub.errors import ColumnsChanged, ConfigurationInvalid, DatongError, SourceUnavailable
@@ -114,7 +114,8 @@ def _judged(url: URL, outbound: Outbound) -> Mapping[str, str]:
     if not url.host:
         raise ConfigurationInvalid(NO_HOST, where="source.url", remedy=_form())
     try:
-        addresses = outbound.addresses(url.host, port_of(url) or 5432, inside=True)
+        port, encrypted = port_of(url) or 5432, asks_for_tls(url)
+        addresses = outbound.addresses(url.host, port, encrypted=encrypted, inside=True)
     except TargetRefused as refused:  # its place is not told: a secret may stand in it
         raise ConfigurationInvalid(refused.message, where="source.url", remedy=refused.remedy or _form()) from None
     except (OSError, UnicodeError):

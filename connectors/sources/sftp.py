@@ -131,7 +131,9 @@ class SftpPlace:
     def _connection(self) -> socket.socket:
         """Where connections may lead only (R17)."""
         try:
-            return self._outbound.connect(self._spec.host, self._spec.port, timeout_s=self._spec.connect_timeout_s)
+            return self._outbound.connect(
+                self._spec.host, self._spec.port, timeout_s=self._spec.connect_timeout_s, encrypted=True
+            )
         except TargetRefused as refused:
             raise self._refused(refused.message, refused.remedy) from None
 

@@ -40,6 +40,11 @@ class SecretSpec(Spec):
         description="`host:port`, as the files name them: whatever uses the secret connects to these alone. `[]` is nowhere, "
         "for what only takes what is sent to it. Without it files on disk may name any, and an edit through the hub none.",
     )
+    plain: bool = Field(
+        False,
+        description="Whatever uses the secret may connect without TLS, or by a driver of which the hub cannot see that it "
+        "speaks TLS. Without it so only on loopback.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +93,10 @@ class Bindings:
         said = [self.declared[s].spec.hosts for s in secrets if s in self.declared]
         found = [frozenset(hosts) for hosts in said if hosts is not None]
         return frozenset.intersection(*found) if found else None
+
+    def sealed(self, secrets: Collection[str]) -> frozenset[str]:
+        """Those of them that leave this machine encrypted, or not at all."""
+        return frozenset(s for s in secrets if s in self.declared and not self.declared[s].spec.plain)
 
 
 def read_bindings(project: Path) -> Bindings:

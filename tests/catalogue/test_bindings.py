@@ -53,8 +53,22 @@ def test_S2_secrets_in_use_together_go_where_each_of_them_may(tmp_path: Path) ->
     assert found.hosts(["NOWHERE"]) == frozenset()
     rule = Outbound(allowed=frozenset({"127.0.0.1:1"}), only=found.hosts(["NOWHERE"]))
     with pytest.raises(TargetRefused, match="bound to") as refused:
-        rule.addresses("127.0.0.1", 1)
+        rule.addresses("127.0.0.1", 1, encrypted=True)
     assert "no host" in refused.value.remedy
+
+
+def test_S16_a_bound_secret_leaves_this_machine_encrypted_unless_its_entry_says_plain(tmp_path: Path) -> None:
+    found = bindings(tmp_path, WHOLE + "  - {secret: OLD, connectors: [air], plain: true}\n")
+    assert found.mistakes == ()
+    assert found.sealed(["AIR", "OLD", "FREE"]) == frozenset({"AIR"})
+    rule = Outbound(allowed=frozenset({"192.0.2.9:1", "127.0.0.1:1", "localhost:1"}), sealed=found.sealed(["AIR"]))
+    for loopback in ("127.0.0.1", "localhost"):
+        assert rule.addresses(loopback, 1, encrypted=False)
+    assert rule.addresses("192.0.2.9", 1, encrypted=True) == ["192.0.2.9"]
+    with pytest.raises(TargetRefused, match="there is no TLS") as refused:
+        rule.addresses("192.0.2.9", 1, encrypted=False)
+    assert "`plain: true` there at AIR" in refused.value.remedy
+    assert refused.value.where == "bindings.yaml"
 
 
 @pytest.mark.parametrize(

@@ -85,15 +85,15 @@ def test_S2_a_database_is_read_at_the_address_that_was_judged(
     pg.run("INSERT INTO t VALUES (7)")
     asked: list[str] = []
 
-    def addresses(_self: Outbound, host: str, _port: int, *, inside: bool) -> list[str]:
-        asked.append(f"{host} {inside}")
+    def addresses(_self: Outbound, host: str, _port: int, *, encrypted: bool, inside: bool) -> list[str]:
+        asked.append(f"{host} {encrypted} {inside}")
         return ["127.0.0.1"]
 
     monkeypatch.setattr(Outbound, "addresses", addresses)
     made = source(kind, pg.url.replace("127.0.0.1", "judged.invalid"), Outbound())
     assert [n for b in made.batches(None, Event()) for n in b.records.column("id").to_pylist()] == [7]
     made.close()
-    assert set(asked) == {"judged.invalid True"}
+    assert set(asked) == {"judged.invalid False True"}
 
 
 @pytest.mark.parametrize(

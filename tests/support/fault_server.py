@@ -31,9 +31,11 @@ class Request:
 class FaultServer:
     """`answer` decides; connections are closed after each answer."""
 
-    def __init__(self, answer: Callable[[Request], Answer], *, tls: ssl.SSLContext | None = None) -> None:
-        self._answer, self._tls = answer, tls
-        self._server = socket.create_server(("127.0.0.1", 0))
+    def __init__(
+        self, answer: Callable[[Request], Answer], *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        self._answer, self._tls, self.host = answer, tls, host
+        self._server = socket.create_server((host, 0))
         self.port = int(self._server.getsockname()[1])
         self.requests: list[Request] = []
         self.connections = 0
@@ -44,12 +46,12 @@ class FaultServer:
     @property
     def url(self) -> str:
         """Without a path."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
     @property
     def address(self) -> str:
         """As an allow-list has it."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def close(self) -> None:
         """End it."""
