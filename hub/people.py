@@ -93,7 +93,7 @@ class PeopleDesk:
         return next(person for person in self.listed() if person["name"] == name)
 
     def change(self, name: str, *, role: str | None = None, password: str | None = None) -> dict[str, Any]:
-        """Another role or password, and no lock any more; ends the person's sessions. Raises NotFound and
+        """Another role or password, and nobody waits any more; ends the person's sessions. Raises NotFound and
         ConfigurationInvalid."""
         self._store.change(
             name,
@@ -251,5 +251,9 @@ def _as_json(account: Account) -> dict[str, Any]:
         "role": account.role,
         "demo": account.demo,
         "created": iso(account.created_ms),
-        "locked_s": _seconds(account.locked_ms) if account.locked_ms else 0,
+        "waits": {
+            "networks": account.waits.networks,
+            "networks_s": _seconds(account.waits.networks_ms) if account.waits.networks_ms else 0,
+            "elsewhere_s": _seconds(account.waits.elsewhere_ms) if account.waits.elsewhere_ms else 0,
+        },
     }

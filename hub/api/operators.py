@@ -84,7 +84,7 @@ class PersonRequest(BaseModel):
 
 
 class PersonChange(BaseModel):
-    """What is new about a person; ends all sessions of theirs, and any lock."""
+    """What is new about a person; ends all sessions of theirs, and all waiting."""
 
     model_config = ConfigDict(extra="forbid")
     role: str | None = Field(None, description="viewer, operator or administrator.", max_length=16)
@@ -273,7 +273,7 @@ def _people(api: APIRouter) -> None:
 
     @api.patch("/people/{name}")
     def change(name: str, body: PersonChange, hub: HubOf) -> dict[str, Any]:
-        """Another role or password; an empty body unlocks. The person is logged out everywhere."""
+        """Another role or password; an empty body ends all waiting. The person is logged out everywhere."""
         return hub.people.change(name, role=body.role, password=body.password)
 
     @api.delete("/people/{name}", status_code=204)

@@ -29,16 +29,14 @@ def register(app: typer.Typer) -> None:
 
 
 def list_people(project: ProjectOption = None, as_json: JsonOption = False) -> None:
-    """People, their roles, and who is locked out. Example: datong people list"""
+    """People, their roles, and from where log-ins wait after wrong passwords. Example: datong people list"""
     out = Output(as_json=as_json)
     with open_api(project) as api:
         listed = api.get("/people")
     if as_json:
         out.data(listed)
-    rows = [
-        [p["name"], p["role"], p["created"], f"{p['locked_s']} s" if p["locked_s"] else ""] for p in listed["people"]
-    ]
-    out.table(rows, ["name<", "role", "created", "locked for>"])
+    rows = [[p["name"], p["role"], p["created"], _waits(p["waits"])] for p in listed["people"]]
+    out.table(rows, ["name<", "role", "created", "log-ins wait"])
 
 
 def add(
@@ -65,7 +63,7 @@ def change(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Another role or password, or else only unlock; logs the person out. Example: datong people change li.na --password"""
+    """Another role or password, or else end all waiting; logs the person out. Example: datong people change li.na --password"""
     out = Output(as_json=as_json)
     new = _password(password_stdin) if password or password_stdin else None
     with open_api(project) as api:
@@ -81,6 +79,16 @@ def remove(name: Name, project: ProjectOption = None, as_json: JsonOption = Fals
     if as_json:
         out.data({"name": name, "removed": True})
     out.line(f"{name} may not log in any more")
+
+
+def _waits(waits: dict[str, int]) -> str:
+    """From where, and for how long."""
+    said = []
+    if waits["networks"]:
+        said.append(f"from {waits['networks']} network{'s' * (waits['networks'] > 1)}: {waits['networks_s']} s")
+    if waits["elsewhere_s"]:
+        said.append(f"from where there was no log-in yet: {waits['elsewhere_s']} s")
+    return ", ".join(said)
 
 
 def _password(from_stdin: bool) -> str:

@@ -85,10 +85,21 @@ class Guesses:
         connection.execute(sa.delete(guesses).where(mine if networks else sa.and_(mine, guesses.c.known_at == 0)))
         connection.execute(sa.update(guesses).where(mine).values(failures=0, locked_until=0))
 
-    def longest(self) -> sa.Subquery:
-        """The longest wait of each name, from wherever: `name`, `locked_until`."""
-        until = sa.func.max(guesses.c.locked_until).label("locked_until")
-        return sa.select(guesses.c.name, until).group_by(guesses.c.name).subquery("longest")
+    def waits(self) -> sa.Subquery:
+        """Who waits to log in by a name: so many `networks`, the longest for `networks_ms`, and for `elsewhere_ms` all from
+        which nobody of the name has logged in. Names for which nobody waits are not there."""
+        left, everywhere = guesses.c.locked_until - self._clock.now, guesses.c.network == ALL
+        return (
+            sa.select(
+                guesses.c.name,
+                sa.func.sum(sa.case((everywhere, 0), else_=1)).label("networks"),
+                sa.func.max(sa.case((everywhere, 0), else_=left)).label("networks_ms"),
+                sa.func.max(sa.case((everywhere, left), else_=0)).label("elsewhere_ms"),
+            )
+            .where(left > 0)
+            .group_by(guesses.c.name)
+            .subquery("waits")
+        )
 
     def _count(self, connection: Connection, name: str, network: str, lock: Lock) -> int | None:
         """Since when the network is known, 0 = it is not; None: others locked it meanwhile, and it did not count."""

@@ -20,6 +20,15 @@ Role = Literal["viewer", "operator", "administrator"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waits:
+    """From where log-ins by a name wait after wrong passwords; from elsewhere the person goes on."""
+
+    networks: int  # in which somebody guessed
+    networks_ms: int  # the longest of them; 0 = none
+    elsewhere_ms: int  # all from which nobody of this name has logged in yet; 0 = they do not
+
+
+@dataclass(frozen=True, kw_only=True)
 class Account:
     """A person as the store knows one, with the hash of the password."""
 
@@ -28,7 +37,7 @@ class Account:
     password: str  # Argon2id in PHC's format
     demo: bool  # everybody knows the password
     created_ms: int
-    locked_ms: int  # the longest wait after wrong passwords, from wherever they came; 0 = none
+    waits: Waits
 
 
 class People:
@@ -60,7 +69,7 @@ class People:
         return None if row is None else _account(row)
 
     def change(self, name: str, *, role: Role | None = None, password: str | None = None) -> None:
-        """Another role or password: ends all sessions and any lock. Raises NotFound."""
+        """Another role or password: ends all sessions, and all waiting. Raises NotFound."""
         given: dict[str, object] = {"failures": 0}
         given |= {} if role is None else {"role": role}
         given |= {} if password is None else {"password": password, "demo": False}
@@ -129,10 +138,9 @@ class People:
             connection.execute(sa.delete(sessions).where(sessions.c.hash == _hash(session)))
 
     def _query(self) -> sa.Select[tuple[object, ...]]:
-        longest = self._guesses.longest()
-        wait = longest.c.locked_until - self._clock.now
-        shown = sa.select(people, sa.case((wait > 0, wait), else_=0).label("locked_ms"))
-        return shown.join_from(people, longest, people.c.name == longest.c.name, isouter=True)
+        waits = self._guesses.waits()
+        counts = [sa.func.coalesce(waits.c[n], 0).label(n) for n in ("networks", "networks_ms", "elsewhere_ms")]
+        return sa.select(people, *counts).join_from(people, waits, people.c.name == waits.c.name, isouter=True)
 
 
 def _end_all(connection: Connection, name: str) -> None:
@@ -154,5 +162,5 @@ def _account(row: Row[tuple[object, ...]]) -> Account:
         password=row.password,
         demo=row.demo,
         created_ms=row.created_at,
-        locked_ms=int(row.locked_ms),
+        waits=Waits(networks=int(row.networks), networks_ms=int(row.networks_ms), elsewhere_ms=int(row.elsewhere_ms)),
     )

@@ -86,9 +86,9 @@ def people_unlock(desk: Desk) -> None:
         for _ in range(LOCK_AFTER):
             stranger.post("/console/log-in", data={"name": "locked", "password": "a wrong one"})
     desk.go("/people")
-    desk.press(desk.row("locked").get_by_role("button", name="Unlock"))
-    assert desk.said == "locked is unlocked."
-    assert not (person(desk, "locked") or {})["locked_s"]
+    desk.press(desk.row("locked").get_by_role("button", name="End the wait"))
+    assert desk.said == "Nobody waits any more to log in as locked."
+    assert (person(desk, "locked") or {})["waits"] == {"networks": 0, "networks_s": 0, "elsewhere_s": 0}
 
 
 def people_remove(desk: Desk) -> None:

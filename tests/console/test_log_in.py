@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,10 @@ def test_S27_five_wrong_passwords_lock_out_and_even_the_right_one_waits(own: Con
         assert try_to_log_in(client, "olaf", PASSWORD).status_code == 429
         assert try_to_log_in(client, "vera", PASSWORD).status_code == 303
     with own.as_("anna") as admin:
-        assert "locked for" in admin.get("/console/people").text
+        said = admin.get("/console/people").text
+        assert re.search(r"log-ins from 1 network\(s\) wait, \d+ s at most", said)
+        assert "locked" not in said, "from elsewhere olaf goes on"
+        assert "来自 1 个网络的登录需等待" in admin.get("/console/people", headers={"Accept-Language": "zh"}).text
         unlocked = admin.post("/console/people/olaf/unlock", data={"token": form_token(admin)})
         assert unlocked.status_code == 303
     with own.browser() as client:

@@ -10,10 +10,11 @@ from hub.people import ANYWHERE
 from hub.store import Store
 from hub.store import guesses as kept
 from hub.store.guesses import FORGOTTEN_MS, Lock
-from hub.store.people import Account
+from hub.store.people import Account, Waits
 from hub.store.tables import guesses
 
 HOME = "10.1.2.0/24"
+NOBODY = Waits(networks=0, networks_ms=0, elsewhere_ms=0)
 LASTS: dict[str, int | None] = {"idle_ms": 1_000, "longest_ms": 5_000, "fresh_ms": 100}
 
 
@@ -68,9 +69,9 @@ def test_S27_each_wrong_password_after_the_third_makes_wait_for_twice_as_long(
         waits.append(failed(peopled, name=name))
         now[0] += waits[-1]
     assert waits == [0, 0, 1_000, 2_000, 3_000, 3_000]
-    assert olaf(peopled).locked_ms == 0
+    assert olaf(peopled).waits == NOBODY
     assert failed(peopled, name=name) == 3_000
-    assert olaf(peopled).locked_ms == (3_000 if name == "olaf" else 0)
+    assert olaf(peopled).waits == (Waits(networks=1, networks_ms=3_000, elsewhere_ms=0) if name == "olaf" else NOBODY)
     now[0] += FORGOTTEN_MS + 1
     assert failed(peopled, name=name) == 0, "a day later it begins anew"
 
@@ -79,6 +80,9 @@ def test_S27_who_guesses_from_one_network_locks_nobody_out_of_another(peopled: S
     for _ in range(10):
         failed(peopled, "203.0.113.0/24")
     assert peopled.people.wait_ms("olaf", "203.0.113.0/24") == 1_000, "a burst is no more than its first ones"
+    for _ in range(4):
+        failed(peopled, "203.0.114.0/24")
+    assert olaf(peopled).waits == Waits(networks=2, networks_ms=1_000, elsewhere_ms=0), "that is all that is told of it"
     assert not peopled.people.begin("olaf", "s", "203.0.113.0/24", password="hash", ended_before_ms=5_000), "too late"
     assert peopled.people.wait_ms("olaf", HOME) == 0
     begin(peopled, "s")
@@ -100,6 +104,7 @@ def test_S27_many_networks_slow_those_alone_that_a_person_does_not_log_in_from(p
         now[0] += peopled.people.wait_ms("olaf", "192.0.2.0/24")
         waits.append(failed(peopled, f"10.0.{number}.0/24"))
     assert waits == [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000], "it slows, and never for long"
+    assert olaf(peopled).waits == Waits(networks=0, networks_ms=0, elsewhere_ms=60_000)
     assert peopled.people.wait_ms("olaf", HOME) == 0
     peopled.people.change("olaf")
     assert peopled.people.wait_ms("olaf", "192.0.2.0/24") == 0, "an administrator ended it"
