@@ -27,7 +27,7 @@ from hub.pipeline.plan import TaskLimits, TaskPlan, mapping_version
 from hub.pipeline.schedule import Schedule
 from hub.ports import Away, Intake, LogWriter, Remembered, Sink, Source
 from hub.secrets import Secrets
-from hub.settings import Settings
+from hub.settings import Settings, is_everywhere
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from connectors.channels import Hook, Mail
     from hub.registry import Schemas
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 PUSH_EVERY = timedelta(seconds=1)
 FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins first
 
@@ -243,7 +242,7 @@ def outbound_of(settings: Settings) -> Outbound:
         allowed=frozenset(a.lower() for a in settings.outbound.allow),
         own=frozenset(own),
         own_ports=frozenset(ports),
-        everywhere=settings.http.host in EVERYWHERE,
+        everywhere=is_everywhere(settings.http.host),
     )
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,6 +46,16 @@ def _network(value: str) -> str:
 
 
 Network = Annotated[str, AfterValidator(_network)]
+
+
+def is_everywhere(host: str) -> bool:
+    """Does who listens there listen on every address of this machine? `0.0.0.0`, `::`, and all that means the same (`0`)."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        with suppress(OSError):
+            return socket.inet_aton(host) == bytes(4)
+    return False
 
 
 class Http(_Section):

@@ -16,6 +16,7 @@ import uvicorn
 from hub.cli.connections import protocol
 from hub.cli.exits import INTERRUPTED
 from hub.errors import ConfigurationInvalid
+from hub.settings import is_everywhere
 
 START_S = 10.0
 CONNECTIONS = 1_000  # of one address at a time, where no setting says otherwise
@@ -119,5 +120,5 @@ def check_port(host: str, port: int, setting: str) -> None:
 
 def address(host: str, port: int) -> str:
     """As a URL has it; an address that stands for all is shown as this machine's."""
-    name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    name = "127.0.0.1" if is_everywhere(host) else host
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

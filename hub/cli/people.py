@@ -63,7 +63,7 @@ def change(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Another role or password, or else end all waiting; logs the person out. Example: datong people change li.na --password"""
+    """Another role or password, or else end waiting; logs the person out. Example: datong people change li.na --password"""
     out = Output(as_json=as_json)
     new = _password(password_stdin) if password or password_stdin else None
     with open_api(project) as api:

@@ -17,6 +17,7 @@ from connectors.sources.postgres import PostgresSource
 from connectors.sources.specs import PostgresSpec, SqlSpec
 from connectors.sources.sql import SqlSource
 from hub.builder import outbound_of
+from hub.cli.listening import address
 from hub.errors import ConfigurationInvalid, DatongError, SourceUnavailable
 from hub.ports import Source
 from hub.settings import load_settings
@@ -141,6 +142,18 @@ def _address() -> str | None:
             return None
         found = str(probe.getsockname()[0])
     return None if found.startswith("127.") else found
+
+
+@pytest.mark.parametrize(
+    ("host", "everywhere"),
+    [("0.0.0.0", True), ("::", True), ("0", True), ("0.0", True), ("::0", True), ("127.0.0.1", False), ("::1", False),
+     ("localhost", False), ("0.example", False), ("10.0.0.0", False)],
+)  # fmt: skip
+def test_R17_every_spelling_of_everywhere_counts_and_is_shown_as_this_machine(
+    tmp_path: Path, host: str, everywhere: bool
+) -> None:
+    assert outbound_of(load_settings(tmp_path, env={"DATONG_HTTP__HOST": host}).settings).everywhere == everywhere
+    assert (address(host, 8080) == "127.0.0.1:8080") == (everywhere or host == "127.0.0.1")
 
 
 def test_R17_a_hub_that_listens_everywhere_is_not_reached_by_the_machines_own_address(tmp_path: Path) -> None:
