@@ -336,9 +336,11 @@ def _layers(
 ) -> Iterator[tuple[str, Any, str]]:
     """Lowest first, so that later ones win."""
     path = project / FILE
-    if path.is_file():
+    if path.exists() or path.is_symlink():
         try:
             document = load_yaml(path.read_bytes(), FILE)
+        except OSError:
+            mistakes.append(f"{FILE}: the file cannot be read (see its rights, and where it leads if it is a link)")
         except ConfigurationInvalid as error:
             mistakes.extend(error.mistakes or (str(error),))
         else:

@@ -14,10 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from hub.catalogue.declared import Declared, read_document, strangers
+from hub.catalogue.declared import Declared, read_optional, strangers
 from hub.catalogue.mistakes import Mistake, Place, checked, did_you_mean
 from hub.catalogue.specs import Name, Spec
-from hub.catalogue.yaml import Document
 from hub.errors import ConfigurationInvalid
 from hub.secrets import REFERENCE
 
@@ -102,8 +101,7 @@ class Bindings:
 def read_bindings(project: Path) -> Bindings:
     """The bindings of a project. Never raises for what the file says; no file binds nothing."""
     mistakes: list[Mistake] = []
-    path = project / FILE
-    document = read_document(path, FILE, mistakes) if path.exists() or path.is_symlink() else Document({}, {})
+    document = read_optional(project / FILE, FILE, mistakes)
     if document is None:
         return Bindings(claimed=None, mistakes=tuple(mistakes))
     place = Place(file=FILE, document=document)

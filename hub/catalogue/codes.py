@@ -18,6 +18,7 @@ from typing import Annotated, Any, overload
 
 from pydantic import BeforeValidator, Field
 
+from hub.catalogue.declared import unreadable
 from hub.catalogue.mistakes import Mistake, Place, checked, did_you_mean, of_error
 from hub.catalogue.specs import Spec, Words
 from hub.catalogue.yaml import load_yaml
@@ -122,7 +123,10 @@ def _alone(folder: Path, shown: str) -> Iterator[Mistake]:
 
 def _read(path: Path, file: str, shipped: bool) -> tuple[CodeList | None, Sequence[Mistake]]:
     """A project is read several times by one process: a list that did not change is parsed once."""
-    return _parsed(path, file, shipped, _mark(path), _mark(path.with_suffix(".csv")))
+    try:
+        return _parsed(path, file, shipped, _mark(path), _mark(path.with_suffix(".csv")))
+    except OSError:  # which is not remembered
+        return None, [unreadable(file)]
 
 
 def _mark(path: Path) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def read_folder(
     malformed: list[Place] = []
     mistakes: list[Mistake] = []
     claimed: dict[str, str] = {}
-    names = {path.name for path in _yaml_files(project / folder)}
+    names = set(_yaml_files(project / folder, folder, mistakes))
     names |= {file.removeprefix(f"{folder}/") for file in instead if file.startswith(f"{folder}/")}
     for name in sorted(names):
         file = f"{folder}/{name}"
@@ -92,7 +92,7 @@ def read_agencies(project: Path) -> Agencies:
     """The agencies of `agencies.yaml`. A bad entry leaves the others alone."""
     mistakes: list[Mistake] = []
     path = project / AGENCIES
-    document = read_document(path, AGENCIES, mistakes) if path.exists() else Document({}, {})
+    document = read_optional(path, AGENCIES, mistakes)
     if document is None:
         return Agencies(declared={}, claimed=None, mistakes=tuple(mistakes))
     place = Place(file=AGENCIES, document=document)
@@ -136,9 +136,25 @@ def read_document(path: Path, file: str, mistakes: list[Mistake]) -> Document | 
         with path.open("rb") as handle:
             raw = handle.read(MAX_BYTES + 1)
     except OSError:
-        mistakes.append(Mistake(file=file, line=0, path="", message="the file cannot be read"))
+        mistakes.append(unreadable(file))
         return None
     return _parsed(raw, file, mistakes)
+
+
+def read_optional(path: Path, file: str, mistakes: list[Mistake]) -> Document | None:
+    """The same for a file that need not be there: then it is empty. A link that leads nowhere is there."""
+    return read_document(path, file, mistakes) if path.exists() or path.is_symlink() else Document({}, {})
+
+
+def unreadable(file: str, what: str = "file") -> Mistake:
+    """What is there and gives nothing: no rights, no target of a link, no disk."""
+    return Mistake(
+        file=file,
+        line=0,
+        path="",
+        message=f"the {what} cannot be read",
+        suggestion="see its rights, and where it leads if it is a link",
+    )
 
 
 def _parsed(raw: bytes, file: str, mistakes: list[Mistake]) -> Document | None:
@@ -149,5 +165,14 @@ def _parsed(raw: bytes, file: str, mistakes: list[Mistake]) -> Document | None:
         return None
 
 
-def _yaml_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
+def _yaml_files(folder: Path, shown: str, mistakes: list[Mistake]) -> Iterator[str]:
+    """Names in a folder, which need not be there; also of links that lead nowhere."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError:
+        if folder.exists() or folder.is_symlink():
+            mistakes.append(unreadable(shown, "folder"))
+        return
+    for path in entries:
+        if path.suffix in (".yaml", ".yml") and (path.is_file() or not path.exists()):
+            yield path.name

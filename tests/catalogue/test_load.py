@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,29 @@ def test_a_kind_that_was_meant_shows_the_mistakes_of_its_settings(edited: Any) -
 def test_agencies_that_nobody_can_read_are_the_only_mistake(edited: Any, project: Path, text: str, line: int) -> None:
     (project / "agencies.yaml").write_text(text)
     assert [(m.file, m.line) for m in edited().mistakes] == [("agencies.yaml", line)]
+
+
+UNREAD = (
+    "agencies.yaml", "bindings.yaml", "topics.d/school.yaml", "connectors.d/schools.yaml", "grants.d/one.yaml",
+    "subscriptions.d/one.yml", "maps.d/one.yaml", "alerts.d/one.yaml", "schemas/codes/it.one.yaml", "grants.d",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("file", UNREAD)
+def test_R35_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read_wherever_it_stands(
+    edited: Any, project: Path, file: str
+) -> None:
+    path = project / file
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(project / "gone")
+    (mistake,) = (m for m in edited().mistakes if m.file == file)
+    assert "cannot be read" in mistake.message
+    assert "link" in mistake.suggestion
+    path.unlink()
+    assert file not in {m.file for m in edited().mistakes}, "what is not there at all is no mistake of its own"
 
 
 def test_an_agency_with_a_mistake_is_declared_all_the_same(edited: Any) -> None:

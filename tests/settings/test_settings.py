@@ -84,3 +84,10 @@ def test_every_setting_is_documented_and_in_the_reference() -> None:
 def test_settings_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings(tmp_path, env={}).settings.http.port = 1  # type: ignore[misc]
+
+
+def test_R35_settings_that_cannot_be_read_are_a_mistake_and_not_defaults(tmp_path: Path) -> None:
+    (tmp_path / "datong.yaml").symlink_to(tmp_path / "gone")
+    with pytest.raises(ConfigurationInvalid) as refused:
+        load_settings(tmp_path, env={})
+    assert "datong.yaml: the file cannot be read" in refused.value.mistakes[0]
