@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from hub.mapping.patterns import fixed_width, matches
+from hub.mapping.refusals import WHY, refusal
 
 CLASSES = ["[0-9]", "[A-Z]", "[A-Za-z0-9_]", "\\d", "a", "-", "_", "7", "[abc]", "[a-cX0-3]"]
 item = st.tuples(st.sampled_from(CLASSES), st.sampled_from(["", "{1}", "{2}", "{11}"])).map("".join)
@@ -34,3 +35,45 @@ def test_R11_the_answer_is_re2_s(items: list[str], values: list[str | None], dat
 )  # fmt: skip
 def test_other_patterns_are_left_to_re2(pattern: str) -> None:
     assert fixed_width(pattern) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason", "at", "rest"),
+    [
+        ("^a(?=b)c$", "invalid perl operator", 3, "(?=b)c$"),
+        ("\\(?=x[(?=](?=y)", "invalid perl operator", 11, "(?=y)"),
+        ("(x)\\1", "invalid escape sequence", 4, "\\1"),
+        ("[\\d][a-z", "missing ]", 5, "[a-z"),
+        ("(a)b)c", "unexpected )", 5, ")c"),
+        ("\\)[)])", "unexpected )", 6, ")"),
+        ("é[z-a]", "invalid character class range", 3, "z-a]"),
+        ("[[:digit:]][[:numeral:]]", "invalid character class range", 13, "[:numeral:]]"),
+        ("a{3,2}", "invalid repetition size", 2, "{3,2}"),
+        ("(a{1000}){1000}", "invalid repetition size", 10, "{1000}"),
+        ("a+b**", "bad repetition operator", 4, "**"),
+        ("x|*a", "no argument for repetition operator", 3, "*a"),
+        ("abc\\", "trailing \\", 4, "\\"),
+        ("\\\\\\", "trailing \\", 3, "\\"),
+        ("(?P<a-b>x)", "invalid named capture group", 1, "(?P<a-b>x)"),
+        ("(?!" + "x" * 30 + ")", "invalid perl operator", 1, "(?!" + "x" * 21 + "…"),
+    ],
+)
+def test_R35_a_refused_pattern_says_why_and_where_it_stops(pattern: str, reason: str, at: int, rest: str) -> None:
+    assert refusal(pattern) == f"this is not an RE2 pattern: {WHY[reason]}, at character {at}: `{rest}`"
+
+
+def test_R35_where_RE2_does_not_know_the_place_none_is_told() -> None:
+    assert refusal("(a(b)") == "this is not an RE2 pattern: a `(` is not closed"
+    assert refusal("^[0-9]+$") == ""
+
+
+@given(st.text("ab()[]{}?*+\\|^$-=:P<>1,0é", max_size=12))
+def test_a_place_is_told_for_whatever_RE2_refuses_and_nothing_of_what_it_takes(pattern: str) -> None:
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid:
+        said = refusal(pattern)
+        assert ", at character " in said or WHY["missing )"] in said, said
+        assert "does not say why" not in said
+    else:
+        assert refusal(pattern) == ""

@@ -14,6 +14,7 @@ from hub import buffers, ragged
 from hub.mapping.codelists import CodeLists
 from hub.mapping.functions.table import Function, Kernel, Parameter, always, constant, simple, text
 from hub.mapping.patterns import fixed_width, matches
+from hub.mapping.refusals import refusal
 from hub.mapping.values import as_mask, blank, valid
 from hub.mapping.writing import WIDE
 
@@ -81,10 +82,9 @@ def _normalise(column: pa.Array) -> pa.Array:
 
 def _pattern(literals: Sequence[Any]) -> str:
     pattern = str(literals[0])
-    try:
-        pc.match_substring_regex(pa.array([""]), pattern)
-    except pa.ArrowInvalid as error:
-        raise ValueError("this is not an RE2 pattern (backreferences and look-around do not exist)") from error
+    why = refusal(pattern)
+    if why:
+        raise ValueError(why)
     return pattern
 
 
