@@ -225,10 +225,13 @@ class Hub:
     def authenticate(self, token: str) -> Caller:
         """Who holds this token. Raises NotAuthenticated. Compared in constant time (S13)."""
         if hmac.compare_digest(token.encode(), self._operator_token.encode()):
-            return Caller(role="operator", agency="", token_id="operator")  # noqa: S106 - an id, not a secret
+            return Caller(role="operator", agency="", token_id="operator", rank="administrator")  # noqa: S106 - no secret
         found = self.store.tokens.verify(token)
         if found is None:
             raise NotAuthenticated("the token is unknown, expired or revoked", remedy="ask the hub's operator for one")
+        if found.role == "person":
+            role = "viewer" if found.rank == "viewer" else "operator"
+            return Caller(role=role, agency="", token_id=found.id, person=found.person, rank=found.rank)
         return Caller(role="agency", agency=found.agency, token_id=found.id)
 
     def door(self, name: str) -> Door:

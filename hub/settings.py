@@ -28,7 +28,7 @@ from hub.errors import ConfigurationInvalid
 from hub.secrets import REFERENCE
 
 PREFIX = "DATONG_"
-CLIENT = {"DATONG_TOKEN", "DATONG_IMPORT_USER"}  # read by commands, not settings of a hub
+CLIENT = {"DATONG_TOKEN", "DATONG_PERSON_TOKEN", "DATONG_IMPORT_USER"}  # read by commands, not settings of a hub
 FILE = "datong.yaml"
 SECRET = ("password", "secret", "token")
 

@@ -1,4 +1,4 @@
-"""Bearer tokens of subscribing agencies: issued, listed and revoked by the operator; only hashes are kept."""
+"""Bearer tokens of subscribing agencies, and of people: issued, listed and revoked by the operator; only hashes are kept."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ DAY_MS = 24 * 3600 * 1000
 class Caller:
     """Who a valid token belongs to."""
 
-    role: str  # "operator" or "agency"
+    role: str  # "operator", "viewer" or "agency"
     agency: str  # empty for an operator
     token_id: str
+    person: str = ""  # whose token it is; empty for an agency's, and for the hub's own
+    rank: str = ""  # what a person may do; the hub's own token may all
+
+    @property
+    def by(self) -> str:
+        """Who did it, for the record."""
+        return self.person or self.agency or self.role
 
 
 class TokenDesk:
@@ -41,12 +48,23 @@ class TokenDesk:
             "expires": made.expires_ms and iso(made.expires_ms),
         }
 
+    def issue_for(self, person: str, days: int) -> dict[str, Any]:
+        """A new token of a person, who acts through it as what they are at that moment. Raises NotFound."""
+        made = self._tokens.issue("", role="person", lifetime_ms=days * DAY_MS, person=person)
+        return {
+            "id": made.id,
+            "person": person,
+            "token": made.secret,
+            "expires": made.expires_ms and iso(made.expires_ms),
+        }
+
     def listed(self) -> list[dict[str, Any]]:
         """All tokens without secrets."""
         return [
             {
                 "id": t.id,
                 "agency": t.agency,
+                "person": t.person,
                 "created": iso(t.created_ms),
                 "expires": t.expires_ms and iso(t.expires_ms),
                 "revoked": t.revoked,

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from hub.api.guard import bearer, require_agency, require_operator
+from hub.api.guard import bearer, require_administrator, require_agency, require_operator
 from hub.app import Hub
 from hub.tokens import Caller
 
@@ -27,6 +27,11 @@ def caller(request: Request, hub: HubOf) -> Caller:
 def operator(who: Annotated[Caller, Depends(caller)]) -> Caller:
     """Raises NotGranted unless an operator calls."""
     return require_operator(who)
+
+
+def administrator(who: Annotated[Caller, Depends(caller)]) -> Caller:
+    """Raises NotGranted unless an administrator calls."""
+    return require_administrator(who)
 
 
 def agency(who: Annotated[Caller, Depends(caller)]) -> Caller:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from hub.api.deps import HubOf, operator
+from hub.api.deps import HubOf, OperatorCaller, operator
 from hub.errors import RevisionChanged
+from hub.logs import audit_logger
 
 YAML = "text/yaml; charset=utf-8"
 MAX_ROWS = 200
@@ -67,34 +68,41 @@ def _files(api: APIRouter) -> None:
 
     @api.put("/{name}/config", openapi_extra=TEXT)
     def write(
-        name: str, text: Body, hub: HubOf, response: Response, if_match: Annotated[str | None, Header()] = None
+        name: str,
+        text: Body,
+        hub: HubOf,
+        who: OperatorCaller,
+        response: Response,
+        if_match: Annotated[str | None, Header()] = None,
     ) -> dict[str, Any]:
         """Replace the file of the revision in If-Match, or create it when there is no If-Match (201)."""
         if if_match is None:
-            made = hub.editing.create(text, name)
+            made = hub.editing.create(text, name, by=who.by)
             response.status_code = 201
             response.headers["Location"] = f"/api/v1/connectors/{name}"
         else:
             made = hub.editing.save(name, text, _revision(if_match, name, hub))
         response.headers["ETag"] = f'"{made["revision"]}"'
+        audit_logger("datong.api").info("connector_written", by=who.by, connector=name, created=made["created"])
         return made
 
     @api.delete("/{name}/config", status_code=204)
-    def delete(name: str, hub: HubOf, if_match: Annotated[str | None, Header()] = None) -> None:
+    def delete(name: str, hub: HubOf, who: OperatorCaller, if_match: Annotated[str | None, Header()] = None) -> None:
         """Take the file of a stopped connector away; its topic stays."""
         hub.editing.delete(name, None if if_match is None else _revision(if_match, name, hub))
+        audit_logger("datong.api").info("connector_deleted", by=who.by, connector=name)
 
 
 def _steering(api: APIRouter) -> None:
     @api.post("/{name}/reset")
-    def reset(name: str, body: ResetRequest, hub: HubOf) -> dict[str, Any]:
+    def reset(name: str, body: ResetRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """Read the source of a stopped connector from its start with the next run."""
-        return hub.steering.reset(name, reason=body.reason, accept_duplicates=body.accept_duplicates)
+        return hub.steering.reset(name, reason=body.reason, accept_duplicates=body.accept_duplicates, by=who.by)
 
     @api.post("/{name}/restart", status_code=202)
-    def restart(name: str, hub: HubOf, response: Response) -> dict[str, str]:
+    def restart(name: str, hub: HubOf, who: OperatorCaller, response: Response) -> dict[str, str]:
         """End the run under way after its batch, forget a failure, and start a run now."""
-        started = hub.steering.restart(name)
+        started = hub.steering.restart(name, by=who.by)
         response.headers["Location"] = f"/api/v1/connectors/{name}/runs/{started['run']}"
         return started
 

@@ -105,6 +105,13 @@ def require_operator(caller: Caller) -> Caller:
     return caller
 
 
+def require_administrator(caller: Caller) -> Caller:
+    """Raises NotGranted unless the caller manages this hub's people: by the hub's own token, or as an administrator."""
+    if caller.rank != "administrator":
+        raise NotGranted("only an administrator may do this", rule="administrator_only")
+    return caller
+
+
 def require_agency(caller: Caller) -> Caller:
     """Raises NotGranted unless the caller is a subscribing agency."""
     if caller.role != "agency":

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from hub.api.deps import HubOf, operator
+from hub.api.deps import HubOf, OperatorCaller, administrator, operator
 from hub.pipeline.cases import LONGEST_VALUE, MAX_REASON, MOST_CHOSEN
 
 MAX_WAIT_MS = 5_000
@@ -72,6 +72,13 @@ class TokenRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     agency: str = Field(description="The agency that will hold it.", max_length=100)
     days: int = Field(365, description="Valid for so many days.", ge=1, le=3650)
+
+
+class PersonTokenRequest(BaseModel):
+    """A token of a person."""
+
+    model_config = ConfigDict(extra="forbid")
+    days: int = Field(90, description="Valid for so many days.", ge=1, le=3650)
 
 
 class PersonRequest(BaseModel):
@@ -142,9 +149,9 @@ def _connectors(api: APIRouter) -> None:
         return hub.views.run(name, run_id, wait_ms / 1000)
 
     @api.put("/connectors/{name}/{verb}", status_code=202)
-    def steer(name: str, verb: str, hub: HubOf) -> dict[str, Any]:
+    def steer(name: str, verb: str, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """pause, resume or stop."""
-        hub.steer(name, verb)
+        hub.steer(name, verb, by=who.by)
         return hub.views.connector(name)
 
     @api.post("/reload")
@@ -189,9 +196,9 @@ def _subscriptions(api: APIRouter) -> None:
         return {"waiting": hub.subscriptions.retry(name, body.id)}
 
     @api.put("/subscriptions/{name}/{verb}", status_code=202)
-    def steer(name: str, verb: str, hub: HubOf) -> dict[str, Any]:
+    def steer(name: str, verb: str, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """pause or resume."""
-        hub.subscriptions.steer(name, verb)
+        hub.subscriptions.steer(name, verb, by=who.by)
         return hub.subscriptions.one(name)
 
 
@@ -232,15 +239,15 @@ def _quarantine(api: APIRouter) -> None:
         return {"runs": hub.quarantine.replay(case=body.case, connector=body.connector)}
 
     @api.post("/quarantine/find")
-    def find(body: FindRequest, hub: HubOf) -> dict[str, Any]:
+    def find(body: FindRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """Open rows of a connector with a cell that reads so: their ids, cases and places, nothing of what is in them."""
-        return hub.quarantine.find(connector=body.connector, value=body.value, column=body.column)
+        return hub.quarantine.find(connector=body.connector, value=body.value, column=body.column, by=who.by)
 
     @api.post("/quarantine/discard", status_code=202)
-    def discard(body: DiscardRequest, hub: HubOf) -> dict[str, Any]:
+    def discard(body: DiscardRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """Set rows aside that nobody can mend: they are not open any more, and stay so when they are read again as they
         are. A run for each connector concerned."""
-        return {"runs": hub.quarantine.discard(case=body.case, rows=body.rows, reason=body.reason)}
+        return {"runs": hub.quarantine.discard(case=body.case, rows=body.rows, reason=body.reason, by=who.by)}
 
 
 def _tokens(api: APIRouter) -> None:
@@ -261,22 +268,32 @@ def _tokens(api: APIRouter) -> None:
 
 
 def _people(api: APIRouter) -> None:
-    @api.get("/people")
+    people_api = APIRouter(prefix="/people", dependencies=[Depends(administrator)])
+
+    @people_api.get("")
     def people(hub: HubOf) -> dict[str, Any]:
         """Who may log in to the console, and as what."""
         return {"people": hub.people.listed()}
 
-    @api.post("/people", status_code=201)
+    @people_api.post("", status_code=201)
     def add(body: PersonRequest, hub: HubOf) -> dict[str, Any]:
         """Let a person log in to the console."""
         return hub.people.add(body.name, body.role, body.password)
 
-    @api.patch("/people/{name}")
+    @people_api.patch("/{name}")
     def change(name: str, body: PersonChange, hub: HubOf) -> dict[str, Any]:
         """Another role or password; an empty body ends all waiting. The person is logged out everywhere."""
         return hub.people.change(name, role=body.role, password=body.password)
 
-    @api.delete("/people/{name}", status_code=204)
+    @people_api.delete("/{name}", status_code=204)
     def remove(name: str, hub: HubOf) -> None:
         """End a person's access now."""
         hub.people.remove(name)
+
+    @people_api.post("/{name}/tokens", status_code=201)
+    def token(name: str, body: PersonTokenRequest, hub: HubOf) -> dict[str, Any]:
+        """A token by which the person acts through this API, under their own name and as what they are at that moment. The
+        answer is the only place where its secret is ever seen; a new password of theirs ends it."""
+        return hub.tokens_of.issue_for(name, body.days)
+
+    api.include_router(people_api)

@@ -100,7 +100,7 @@ def _subscribers(api: APIRouter) -> None:
     @api.post("/subscribers/{group}/{topic}/rewind")
     def rewind(group: str, topic: str, body: RewindRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """Let it go on from somewhere else. 409: it is pushed and not paused, a reader holds it, or it would skip records."""
-        wanted = Rewind(to=body.to, reason=body.reason, by=who.token_id, accept_skip=body.accept_skip)
+        wanted = Rewind(to=body.to, reason=body.reason, by=who.by, accept_skip=body.accept_skip)
         return hub.subscribers.rewind(group, topic, wanted)
 
 

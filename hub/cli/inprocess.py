@@ -40,11 +40,12 @@ def in_process(loaded: Loaded, directory: Directory) -> Iterator[httpx.Client]:
     """Open the hub here, call its API as its operator, and close it again. Raises DirectoryInUse."""
     from hub.api.app import create_app
     from hub.app import Hub
+    from hub.cli.session import token_of
 
     with Hub.open(loaded) as hub, anyio.from_thread.start_blocking_portal() as portal:
         app = create_app(hub)
         transport = AppTransport(httpx.ASGITransport(app=app, raise_app_exceptions=False), portal)
-        headers = {"Authorization": f"Bearer {directory.operator_token()}"}
+        headers = {"Authorization": f"Bearer {token_of(directory)}"}
         memory.settle()
         with httpx.Client(transport=transport, base_url="http://localhost", headers=headers, timeout=600.0) as client:
             yield client

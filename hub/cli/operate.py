@@ -180,14 +180,14 @@ def issue(
 
 
 def list_tokens(project: ProjectOption = None, as_json: JsonOption = False) -> None:
-    """Tokens by agency, never their secrets. Example: datong token list"""
+    """Tokens of agencies and people, never their secrets. Example: datong token list"""
     out = Output(as_json=as_json)
     with open_api(project) as api:
         listed = api.get("/tokens")
     if as_json:
         out.data(listed)
-    rows = [[t["id"], t["agency"], t["created"], t["expires"], t["revoked"]] for t in listed["tokens"]]
-    out.table(rows, ["id<", "agency", "created", "expires", "revoked"])
+    rows = [[t["id"], t["agency"], t["person"], t["created"], t["expires"], t["revoked"]] for t in listed["tokens"]]
+    out.table(rows, ["id<", "agency", "person", "created", "expires", "revoked"])
 
 
 def revoke(

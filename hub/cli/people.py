@@ -9,7 +9,7 @@ import typer
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output
-from hub.cli.session import open_api
+from hub.cli.session import PERSON_TOKEN, open_api
 
 LONGEST = 1_000  # characters read as a password; the hub says how many it takes
 Name = Annotated[str, typer.Argument(help="The person's name: lower-case letters, digits, '.', '_' and '-'.")]
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command()(add)
     group.command()(change)
     group.command()(remove)
+    group.command()(token)
     app.add_typer(group, name="people")
 
 
@@ -79,6 +80,23 @@ def remove(name: Name, project: ProjectOption = None, as_json: JsonOption = Fals
     if as_json:
         out.data({"name": name, "removed": True})
     out.line(f"{name} may not log in any more")
+
+
+def token(
+    name: Name,
+    days: Annotated[int, typer.Option(help="Valid for so many days.", min=1, max=3650)] = 90,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a token by which commands and API act as this person; print it, this once. Example: datong people token li.na"""
+    out = Output(as_json=as_json)
+    with open_api(project) as api:
+        made = api.post(f"/people/{name}/tokens", {"days": days})
+    if as_json:
+        out.data(made)
+        return
+    out.note(f"token {made['id']} of {name}, valid until {made['expires']}; commands use it from {PERSON_TOKEN}")
+    out.line(made["token"])
 
 
 def _waits(waits: dict[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from hub.settings import Loaded
 
+PERSON_TOKEN = "DATONG_PERSON_TOKEN"  # noqa: S105 - a variable's name
 START_WAIT_S = 10.0  # a hub that has the lock may not have announced itself yet
 
 
@@ -79,6 +81,11 @@ def error_of(response: httpx.Response) -> errors.DatongError:
     return error
 
 
+def token_of(directory: Directory) -> str:
+    """Who gives commands: the person of the variable's token, under whose name they are recorded, or else the hub's own."""
+    return os.environ.get(PERSON_TOKEN) or directory.operator_token()
+
+
 @contextmanager
 def connect(loaded: Loaded) -> Iterator[Api]:
     """The hub of this project's data directory, as its operator."""
@@ -92,7 +99,7 @@ def connect(loaded: Loaded) -> Iterator[Api]:
             )
         import httpx
 
-        headers = {"Authorization": f"Bearer {directory.operator_token()}"}
+        headers = {"Authorization": f"Bearer {token_of(directory)}"}
         with httpx.Client(base_url=running.url, headers=headers, timeout=60.0, trust_env=False) as client:
             yield Api(client, local=False)
         return

@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from fastapi import Request
@@ -24,6 +24,7 @@ from hub.console.texts import LANGUAGES, Texts, chosen
 from hub.errors import DatongError, LimitExceeded, NotAuthenticated, NotGranted
 from hub.logs import audit_logger
 from hub.people import Person, form_token
+from hub.store.people import Role
 
 HOME, LOG_IN = "/console/", "/console/log-in"
 SESSION, LANGUAGE, THEME, SAID = "datong_session", "datong_language", "datong_theme", "datong_said"
@@ -236,9 +237,9 @@ def _holder(hub: Hub, request: Request) -> Person | None:
     if "authorization" not in request.headers:
         return session_of(hub, request, touch=FOLLOWS not in request.headers)
     caller = hub.authenticate(bearer(request))
-    if caller.role != "operator":
+    if caller.role == "agency":
         raise NotGranted("only an operator may do this", rule="operator_only")
-    return Person(name="operator", role="administrator", token=form_token(caller.token_id))
+    return Person(name=caller.by, role=cast(Role, caller.rank), token=form_token(caller.token_id))
 
 
 def _look(request: Request, person: Person | None) -> Look:

@@ -64,7 +64,9 @@ class Gate:
             found = self._tokens.verify(token)
             if found is None:
                 raise _refused("the token is unknown, expired or revoked")
-            principal = Principal(name=found.agency, operator=found.role == "operator")
+            if found.role == "person" and found.rank == "viewer":
+                raise _refused("the person of this token may look at the console alone")
+            principal = Principal(name=found.person or found.agency, operator=found.role != "agency")
         with self._lock:
             self._known[_mark(header)] = (monotonic(), principal)
             while len(self._known) > KEPT:

@@ -11,7 +11,7 @@ from hub.errors import DirectoryTooNew
 from hub.store.engine import reading, writing
 
 ONE_AT_A_TIME = 0x6461746F6E67  # names the advisory lock of those who change the tables: "datong"
-HEAD = "0015"  # the newest revision; a test compares it with the files
+HEAD = "0016"  # the newest revision; a test compares it with the files
 
 
 def migrate(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from hub.errors import Conflict, NotFound
 from hub.store.clock import StoreClock
 from hub.store.engine import insert, reading, writing
 from hub.store.guesses import Guesses, Lock
-from hub.store.tables import people, sessions
+from hub.store.tables import people, sessions, tokens
 
 Role = Literal["viewer", "operator", "administrator"]
 
@@ -69,7 +69,7 @@ class People:
         return None if row is None else _account(row)
 
     def change(self, name: str, *, role: Role | None = None, password: str | None = None) -> None:
-        """Another role or password: ends all sessions, and all waiting. Raises NotFound."""
+        """Another role or password: ends all sessions, and all waiting; another password all tokens too. Raises NotFound."""
         given: dict[str, object] = {"failures": 0}
         given |= {} if role is None else {"role": role}
         given |= {} if password is None else {"password": password, "demo": False}
@@ -78,12 +78,15 @@ class People:
             if not connection.execute(changed).all():
                 raise _nobody(name)
             _end_all(connection, name)
+            if password is not None:
+                connection.execute(sa.update(tokens).where(tokens.c.person == name).values(revoked=True))
             self._guesses.pardon(connection, name, networks=password is not None)
 
     def remove(self, name: str) -> None:
-        """End an account and its sessions. Raises NotFound."""
+        """End an account, its sessions and its tokens. Raises NotFound."""
         with writing(self._engine) as connection:
             _end_all(connection, name)
+            connection.execute(sa.delete(tokens).where(tokens.c.person == name))
             self._guesses.pardon(connection, name, networks=True)
             if not connection.execute(sa.delete(people).where(people.c.name == name).returning(people.c.name)).all():
                 raise _nobody(name)

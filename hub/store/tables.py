@@ -139,13 +139,14 @@ tokens = sa.Table(
     "tokens",
     METADATA,
     sa.Column("token_id", sa.String(32), primary_key=True),
-    sa.Column("agency", sa.Text, nullable=False),
-    sa.Column("role", sa.String(16), nullable=False),  # agency, operator
+    sa.Column("agency", sa.Text, nullable=False),  # empty for a person
+    sa.Column("role", sa.String(16), nullable=False),  # agency, person
     sa.Column("salt", sa.LargeBinary(16), nullable=False),
     sa.Column("hash", sa.LargeBinary(32), nullable=False),  # SHA-256 of salt and secret
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger),  # null = never
     sa.Column("revoked", sa.Boolean, nullable=False),
+    sa.Column("person", sa.String(64)),  # whose it is, of role person
 )
 
 group_offsets = sa.Table(

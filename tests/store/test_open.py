@@ -28,6 +28,7 @@ from hub.store.tables import METADATA
 
 
 def ddl(path: Path) -> dict[str, str]:
+    """Without line breaks: SQLite puts a column that is added later on the line of the one before."""
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()

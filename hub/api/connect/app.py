@@ -11,7 +11,6 @@ from hub import __version__
 from hub.api.connect import PREFIX, connectors, plugins
 from hub.api.connect.answers import Answer, from_guard, install
 from hub.api.connect.deps import BASE, operator
-from hub.api.connect.desk import ConnectDesk
 from hub.api.guard import Guard
 from hub.api.registry.edge import is_under
 from hub.app import Hub
@@ -28,7 +27,7 @@ def create_app(hub: Hub) -> ASGIApp:
         redirect_slashes=False,
         default_response_class=Answer,
     )
-    app.state.hub, app.state.desk = hub, ConnectDesk(hub)
+    app.state.hub = hub
     install(app)
 
     @app.get("/health")

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -21,14 +21,14 @@ BASE = "connect.base"  # where the scope has what stands before the path: /conne
 ASK = "HTTP basic with the operator's token as the password, or Authorization: Bearer <token>"
 
 
-def desk_of(request: Request) -> ConnectDesk:
-    """The desk of this application."""
-    return cast(ConnectDesk, request.app.state.desk)
-
-
 def operator(request: Request) -> Caller:
     """Raises NotAuthenticated, or NotGranted unless an operator calls."""
     return require_operator(hub_of(request).authenticate(_token(request)))
+
+
+def desk_of(request: Request, who: Annotated[Caller, Depends(operator)]) -> ConnectDesk:
+    """The desk, for who asks."""
+    return ConnectDesk(hub_of(request), who.by)
 
 
 def _token(request: Request) -> str:

@@ -12,6 +12,7 @@ from hub.catalogue.edit import ConnectorFile, is_name
 from hub.catalogue.flat import NAME, TASKS, to_document, to_flat, to_yaml
 from hub.catalogue.yaml import load_yaml
 from hub.errors import ConfigurationInvalid, Conflict, NotFound
+from hub.logs import audit_logger
 from hub.pipeline.supervisor import ConnectorStatus
 from hub.store.states import Desired
 
@@ -22,14 +23,14 @@ STOP_FIRST = (
     "connector by issuing a 'PUT' request to the '/connectors/{name}/stop' endpoint"
 )
 RESET = "The offsets for this connector have been reset successfully"
-BY = "through Kafka Connect's API"
+REASON = "through Kafka Connect's API"
 
 
 class ConnectDesk:
-    """Reads and steers through the hub's own desks."""
+    """Reads and steers through the hub's own desks, for who asks (`by`)."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, hub: Hub, by: str) -> None:
+        self._hub, self._by = hub, by
 
     def root(self) -> dict[str, str]:
         """What answers here."""
@@ -73,7 +74,8 @@ class ConnectDesk:
         if is_name(name) and name in self._hub.editing.texts():
             raise Refused(409, f"Connector {name} already exists")
         text = to_yaml(to_document({**config, NAME: name}))
-        self._hub.editing.create(text, name, cast(Desired, state))
+        self._hub.editing.create(text, name, cast(Desired, state), by=self._by)
+        self._audited("connector_written", name)
         return self.info(name)
 
     def put(self, name: str, config: Config) -> tuple[bool, dict[str, Any]]:
@@ -87,6 +89,7 @@ class ConnectDesk:
         document = to_document({**config, NAME: name})
         if not _says(there, document):
             self._hub.editing.save(name, to_yaml(document), there.revision)
+            self._audited("connector_written", name)
         return False, self.info(name)
 
     def patch(self, name: str, changes: Mapping[str, str | None]) -> dict[str, Any]:
@@ -99,21 +102,22 @@ class ConnectDesk:
         state = self._known(name, "Unknown connector {name}").state
         if verb == "stop" and state == "STOPPED":
             return
-        self._hub.steer(name, verb)
+        self._hub.steer(name, verb, by=self._by)
 
     def restart(self, name: str, *, only_failed: bool) -> None:
         """Start anew. One that is not to run stays so."""
         state = self._known(name, "Unknown connector: {name}").state
         if state in ("PAUSED", "STOPPED") or (only_failed and state != "FAILED"):
             return
-        self._hub.steering.restart(name)
+        self._hub.steering.restart(name, by=self._by)
 
     def delete(self, name: str) -> None:
         """Stop it, and take its file away."""
         try:
             if name in self.names():
-                self._hub.steering.stop(name)
+                self._hub.steering.stop(name, by=self._by)
             self._hub.editing.delete(name)
+            self._audited("connector_deleted", name)
         except NotFound:
             raise _unknown(name) from None
 
@@ -152,12 +156,15 @@ class ConnectDesk:
         if status.state != "STOPPED":
             raise Refused(400, STOP_FIRST.format(name=name))
         try:
-            self._hub.steering.reset(name, reason=BY, accept_duplicates=accept_duplicates)
+            self._hub.steering.reset(name, reason=REASON, accept_duplicates=accept_duplicates, by=self._by)
         except Conflict as error:
             raise Refused(
                 409, f"{error.message} (?accept_duplicates=true allows it)" if _doubles(error) else str(error)
             ) from None
         return RESET
+
+    def _audited(self, done: str, name: str) -> None:
+        audit_logger("datong.connect").info(done, by=self._by, connector=name)
 
     def _known(self, name: str, otherwise: str = "Connector {name} not found") -> ConnectorStatus:
         """`otherwise`: what Connect says in this place of one that there is not."""
