@@ -15,15 +15,6 @@ from hub import __version__, memory
 from hub.cli.exits import INTERRUPTED, USAGE
 from hub.errors import DatongError
 
-app = typer.Typer(
-    name="datong",
-    help="Datong: public agencies share data through connectors, shared schemas, topics and grants.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
 ProjectOption = Annotated[
     Path | None,
     typer.Option(
@@ -69,6 +60,14 @@ def build() -> typer.Typer:
         topics,
     )
 
+    app = typer.Typer(
+        name="datong",
+        help="Datong: public agencies share data through connectors, shared schemas, topics and grants.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
     app.callback()(common)
     for part in (  # in the order of `--help`
         author,

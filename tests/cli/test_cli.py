@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +43,18 @@ def test_every_command_has_help_with_an_example() -> None:
             walk(f"{path} {name}", child)
 
     walk("datong", typer.main.get_command(build()))
+
+
+def test_a_command_costs_the_same_however_many_were_run_in_this_process_before() -> None:
+    import typer
+
+    from hub.cli.main import build
+
+    def registered(app: typer.Typer) -> int:
+        inner = sum(registered(group.typer_instance) for group in app.registered_groups if group.typer_instance)
+        return len(app.registered_commands) + inner
+
+    assert registered(build()) == registered(build()) > 40
 
 
 PG, KAFKA = {"DATONG_STORE__URL": "postgresql://u:canary@127.0.0.1:1/x"}, {"DATONG_LOG__URL": "kafka://127.0.0.1:1"}
@@ -140,10 +152,7 @@ def test_commands_use_the_running_hub_and_a_second_serve_refuses(project: Path) 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DATONG_HTTP__PORT": port}
     server = subprocess.Popen([sys.executable, "-m", "hub.cli.main", "serve"], cwd=project, env=environment)
     try:
-        deadline = time.monotonic() + 30
-        while not (project / "var/hub.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert eventually((project / "var/hub.json").exists)
         second = datong("serve", cwd=project, DATONG_HTTP__PORT=str(free_port()))
         assert second.returncode == 1
         assert "in use by the hub at" in second.stderr
