@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from argon2 import PasswordHasher
 from hypothesis import settings
 
-from tests.support.kafka import kafka_cluster, kafka_secure, kafka_three, mortal_kafka
+from hub.people import PeopleDesk
+from tests.support.kafka import kafka_cluster, kafka_secure, kafka_three, mortal_kafka, sleepy_kafka
 from tests.support.postgres import mortal_postgres, postgres_server
 from tests.support.stores import migrated_database, migrated_file
 
@@ -25,16 +27,34 @@ __all__ = [
     "mortal_kafka",
     "mortal_postgres",
     "postgres_server",
+    "sleepy_kafka",
 ]
 
 # Tests start some hundred processes of the hub: each would compile all of it anew where nothing compiled may be kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+EARNEST = vars(PeopleDesk)["_hasher"]
 
 settings.register_profile("datong", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("datong")
 if explore := os.environ.get("TEST_EXPLORE"):
     settings.register_profile("explore", deadline=None, print_blob=True, max_examples=int(explore))
     settings.load_profile("explore")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """A log-in costs a fifth of a second and 64 MiB on purpose, and tests log in a thousand times. Processes of the hub, and
+    tests with `slow_passwords`, pay in full."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PeopleDesk, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        yield
+
+
+@pytest.fixture
+def slow_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are in earnest."""
+    monkeypatch.setattr(PeopleDesk, "_hasher", EARNEST)
 
 
 @pytest.fixture(autouse=True)

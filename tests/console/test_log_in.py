@@ -113,6 +113,20 @@ def test_S27_the_networks_that_a_name_waits_in() -> None:
     assert told == ["10.0.0.0/24", "10.0.0.0/24", "10.0.1.0/24", "2001:db8:1:2::/64", "x" * 64]
 
 
+@pytest.mark.usefixtures("slow_passwords")
+def test_S27_a_password_is_kept_as_RFC_9106_recommends_and_a_wrong_name_costs_the_same(sqlite_store: Store) -> None:
+    desk = PeopleDesk(sqlite_store.people)
+    desk.add("olaf", "operator", PASSWORD)
+    account = sqlite_store.people.get("olaf")
+    assert account is not None
+    kept = "$argon2id$v=19$m=65536,t=3,p=4$"
+    assert account.password.startswith(kept)
+    assert desk._nobody.startswith(kept)
+    assert desk.log_in("olaf", PASSWORD, "10.0.0.1", loopback=False)
+    with pytest.raises(NotAuthenticated):
+        desk.log_in("nobody", PASSWORD, "10.0.0.1", loopback=False)
+
+
 def test_S27_more_log_ins_than_there_is_memory_for_are_sent_away(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +138,7 @@ def test_S27_more_log_ins_than_there_is_memory_for_are_sent_away(
     assert desk.log_in("olaf", PASSWORD, "10.0.0.1", loopback=False)
 
 
+@pytest.mark.usefixtures("slow_passwords")  # so that all have begun before the first is counted
 def test_S27_guesses_at_the_same_time_are_all_counted(sqlite_store: Store) -> None:
     desk = PeopleDesk(sqlite_store.people)
     desk.add("olaf", "operator", PASSWORD)
