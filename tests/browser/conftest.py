@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser
 
 from hub.cli.demonstration import make_project
 from hub.cli.output import Output
-from tests.support.browser import addresses, session_of, shown_pages, the_browser
+from tests.support.browser import Tabs, addresses, session_of, shown_pages, the_browser
 from tests.support.console import Console, serving
 from tests.support.demo import publish_and_read
 from tests.support.fault_server import FaultServer, answer
@@ -40,6 +41,12 @@ def browser() -> Iterator[Browser]:
     """Closed before tests of other folders: while it is open, none of them could run an event loop."""
     with the_browser() as made:
         yield made
+
+
+@pytest.fixture(scope="package")
+def tabs(browser: Browser) -> Iterator[Tabs]:
+    with ExitStack() as held:
+        yield Tabs(browser, held)
 
 
 @pytest.fixture(scope="session")

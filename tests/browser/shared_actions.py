@@ -24,7 +24,9 @@ def pushing(desk: Desk, state: str) -> None:
     file = desk.console.project / "subscriptions.d/board.yaml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"subscription": "board", "grant": "health-schools-bz", "sink": sink}), encoding="utf-8")
-    with httpx.Client(base_url=f"{desk.console.url}/api/v1", headers=desk.console.key, trust_env=False) as api:
+    with httpx.Client(
+        base_url=f"{desk.console.url}/api/v1", headers=desk.console.key, timeout=60, trust_env=False
+    ) as api:
         assert api.post("/reload", json={}).json() == {"mistakes": []}
         assert api.put(f"/subscriptions/board/{state}").status_code == 202
     desk.go(PUSHED)

@@ -14,7 +14,7 @@ from hub.console.views import ACTIONS
 from hub.people import LOCK_AFTER
 from tests.browser import connector_actions, quarantine_actions, shared_actions
 from tests.browser.conftest import Demo
-from tests.support.browser import visiting
+from tests.support.browser import Tabs, visiting
 from tests.support.console import Console
 from tests.support.fault_server import FaultServer
 
@@ -132,11 +132,10 @@ EXAMPLES: dict[str, Callable[[Desk], None]] = {  # by the action's path
 
 
 @pytest.mark.parametrize("path", [action.path for action in ACTIONS])
-def test_an_action_works_and_is_seen_in_the_API(browser: Browser, own: Demo, hook: FaultServer, path: str) -> None:
+def test_an_action_works_and_is_seen_in_the_API(tabs: Tabs, own: Demo, hook: FaultServer, path: str) -> None:
     assert path in EXAMPLES, "write an example that does this as a person would"
-    with visiting(browser, own.console, own.cookie) as visitor:
+    with tabs.of("somebody at the desk", own.console, own.cookie) as (visitor, page):
         visitor.seen.answer = True
-        page = visitor.page()
         EXAMPLES[path](Desk(page, own.console, hook))
         assert visitor.complaints(page) == {}
 

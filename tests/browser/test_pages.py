@@ -12,7 +12,7 @@ from hub.console.pages import Page
 from hub.console.texts import LANGUAGES, texts
 from hub.console.views import PAGES
 from tests.browser.conftest import Demo
-from tests.support.browser import HREF, pattern, shown_pages, visiting
+from tests.support.browser import HREF, Tabs, pattern, shown_pages, visiting
 from tests.support.language import FOREIGN_WORDS
 
 WIDTHS = (390, 1440)  # pixels of CSS: a telephone and a desk
@@ -37,9 +37,8 @@ OUTLINE = """() => {
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", shown_pages(), ids=lambda page: page.path)
-def test_a_page_is_well(browser: Browser, demo: Demo, page: Page, language: str) -> None:
-    with visiting(browser, demo.console, demo.cookie, language=language) as visitor:
-        shown = visitor.page()
+def test_a_page_is_well(tabs: Tabs, demo: Demo, page: Page, language: str) -> None:
+    with tabs.of(f"reader {language}", demo.console, demo.cookie, language=language) as (visitor, shown):
         for width in WIDTHS:
             shown.set_viewport_size({"width": width, "height": 900})
             _, status, html = visitor.open(demo.of(page.path), shown)

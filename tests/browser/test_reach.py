@@ -12,7 +12,7 @@ from playwright.sync_api import Page as Shown
 from hub.console.pages import Page
 from tests.browser.conftest import Demo
 from tests.support import npm
-from tests.support.browser import Visitor, session_of, shown_pages, visiting
+from tests.support.browser import Tabs, Visitor, session_of, shown_pages, visiting
 
 AXE = "axe-core@4.14.1"
 SERIOUS = """async (rules) => (await axe.run(document, {resultTypes: ["violations"], ...rules})).violations
@@ -47,9 +47,10 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("page", shown_pages(), ids=lambda page: page.path)
-def test_axe_finds_nothing_serious(browser: Browser, demo: Demo, axe: str, page: Page) -> None:
-    with visiting(browser, demo.console, demo.cookie, color_scheme="light") as visitor:
-        shown, _, _ = visitor.open(demo.of(page.path))
+def test_axe_finds_nothing_serious(tabs: Tabs, demo: Demo, axe: str, page: Page) -> None:
+    with tabs.of("axe", demo.console, demo.cookie) as (visitor, shown):
+        shown.emulate_media(color_scheme="light")
+        visitor.open(demo.of(page.path), shown)
         shown.evaluate(axe)  # not by a script element: the page's own policy refuses it
         assert shown.evaluate(SERIOUS, {}) == []
         shown.emulate_media(color_scheme="dark")
@@ -57,16 +58,20 @@ def test_axe_finds_nothing_serious(browser: Browser, demo: Demo, axe: str, page:
 
 
 @pytest.fixture
-def still(browser: Browser, demo: Demo) -> Iterator[Visitor]:
+def still(tabs: Tabs, demo: Demo) -> Iterator[tuple[Visitor, Shown]]:
     """Somebody to whom nothing new is told while they go through a page."""
-    with visiting(browser, demo.console, session_of(demo.console, "anna")) as visitor:
-        visitor.context.route("**/console/live*", lambda route: route.abort())
-        yield visitor
+    with tabs.of("still", demo.console, demo.cookie) as (visitor, shown):
+        shown.route("**/console/live*", lambda route: route.abort())
+        yield visitor, shown
+        shown.unroute_all()
 
 
 @pytest.mark.parametrize("page", shown_pages(), ids=lambda page: page.path)
-def test_the_keyboard_alone_reaches_everything_and_leaves_again(still: Visitor, demo: Demo, page: Page) -> None:
-    shown, _, _ = still.open(demo.of(page.path))
+def test_the_keyboard_alone_reaches_everything_and_leaves_again(
+    still: tuple[Visitor, Shown], demo: Demo, page: Page
+) -> None:
+    visitor, shown = still
+    visitor.open(demo.of(page.path), shown)
     count = shown.evaluate(PREPARE)
     assert count > 3, "the page's own switches at least"
     ended = _tab_through(shown, 2 * count + 20)  # a part that scrolls, or a date's fields, are places of their own
@@ -84,8 +89,9 @@ def _tab_through(shown: Shown, most: int) -> bool:
     return False
 
 
-def test_the_first_step_leads_past_the_navigation(still: Visitor) -> None:
-    shown, _, _ = still.open("/console/health")
+def test_the_first_step_leads_past_the_navigation(still: tuple[Visitor, Shown]) -> None:
+    visitor, shown = still
+    visitor.open("/console/health", shown)
     shown.keyboard.press("Tab")
     assert shown.evaluate(
         "document.activeElement.matches('.skip') && document.activeElement.getBoundingClientRect().left >= 0"
@@ -96,13 +102,14 @@ def test_the_first_step_leads_past_the_navigation(still: Visitor) -> None:
     assert shown.evaluate("document.activeElement.closest('main') !== null")
 
 
-def test_Enter_follows_a_link_and_Space_presses_a_button(still: Visitor) -> None:
-    shown, _, _ = still.open("/console/")
-    shown.get_by_role("link", name="Health").focus()
-    with shown.expect_navigation():
-        shown.keyboard.press("Enter")
-    assert shown.url.endswith("/console/health")
-    shown.get_by_role("button", name="Log out").focus()
-    with shown.expect_navigation():
-        shown.keyboard.press("Space")
-    assert shown.url.endswith("/console/log-in")
+def test_Enter_follows_a_link_and_Space_presses_a_button(browser: Browser, demo: Demo) -> None:
+    with visiting(browser, demo.console, session_of(demo.console, "anna")) as visitor:
+        shown, _, _ = visitor.open("/console/")
+        shown.get_by_role("link", name="Health").focus()
+        with shown.expect_navigation():
+            shown.keyboard.press("Enter")
+        assert shown.url.endswith("/console/health")
+        shown.get_by_role("button", name="Log out").focus()
+        with shown.expect_navigation():
+            shown.keyboard.press("Space")
+        assert shown.url.endswith("/console/log-in")

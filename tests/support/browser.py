@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +20,7 @@ from tests.support.console import PASSWORD, Console
 from tests.support.requirements import unavailable
 
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
-WAIT_MS = 20_000.0
+WAIT_MS = 60_000.0
 HREF = re.compile(r'\shref="(/console/[^"#]*)"')
 WATCHING = """
 window.__refused = []; window.__alerts = [];
@@ -51,6 +51,12 @@ class Seen:
     dialogs: list[str] = field(default_factory=list)  # but questions, when it answers them
     questions: list[str] = field(default_factory=list)
     answer: bool | None = None  # to every question; None: nothing should ask
+
+    def forget(self) -> None:
+        """What was met so far."""
+        for many in (self.console, self.errors, self.foreign, self.dialogs, self.questions):
+            many.clear()
+        self.answer = None
 
     def watch(self, page: Page, origin: str) -> None:
         """From now on."""
@@ -125,6 +131,28 @@ def visiting(
         yield Visitor(context=context, console=console)
     finally:
         context.close()
+
+
+class Tabs:
+    """Tabs in which one test goes on after the other. A new one costs two seconds of CPU: a process of its own, which compiles
+    the charts' script anew."""
+
+    def __init__(self, browser: Browser, held: ExitStack) -> None:
+        self._browser, self._held = browser, held
+        self._open: dict[str, tuple[Visitor, Page]] = {}
+
+    @contextmanager
+    def of(self, who: str, console: Console, cookie: str, **more: Any) -> Iterator[tuple[Visitor, Page]]:
+        """The tab of somebody, who is as `visiting` makes them at first, and has met nothing yet."""
+        if who not in self._open:
+            visitor = self._held.enter_context(visiting(self._browser, console, cookie, **more))
+            self._open[who] = (visitor, visitor.page())
+        visitor, page = self._open[who]
+        visitor.seen.forget()
+        try:
+            yield visitor, page
+        finally:
+            page.goto("about:blank")  # which follows nothing
 
 
 def session_of(console: Console, name: str) -> str:
