@@ -14,6 +14,14 @@ from deploy.services import kafka as service
 from hub.log.kafka import KafkaOptions
 from tests.support.requirements import unavailable
 
+# A node that was killed may come back when its old session has ended, which takes nine seconds else; and what a dead writer
+# left open is ended as soon as its time is up, not up to ten seconds later.
+SOON = {
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+}
+
 
 def need_kafka() -> None:
     """Skip, or fail where TEST_REQUIRE names kafka, unless Java and the jars are there."""
@@ -55,6 +63,15 @@ def kafka_secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.C
 @pytest.fixture
 def mortal_kafka(tmp_path: Path) -> Iterator[service.Cluster]:
     """One node of the test's own, to be killed."""
+    need_kafka()
+    cluster = service.start(tmp_path / "kafka", properties=SOON)
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def sleepy_kafka(tmp_path: Path) -> Iterator[service.Cluster]:
+    """The same to be stopped for a while, of which its controller takes no notice before nine seconds."""
     need_kafka()
     cluster = service.start(tmp_path / "kafka")
     yield cluster

@@ -7,6 +7,7 @@ that stop one; it prints a line a batch and ends with the hub's exit codes.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from hub.model import Block, Checkpoint, SourceCheckpoint, Topic
 from tests.support.foreign import foreign_messages
 
 PARTITIONS = 4
+PATIENCE_S = 120.0  # no part of what is tested
 
 
 @dataclass
@@ -95,6 +97,43 @@ class Runner:
                 made.append(Block(topic=self.topic, partition=partition, count=count, records=section))
             sequences[place] = base + len(rows) - 1
         return made
+
+
+class InBackground:
+    """A runner in a thread, and how far it is. Its last batch waits for `finish`: a fault always meets a run that goes on."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner, self.batch = runner, 0
+        self._error: BaseException | None = None
+        self._may_end = threading.Event()
+        runner.done = self._done
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _done(self, batch: int) -> None:
+        self.batch = batch
+        if batch == self.runner.batches - 1:
+            self._may_end.wait()
+
+    def _run(self) -> None:
+        try:
+            self.runner.run()
+        except BaseException as error:
+            self._error = error
+
+    def reach(self, batch: int) -> None:
+        batch = min(batch, self.runner.batches - 1)
+        deadline = time.monotonic() + PATIENCE_S
+        while self.batch < batch and self._thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert self.batch >= batch, self._error or f"still at batch {self.batch} after {self.runner.retries}"
+
+    def finish(self, timeout_s: float = PATIENCE_S) -> None:
+        self._may_end.set()
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive(), f"still at batch {self.batch} after {self.runner.retries}"
+        if self._error:
+            raise self._error
 
 
 def check(bootstrap: str, topic: str, expected: int) -> None:
