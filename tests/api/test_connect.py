@@ -85,7 +85,7 @@ def failure(answer: httpx.Response) -> tuple[int, str]:
 def test_root_names_version_commit_and_cluster(served: Served, connect: httpx.Client) -> None:
     assert set(connect.get("/").json()) == {"version", "commit", "kafka_cluster_id"}
     for base in (served.beside, f"{served.own}/connect", f"{served.beside}/"):
-        answer = httpx.get(base, auth=("x", served.token), trust_env=False)
+        answer = httpx.get(base, auth=("x", served.token), timeout=60, trust_env=False)
         assert answer.json() == connect.get("/").json()
     assert connect.get("/health").json()["status"] == "healthy"
 
@@ -154,7 +154,9 @@ def test_a_configuration_is_put_and_patched(served: Served, connect: httpx.Clien
     assert served.hub.views.connector(NAME)["schedule"] == "every 3h"
     new = connect.put("/connectors/second/config", json=second(connect))
     assert (new.status_code, new.headers["location"]) == (201, f"{served.own}/connectors/second")
-    under = httpx.put(f"{served.beside}/connectors/third/config", json=second(connect, name="third"), auth=connect.auth)
+    under = httpx.put(
+        f"{served.beside}/connectors/third/config", json=second(connect, name="third"), auth=connect.auth, timeout=60
+    )
     assert under.headers["location"] == f"{served.beside}/connectors/third"
     assert failure(connect.patch("/connectors/fourth/config", json={})) == (404, "Connector fourth not found")
     other = failure(connect.put(f"/connectors/{NAME}/config", json={**wanted, "name": "other"}))
@@ -321,7 +323,7 @@ def test_what_is_not_offered_is_not_found(connect: httpx.Client) -> None:
 
 
 def test_S13_S19_only_an_operator_of_a_known_host_is_let_in(served: Served, connect: httpx.Client) -> None:
-    with httpx.Client(base_url=served.own, trust_env=False) as anybody:
+    with httpx.Client(base_url=served.own, timeout=60, trust_env=False) as anybody:
         bare = anybody.get("/connectors")
         assert failure(bare)[0] == 401
         assert bare.headers["www-authenticate"].startswith("Basic")
@@ -333,6 +335,7 @@ def test_S13_S19_only_an_operator_of_a_known_host_is_let_in(served: Served, conn
             f"{served.api}/tokens",
             headers={"Authorization": f"Bearer {served.token}"},
             json={"agency": "city-planning"},
+            timeout=60,
         ).json()["token"]
         assert failure(anybody.get("/connectors", auth=("city-planning", token)))[0] == 403
         assert failure(anybody.get("/", headers={"Host": "evil.example"}))[0] == 421

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -19,11 +20,26 @@ from tests.support.waiting import eventually
 
 MOST = 20
 HEADER_S, BODY_S = 0.6, 1.0
+PATIENCE_S = 60.0  # no part of what is tested
 GET = b"GET /quick HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
+    """Of a server that soon loses patience."""
+    with served(header_s=HEADER_S, body_s=BODY_S) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[int]:
+    """Of one that does not: who connects is there until it goes, on a machine that stands still for a moment as well."""
+    with served(header_s=PATIENCE_S, body_s=PATIENCE_S) as port:
+        yield port
+
+
+@contextmanager
+def served(*, header_s: float, body_s: float) -> Iterator[int]:
     app = FastAPI()
 
     @app.get("/quick")
@@ -40,23 +56,23 @@ def port() -> Iterator[int]:
         return len(await request.body())
 
     found = free_port()
-    made = protocol(MOST, header_s=HEADER_S, body_s=BODY_S)
+    made = protocol(MOST, header_s=header_s, body_s=body_s)
     server = uvicorn.Server(
         uvicorn.Config(app, port=found, http=made, log_config=None, h11_max_incomplete_event_size=4096)
     )
     thread = start(server, "test")
     yield found
     server.should_exit = True
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), 10, (source, 0))
+    return socket.create_connection(("127.0.0.1", port), PATIENCE_S, (source, 0))
 
 
 def answer(connection: socket.socket) -> bytes:
     """All that comes until the other side hangs up."""
-    connection.settimeout(10)
+    connection.settimeout(PATIENCE_S)
     told = b""
     try:
         while part := connection.recv(65536):
@@ -90,9 +106,9 @@ def trickle(connection: socket.socket, data: bytes) -> None:
     ids=["silent", "slow header", "slow body", "slow chunk", "large header", "no HTTP", "two lengths"],
 )
 def test_S20_what_does_not_come_in_time_or_shape_is_refused_and_hung_up_on(
-    port: int, begin: bytes, rest: bytes, status: bytes
+    port: int, patient: int, begin: bytes, rest: bytes, status: bytes
 ) -> None:
-    with connect(port) as connection:
+    with connect(port if status == b"408" else patient) as connection:
         connection.sendall(begin)
         sender = threading.Thread(target=trickle, args=(connection, rest))
         sender.start()
@@ -111,25 +127,25 @@ def test_S20_a_second_request_that_trickles_is_ended_as_the_first_would_be(port:
 
 
 def test_a_slow_answer_and_an_idle_wait_between_requests_are_no_fault(port: int) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        assert client.get("/slow", timeout=30).status_code == 200
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+        assert client.get("/slow").status_code == 200
         time.sleep(1.5 * HEADER_S)
-        assert client.post("/body", content=b"x" * 1_000_000, timeout=30).json() == 1_000_000
+        assert client.post("/body", content=b"x" * 1_000_000).json() == 1_000_000
 
 
-def test_S20_an_address_has_so_many_connections_and_others_are_let_in(port: int) -> None:
+def test_S20_an_address_has_so_many_connections_and_others_are_let_in(patient: int) -> None:
     """The many come again as soon as they are hung up on, from an address of their own."""
     held: list[socket.socket] = []
     try:
         for _ in range(MOST):
-            held.append(connect(port, "127.0.0.2"))
-        with connect(port, "127.0.0.2") as one_more:
+            held.append(connect(patient, "127.0.0.2"))
+        with connect(patient, "127.0.0.2") as one_more:
             assert answer(one_more)[9:12] == b"429"
-        assert httpx.get(f"http://127.0.0.1:{port}/quick", trust_env=False).json() == "yes"
+        assert httpx.get(f"http://127.0.0.1:{patient}/quick", timeout=60, trust_env=False).json() == "yes"
     finally:
         for connection in held:
             connection.close()
-    assert eventually(lambda: let_in(port, "127.0.0.2"))
+    assert eventually(lambda: let_in(patient, "127.0.0.2"))
 
 
 def let_in(port: int, source: str) -> bool:

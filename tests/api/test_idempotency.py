@@ -14,6 +14,7 @@ from hub.store import Store
 from hub.store.answers import KEPT_MS, WORKING_MS, Answer
 from tests.support.console import Console, serving
 from tests.support.projects import make_project
+from tests.support.waiting import eventually
 
 RUN = "/api/v1/connectors/city-library-branches/runs"
 PERSON = {"name": "li.na", "role": "viewer", "password": "a long enough one"}
@@ -44,7 +45,10 @@ def test_the_same_request_is_done_once_and_answered_twice(served: Console) -> No
     runs = [post(served, RUN, {}, "k2") for _ in range(3)]
     assert len({answer.json()["run"] for answer in runs}) == 1
     assert len({answer.headers["location"] for answer in runs}) == 1
-    assert len(served.api(RUN.removeprefix("/api/v1")).json()["runs"]) == 1
+    path = RUN.removeprefix("/api/v1")
+    one = f"{path}/{runs[0].json()['run']}"
+    assert eventually(lambda: served.api(one).json()["state"] != "running")  # then it is listed
+    assert len(served.api(path).json()["runs"]) == 1
 
 
 def test_a_key_is_one_request_of_one_caller(served: Console) -> None:
@@ -52,10 +56,12 @@ def test_a_key_is_one_request_of_one_caller(served: Console) -> None:
     other = post(served, "/api/v1/people", {**PERSON, "name": "wu.ming"}, "k")
     assert (other.status_code, other.json()["code"]) == (422, "IdempotencyKeyInUse")
     assert post(served, RUN, {}, "k").status_code == 422
-    token = httpx.post(f"{served.url}/api/v1/tokens", json={"agency": "city-planning"}, headers=served.key).json()
+    token = httpx.post(
+        f"{served.url}/api/v1/tokens", json={"agency": "city-planning"}, headers=served.key, timeout=60
+    ).json()
     agency = {"Authorization": f"Bearer {token['token']}"}
     assert post(served, RUN, {}, "k", **agency).status_code == 403, "what another caller was answered is not theirs"
-    httpx.delete(f"{served.url}/api/v1/tokens/{token['id']}", headers=served.key)
+    httpx.delete(f"{served.url}/api/v1/tokens/{token['id']}", headers=served.key, timeout=60)
     assert post(served, RUN, {}, "k", **agency).status_code == 401
 
 
@@ -90,7 +96,7 @@ def test_S13_a_token_is_never_kept_to_be_answered_again(served: Console) -> None
     refused = post(served, "/api/v1/tokens", {"agency": "city-planning"}, "k")
     assert (refused.status_code, "secret" in refused.json()["detail"]) == (422, True)
     assert served.api("/tokens").json()["tokens"] == []
-    without = httpx.post(f"{served.url}/api/v1/people", json=PERSON, headers={"Idempotency-Key": "k"})
+    without = httpx.post(f"{served.url}/api/v1/people", json=PERSON, headers={"Idempotency-Key": "k"}, timeout=60)
     assert without.status_code == 401
 
 

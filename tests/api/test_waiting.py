@@ -59,7 +59,9 @@ def test_R28_one_watcher_wakes_all_who_wait(log: SqliteLog) -> None:
     async def scenario() -> None:
         desk = Waiting(log)
         waits = [asyncio.create_task(desk.news(NEWS, {0: 0, 1: 0}, 60)) for _ in range(50)]
-        await asyncio.sleep(0.2)
+        while len(desk._waiters.get(NEWS, ())) < 50:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # who should not be woken would be by now
         assert watchers() == 1
         assert not any(task.done() for task in waits)
         await asyncio.to_thread(appended, log)

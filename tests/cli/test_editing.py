@@ -96,7 +96,7 @@ def test_connect_port_answers_at_its_root_and_a_taken_one_is_told(here: Path) ->
         assert answers(server, own)
         token = (here / "var/operator.token").read_text()
         for base in (f"http://127.0.0.1:{own}", f"http://127.0.0.1:{port}/connect"):
-            assert httpx.get(f"{base}/connectors", auth=("op", token), trust_env=False).json() == [NAME]
+            assert httpx.get(f"{base}/connectors", auth=("op", token), timeout=60, trust_env=False).json() == [NAME]
         server.terminate()
         assert server.wait(120) == 0
     assert ("127.0.0.1", own) in outbound_of(load_settings(here, env={"DATONG_CONNECT__PORT": str(own)}).settings).own

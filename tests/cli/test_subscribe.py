@@ -30,7 +30,7 @@ def started(*arguments: str, cwd: Path, **options: object) -> subprocess.Popen[b
 
 
 def until(there: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not there.exists() or not there.stat().st_size:
         assert time.monotonic() < deadline, f"{there} did not appear"
         time.sleep(0.02)
@@ -68,7 +68,7 @@ def on_terminal(*arguments: str, cwd: Path) -> tuple[int, str]:
             break
         told += part
     os.close(ours)
-    return process.wait(60), told.decode("utf-8", "replace")
+    return process.wait(120), told.decode("utf-8", "replace")
 
 
 @pytest.mark.parametrize("form", ["arrow", "avro", "framed"])
@@ -125,7 +125,7 @@ def test_R24_an_ended_follower_leaves_a_whole_file_and_its_commits(
     options = ["--token-file", "planning.token", "--group", group]
     process = started("subscribe", TOPIC, "--follow", "--format", form, "-o", file, *options, cwd=project)
     until(project / file)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while committed(project, group) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -278,7 +278,7 @@ def test_R35_what_cannot_be_a_token_is_told_before_anything_is_sent(token: str) 
 
 
 def test_a_client_of_ones_own_stays_open(open_subscription: Open) -> None:
-    client = httpx.Client(base_url="http://127.0.0.1:9")
+    client = httpx.Client(base_url="http://127.0.0.1:9", timeout=60)
     subscription = subscribe("http://ignored", TOPIC, "t", client=client, auto_commit=False, retrying=Retrying(tries=1))
     with pytest.raises(SourceUnavailable), subscription:
         next(iter(subscription))

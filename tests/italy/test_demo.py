@@ -267,7 +267,7 @@ def test_what_is_changed_in_the_example_reaches_the_demo(tmp_path: Path, capsys:
 
 def ask(service: Service, page: str) -> httpx.Response:
     url = f"http://127.0.0.1:{service.port}/regioni"
-    return httpx.get(url, params={"pagina": page, "righe": "100"}, trust_env=False)
+    return httpx.get(url, params={"pagina": page, "righe": "100"}, timeout=60, trust_env=False)
 
 
 def test_the_civil_protections_service_turns_pages_drifts_and_refuses_now_and_then(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-READY_S = 60.0
+READY_S = 120.0
 
 
 class Node:
@@ -49,7 +49,7 @@ class Node:
         while time.monotonic() < deadline:
             assert self.process.poll() is None, (self.directory / "out").read_text()
             try:
-                if httpx.get(f"{self.url}/livez", timeout=1.0, trust_env=False).status_code == 200:
+                if httpx.get(f"{self.url}/livez", timeout=10, trust_env=False).status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -65,9 +65,9 @@ class Node:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(how)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=READY_S)
 
-    def client(self, timeout: float = 30.0) -> httpx.Client:
+    def client(self, timeout: float = 60.0) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
 

@@ -93,7 +93,7 @@ class Reading:
 
     def __exit__(self, *_: object) -> None:
         self.source.close()
-        self._thread.join(30)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def rows(self, count: int) -> list[dict[str, Any]]:

@@ -333,7 +333,7 @@ def test_a_host_that_never_answers_takes_no_longer_than_it_may(pg: Database) -> 
         started = time.monotonic()
         with pytest.raises(SourceUnavailable, match="did not answer in time"):
             pg.read(url=url, connect_timeout_s=2)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60  # libpq alone would wait for ever
 
 
 def test_rights_that_lack_are_named(pg: Database) -> None:
@@ -384,12 +384,12 @@ def test_a_locked_table_is_tried_again_later(pg: Database, monkeypatch: pytest.M
 def test_stop_ends_a_slow_statement_soon(pg: Database) -> None:
     import time
 
-    pg.run("CREATE VIEW t AS SELECT pg_sleep(60) IS NULL AS id")
+    pg.run("CREATE VIEW t AS SELECT pg_sleep(600) IS NULL AS id")
     stop, started = Event(), time.monotonic()
     for batch in pg.source("snapshot").batches(None, stop):
         assert not batch.complete
         stop.set()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert pg.run(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'datong' AND datname = current_database()"
     )

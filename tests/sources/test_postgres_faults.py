@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Event
 
+import psycopg
 import pytest
 
 from connectors.sources import postgres
@@ -19,6 +20,7 @@ from hub.errors import SourceUnavailable
 from hub.model import Batch, SourceCheckpoint
 from tests.sources.conftest import Database
 from tests.support.line import Line
+from tests.support.waiting import eventually
 
 ROWS = 60_000
 
@@ -95,12 +97,14 @@ def test_F9_a_killed_process_of_the_server_takes_all_connections_with_it(mortal:
         os.kill(worker, signal.SIGKILL)
 
     seen, position = fail_after(mortal.source(), 2, kill)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with suppress(Exception):
+
+    def back() -> bool:
+        with suppress(psycopg.OperationalError):
             mortal.reconnect()
-            break
-        time.sleep(0.1)
+            return True
+        return False
+
+    assert eventually(back)
     goes_on(mortal, seen, position)
 
 
@@ -108,7 +112,7 @@ def test_F9_a_transaction_that_idles_is_ended_by_the_server(pg: Database, monkey
     monkeypatch.setattr(postgres, "BLOCKS", 100)
     fill(pg)
     pg.run(f"ALTER DATABASE {pg.name} SET idle_in_transaction_session_timeout = '100ms'")
-    seen, position = fail_after(pg.source(), 2, lambda: time.sleep(1))
+    seen, position = fail_after(pg.source(), 2, lambda: time.sleep(1))  # ten times as long as it may idle
     pg.run(f"ALTER DATABASE {pg.name} RESET idle_in_transaction_session_timeout")
     goes_on(pg, seen, position)
 
@@ -154,16 +158,13 @@ def test_nothing_stays_open(pg: Database) -> None:
     pg.source().check()
     pg.source().discover()
     pg.read()
-    deadline = time.monotonic() + 10
-    while workers(pg) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert workers(pg) == []
+    assert eventually(lambda: not workers(pg))
 
 
 def test_close_ends_a_statement_that_runs(pg: Database) -> None:
-    pg.run("CREATE VIEW t AS SELECT pg_sleep(120) IS NULL AS id")
+    pg.run("CREATE VIEW t AS SELECT pg_sleep(600) IS NULL AS id")
     source = pg.source("snapshot")
     threading.Timer(1.0, source.close).start()
     started = time.monotonic()
     assert all(b.records.num_rows == 0 and not b.complete for b in source.batches(None, Event()))
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60

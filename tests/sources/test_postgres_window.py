@@ -18,6 +18,7 @@ from connectors.sources import postgres
 from hub.errors import Conflict
 from hub.model import Batch, SourceCheckpoint
 from tests.sources.conftest import Database
+from tests.support.waiting import eventually
 
 WRITERS = 8
 ROWS = 1_500  # inserted by each writer
@@ -285,9 +286,7 @@ def test_a_checkpoint_of_another_server_timeline_or_table_is_refused(mortal: Dat
     mortal.server.configure({"restore_command": "false", "recovery_target_timeline": "latest"})
     mortal.server.start()
     mortal.reconnect()
-    deadline = time.monotonic() + 30
-    while mortal.run("SELECT pg_is_in_recovery()") == [(True,)] and time.monotonic() < deadline:
-        time.sleep(0.1)
+    assert eventually(lambda: mortal.run("SELECT pg_is_in_recovery()") == [(False,)])
     with pytest.raises(Conflict, match="failed over") as refused:
         mortal.read(position)
     assert "begin anew" in refused.value.remedy

@@ -39,7 +39,7 @@ class Bed:
 @pytest.fixture(params=sorted(PUSHED))
 def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bed]:
     doors = Doors()
-    kind, sender = KINDS[request.param], Sender(httpx.Client())
+    kind, sender = KINDS[request.param], Sender(httpx.Client(timeout=60))
     spec: dict[str, Any] = {"kind": "webhook", "keys": ["${secret:K}"]}
     outbound = Outbound()
 
@@ -104,7 +104,7 @@ class Reading:
 
     def ended(self) -> bool:
         """Soon."""
-        self._thread.join(10)
+        self._thread.join(60)
         return not self._thread.is_alive()
 
 
@@ -168,6 +168,6 @@ def test_stop_and_close_end_it_soon_and_may_be_repeated(bed: Bed) -> None:
         assert eventually(lambda: bool(closed.batches))
         closer = threading.Thread(target=closed.source.close)
         closer.start()
-        closer.join(10)
+        closer.join(60)
         assert closed.ended()
         closed.source.close()

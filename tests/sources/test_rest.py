@@ -402,13 +402,13 @@ def test_S6_an_authority_is_named_below_the_files_root_alone(serve: Serve, tmp_p
 
 
 def test_a_service_that_waits_is_left_at_once_when_the_source_is_closed(serve: Serve) -> None:
-    server = serve(lambda r: [WHOLE[:HALF], *([0.2, b" "] * 200)])
-    made = source(server, timeout_s=30, page_timeout_s=60)
+    server = serve(lambda r: [WHOLE[:HALF], *([0.2, b" "] * 2000)])
+    made = source(server, timeout_s=300, page_timeout_s=300)
     started = time.monotonic()
     Timer(0.5, made.close).start()
     with pytest.raises(DatongError):
         list(made.batches(None, Event()))
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 100
 
 
 def test_R17_the_hubs_settings_become_the_rule(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("hub", "connectors", "schemas", "examples", "benchmarks", "docs", "tests")
 SOURCES = sorted([ROOT / "dev.py", *(p for folder in FOLDERS for p in (ROOT / folder).rglob("*.py"))])
 PRODUCT = [p for p in SOURCES if p.relative_to(ROOT).parts[0] in ("hub", "connectors")]
+TESTS = [p for p in SOURCES if p.relative_to(ROOT).parts[0] == "tests"]
+ASKS = {f"httpx.{name}" for name in ("get", "post", "put", "patch", "delete", "request", "stream", "Client")}
 P95_LINES, MAX_LINES, MAX_MODULE = 34, 60, 500
 SECRET = re.compile(r"(?:^|_)(?:token|secret|password|mac)$")
 PLAIN_COMPARISONS = {  # of a secret with `==`, each where no caller can gain from its timing
@@ -133,3 +135,34 @@ def test_secrets_are_compared_in_constant_time() -> None:
 )
 def test_the_search_for_plain_comparisons_finds_them(line: str, count: int) -> None:
     assert len(plain_comparisons(ast.parse(line))) == count
+
+
+def impatient(tree: ast.Module) -> list[int]:
+    """Lines that ask by httpx over a socket and leave it at its own five seconds."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("httpx."):
+            asks = ast.unparse(node.func) in ASKS
+            if asks and not {"timeout", "transport"} & {keyword.arg for keyword in node.keywords}:
+                found.append(node.lineno)
+    return found
+
+
+def test_tests_wait_longer_than_httpx_does_by_itself() -> None:
+    """Five seconds are few on a machine that is busy for a moment."""
+    found = {str(p.relative_to(ROOT)): impatient(ast.parse(p.read_text(encoding="utf-8"))) for p in TESTS}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("httpx.get(url)", 1),
+        ("httpx.Client(base_url=url, trust_env=False)", 1),
+        ("httpx.post(url, timeout=60)", 0),
+        ("httpx.AsyncClient(transport=here)", 0),
+        ("httpx.Response(200)", 0),
+    ],
+)
+def test_the_search_for_impatience_finds_it(line: str, count: int) -> None:
+    assert len(impatient(ast.parse(line))) == count

@@ -144,7 +144,7 @@ class Site:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             with suppress(httpx.TransportError):
-                if httpx.get(f"{node.url}/livez", trust_env=False).status_code == 200:
+                if httpx.get(f"{node.url}/livez", timeout=10, trust_env=False).status_code == 200:
                     return
             assert node.process.poll() is None, node.said()
             assert time.monotonic() < deadline, node.said()

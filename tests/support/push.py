@@ -125,7 +125,7 @@ def here(project: Path, *, run: bool = True) -> Iterator[tuple[Hub, httpx.Client
 
 def until_open(hub: Hub, name: str = NAME) -> None:
     """Until the connector takes what is pushed."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while hub.doors.door(name) is None:
         assert time.monotonic() < deadline, hub.supervisor.status(name)
         time.sleep(0.01)
@@ -142,7 +142,7 @@ def serving(project: Path, *, wait: bool = True, **env: str) -> Iterator[tuple[s
         process = subprocess.Popen(command, cwd=project, env=told, stdout=log, stderr=log)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while wait:
                 with suppress(httpx.TransportError):
                     if client.get("/livez").status_code == 200:

@@ -153,7 +153,7 @@ def test_R35_a_worker_answers_health_alone_and_says_so_to_commands(nodes: Nodes)
         for path in ("/api/v1/connectors", "/api/v1/topics/a.b.v1/consumers/g/records"):
             assert client.get(path).status_code == 404
         assert "datong_build_info" in client.get("/metrics").text
-    anonymous = httpx.get(f"{nodes.worker.url}/metrics", trust_env=False)
+    anonymous = httpx.get(f"{nodes.worker.url}/metrics", timeout=60, trust_env=False)
     assert anonymous.status_code == 401
     refused = nodes.datong("run", node=nodes.worker)
     assert refused.returncode == 1

@@ -45,7 +45,7 @@ def send(node: Node, name: str, number: int, identity: str) -> httpx.Response:
 
 def taken(nodes: list[Node], name: str, number: int, identity: str) -> tuple[Node, httpx.Response]:
     """As a balancer does it: the next one on 503, until one takes it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         for node in nodes:
             answer = send(node, name, number, identity)
