@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 import yaml
 
-from tests.cli.test_cli import datong
+from tests.cli.conftest import in_this_process as datong
 from tests.support.fault_server import FaultServer, Request
 from tests.support.fault_server import answer as response
 
