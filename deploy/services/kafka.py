@@ -26,7 +26,7 @@ from deploy.services.tls import make_certificates
 VERSION = "4.3.1"
 HERE = Path(__file__).parent / "jars"
 LOOPBACK = "127.0.0.1"
-READY_S = 60.0
+READY_S = 120.0
 HEAP = "256m"
 FAST_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-XX:+ExitOnOutOfMemoryError")
 LOADED_JVM = ("-XX:+UseSerialGC", "-Djava.awt.headless=true", "-XX:+ExitOnOutOfMemoryError")  # for benchmarks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,3 +31,11 @@ def api(place: Path) -> Iterator[httpx.Client]:
     with in_process(loaded, Directory(loaded.settings.data_path)) as client:
         client.base_url = httpx.URL("http://localhost/api/v1/")
         yield client
+
+
+def outcome(api: httpx.Client, run: str, name: str = "city-library-branches") -> dict[str, Any]:
+    """Of a run that was started, when it has ended: one answer waits five seconds at most."""
+    while True:
+        found: dict[str, Any] = api.get(f"connectors/{name}/runs/{run}", params={"wait_ms": 5000}).json()
+        if found["state"] != "running":
+            return found

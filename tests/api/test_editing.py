@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.api.conftest import outcome
+
 NAME = "city-library-branches"
 TOPIC = "city-library.culture.branch.v1"
 APPEND = {"mode: snapshot": "mode: append", "  key: [branch_id]\n": ""}
@@ -36,11 +38,9 @@ def put(api: httpx.Client, text: str, etag: str | None, name: str = NAME) -> htt
 def run(api: httpx.Client, name: str = NAME) -> dict[str, int]:
     started = api.post(f"connectors/{name}/runs", json={}).json()
     assert "run" in started, started
-    while True:
-        record = api.get(f"connectors/{name}/runs/{started['run']}", params={"wait_ms": 2000}).json()
-        if record["state"] != "running":
-            assert record["state"] == "completed", record
-            return {k: v for k, v in record["totals"].items() if v}
+    record = outcome(api, started["run"], name)
+    assert record["state"] == "completed", record
+    return {k: v for k, v in record["totals"].items() if v}
 
 
 def changed(text: str, changes: dict[str, str]) -> str:
@@ -317,8 +317,7 @@ def test_a_reset_needs_a_reason(api: httpx.Client, body: dict[str, object]) -> N
 def test_a_failed_connector_runs_anew_by_a_restart(api: httpx.Client, place: Path) -> None:
     started = api.post(f"connectors/{NAME}/restart")
     assert started.status_code == 202
-    record = api.get(f"connectors/{NAME}/runs/{started.json()['run']}", params={"wait_ms": 5000}).json()
-    assert record["state"] == "completed"
+    assert outcome(api, started.json()["run"])["state"] == "completed"
     stop(api)
     assert api.post(f"connectors/{NAME}/restart").status_code == 409
     assert api.post("connectors/nobody/restart").status_code == 404

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.conftest import outcome
 from tests.api.test_api import CANARY
 
 NAME = "city-library-branches"
@@ -15,7 +16,7 @@ WHY = {"reason": "a test entry of the branch"}
 
 def ran(api: httpx.Client) -> dict[str, Any]:
     run = api.post(f"connectors/{NAME}/runs", json={}).json()["run"]
-    return dict(api.get(f"connectors/{NAME}/runs/{run}", params={"wait_ms": 5000}).json())
+    return outcome(api, run)
 
 
 def spoiled(api: httpx.Client, place: Any, *lines: str) -> list[dict[str, Any]]:
@@ -38,9 +39,9 @@ def case(api: httpx.Client, place: Any) -> str:
 def ended(api: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 202, answer.text
     (started,) = answer.json()["runs"]
-    found = api.get(f"connectors/{NAME}/runs/{started['run']}", params={"wait_ms": 5000}).json()
+    found = outcome(api, started["run"])
     assert found["state"] == "completed"
-    return dict(found)
+    return found
 
 
 def test_R22_rows_and_then_the_case_are_set_aside_and_the_next_run_leaves_them_so(api: httpx.Client, case: str) -> None:

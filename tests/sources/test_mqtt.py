@@ -362,9 +362,9 @@ def test_F25_a_run_with_quiet_s_ends_when_all_was_taken_and_the_next_takes_what_
 ) -> None:
     with broker.publisher() as device:
         device.publish("wells/w1/level", ["1"], retain=True)
-        first = list(source(broker.port, version=version, quiet_s=1).batches(None, Event()))
+        first = list(source(broker.port, version=version, quiet_s=2).batches(None, Event()))
         device.publish("wells/w2/level", ["2", "3"])
-    second = list(source(broker.port, version=version, quiet_s=1).batches(first[-1].position, Event()))
+    second = list(source(broker.port, version=version, quiet_s=2).batches(first[-1].position, Event()))
     taken = [[row["value"] for b in batches for row in b.records.to_pylist()] for batches in (first, second)]
     assert taken[0] == ["1"]
     assert taken[1][-2:] == ["2", "3"]

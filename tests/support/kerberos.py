@@ -91,7 +91,7 @@ def realm(folder: Path) -> Iterator[Realm]:
         yield Realm(folder, packages)
     finally:
         centre.terminate()
-        centre.wait(10)
+        centre.wait(60)
 
 
 def _gssapi() -> Path:
@@ -126,7 +126,7 @@ def _run(environment: Mapping[str, str], *command: str) -> None:
 
 
 def _wait(port: int, centre: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and centre.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.3):
             return

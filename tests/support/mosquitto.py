@@ -83,7 +83,7 @@ class Mosquitto:
         """It writes down what it keeps."""
         if self._process:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     @contextmanager
