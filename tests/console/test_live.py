@@ -13,6 +13,7 @@ import pytest
 from hub.console import live
 from hub.console.edge import SESSION
 from hub.errors import Retry
+from hub.watch import alerts
 from tests.api.test_api import TOPIC, run
 from tests.api.test_streams import Event, event_of, lines_of
 from tests.support.console import Console, form_token, serving
@@ -129,7 +130,10 @@ def _until_end(found: Iterator[Event]) -> Iterator[Event]:
             return
 
 
-def test_the_overview_says_what_is_wrong_with_the_next_step_and_clears_by_itself(own: Console) -> None:
+def test_the_overview_says_what_is_wrong_with_the_next_step_and_clears_by_itself(
+    own: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "LINGER_MS", 500)
     source = own.project / "data/branches.csv"
     sound = "\n".join(source.read_text(encoding="utf-8").splitlines()[:2]) + "\n"
     source.write_text(sound, encoding="utf-8")
