@@ -211,7 +211,7 @@ def test_F2_a_broker_away_for_a_minute_at_the_start_and_in_mid_run(
 ) -> None:
     project = Project(tmp_path, mortal_kafka, schedule="schedule: every 1s\n")
     mortal_kafka.kill(mortal_kafka.nodes[0])
-    outage(project, tmp_path, serving, PATIENCE_S)
+    outage(project, tmp_path, serving, 60)
 
 
 def write_what_no_hub_would(cluster: Cluster, task: str) -> None:
