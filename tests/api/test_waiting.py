@@ -48,7 +48,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SqliteLog:
 
 async def gone() -> None:
     """The last watcher sees that nobody waits any more."""
-    for _ in range(1_000):
+    for _ in range(6_000):
         if not watchers():
             return
         await asyncio.sleep(0.01)
