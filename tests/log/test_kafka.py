@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Iterator
 
 import confluent_kafka
+import crc32c
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -151,6 +153,17 @@ def test_F17_a_batch_with_a_flipped_bit_is_never_served(damage: int) -> None:
     data[damage] ^= 1
     with pytest.raises(CorruptBlock):
         batches.parse("t", 0, 0, bytes(data), [])
+
+
+def test_R8_a_batch_of_which_the_cleaner_left_the_header_was_removed() -> None:
+    """It stays as long as its producer is known, and is no evidence that nothing is missing there."""
+    builder = MemoryRecordsBuilder(2, 0, 10_000)
+    builder.append(1, b"key", b"value", [])
+    builder.close()
+    header = struct.pack(">hiqqqhii", 0, 4, 0, 0, 7, 0, 0, 0)  # without any of its five records
+    emptied = struct.pack(">qiibI", 1, 9 + len(header), 0, 2, crc32c.crc32c(header)) + header
+    found = batches.parse("t", 0, 0, bytes(builder.buffer()) + emptied, [])
+    assert (list(found.spans), found.next_offset, len(found.blocks)) == ([(0, 0)], 6, 1)
 
 
 @settings(max_examples=300)

@@ -45,7 +45,7 @@ class Parsed:
 
     blocks: Sequence[StoredBlock]
     next_offset: int
-    spans: Sequence[tuple[int, int]] = ()  # first and last offset of every batch: where one is missing, it was removed
+    spans: Sequence[tuple[int, int]] = ()  # first and last offset of what is there; what is missing between was removed
 
 
 def parse(topic: str, partition: int, offset: int, data: bytes, aborted: Sequence[Aborted]) -> Parsed:
@@ -73,7 +73,10 @@ def parse(topic: str, partition: int, offset: int, data: bytes, aborted: Sequenc
                 break
             raise
         next_offset = batch.last_offset + 1
-        spans.append((batch.base_offset, batch.last_offset))
+        if (
+            batch.count
+        ):  # of one that was emptied the header stays as long as its producer is known: all of it was removed
+            spans.append((batch.base_offset, batch.last_offset))
     return Parsed(blocks=found, next_offset=next_offset, spans=spans)
 
 
