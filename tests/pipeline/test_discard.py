@@ -20,13 +20,13 @@ from hub.mapping.program import MappingSpec
 from hub.model import QUARANTINE, RunTotals
 from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.jobs import Job
-from hub.pipeline.quarantine import Closing, history, parse
+from hub.pipeline.quarantine import Closing, parse
 from hub.settings import load_settings
 from hub.store.leases import NOBODY
 from hub.watch.alerts import Facts, Thresholds, causes
 from tests.support.nodes import until
 from tests.support.projects import FIELDS, Bench, make_plan
-from tests.support.reading import records_of
+from tests.support.reading import quarantined, records_of
 from tests.watch.test_alerts import WELL, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ def index(bench: Bench) -> OpenQuarantine:
 
 
 def closings(bench: Bench) -> list[Closing]:
-    return [item for item in history(bench.log) if isinstance(item, Closing)]
+    return [item for item in quarantined(bench.log) if isinstance(item, Closing)]
 
 
 def case_of(bench: Bench, reason: str) -> str:

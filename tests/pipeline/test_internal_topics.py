@@ -21,7 +21,7 @@ from hub.model import MANIFESTS, QUARANTINE, STATE, Block, Checkpoint, RunTotals
 from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.manifest import SHAPE as manifest_shape
 from hub.pipeline.manifest import Manifest
-from hub.pipeline.quarantine import CONNECTOR, Closing, Entry, parse
+from hub.pipeline.quarantine import CONNECTOR, Closing, Entry, OpenEntries, _glance_at, parse, to_blocks
 from hub.pipeline.quarantine import SHAPE as quarantine_shape
 from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.snapshot import KeyState
@@ -211,3 +211,28 @@ def test_G4_record_ids_are_the_same_with_and_without_what_others_wrote(bench: Be
     assert len(again) == 1
     assert again.fresh(one).tolist() == []
     assert len(bench.log.notices()) == 1
+
+
+def test_R22_what_a_run_knows_of_open_rows_is_the_same_by_a_glance_as_in_full() -> None:
+    glance = _glance_at("branches")
+    own = ENTRY.to_json()
+    assert glance(own) == ENTRY.id
+    assert glance(own.replace(b'"row":1', b'"row":?')) == ENTRY.id, "the hub's own form is not looked into"
+    assert glance(changed(own)) == ENTRY.id, "any other form of it is"
+    assert glance(CLOSING.to_json()) == CLOSING
+    other = Entry(**{**vars(ENTRY), "task": 'bran"ches.*'})
+    assert (glance(other.to_json()), _glance_at(other.task)(other.to_json())) == (None, ENTRY.id)
+    tricky = Closing(**{**vars(CLOSING), "outcome": "discarded", "by": "b", "why": '","topic":"x","kind":"entry"}'})
+    assert glance(tricky.to_json()) == tricky
+    for wrong in (None, b"", changed(own, row="1"), own[:-1], own.replace(b'"topic"', b'"topics"')):
+        with pytest.raises(ValueError, match=r"another|Expecting"):
+            glance(wrong)
+
+
+def test_R22_a_run_reads_ids_of_its_own_task_from_shared_blocks_too(bench: Bench) -> None:
+    mine, other = (Entry(**{**vars(ENTRY), "id": c * 32, "task": t}) for c, t in (("a", "branches"), ("b", "other")))
+    aside = Closing(id="c" * 32, task="branches", outcome="discarded", run="r", at=1, by="b", why="w")
+    for task, items in (("branches", (mine, aside)), ("other", (other,))):
+        bench.log.open(task, 1).append(to_blocks(items, task), Checkpoint(source=None))
+    found = OpenEntries.load(bench.log, "branches")
+    assert (found.ids, found.discarded) == ({"a" * 32}, {"c" * 32})

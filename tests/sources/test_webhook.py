@@ -23,10 +23,11 @@ from hub.app import Hub
 from hub.errors import ConfigurationInvalid, Conflict, SourceUnavailable
 from hub.model import Receipt, RunTotals, Submission
 from hub.pipeline.intake import Doors
-from hub.pipeline.quarantine import Entry, history
+from hub.pipeline.quarantine import Entry
 from hub.pipeline.record_ids import KEPT_MS, RecordIds
 from tests.support.projects import Bench, make_plan
 from tests.support.push import NAME, Sender, here, make_project, published, readings, secret, serving, until_open
+from tests.support.reading import quarantined
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"7" * 32)
 PUBLIC = "whpk_" + base64.b64encode(PRIVATE.public_key().public_bytes_raw()).decode()
@@ -191,7 +192,7 @@ def test_G8_a_bad_record_is_quarantined_and_its_body_still_taken_once(running: t
     assert sender.send(body, "msg_mixed").json() == {"records": 4, "again": True}
     assert sender.send(body[:1], "msg_mixed").status_code == 409
     assert readings(hub.log)[before:] == [("q", 4.0)]
-    entries = [entry for entry in history(hub.log) if isinstance(entry, Entry)]
+    entries = [entry for entry in quarantined(hub.log) if isinstance(entry, Entry)]
     assert sorted(entry.reason for entry in entries) == ["BAD_NUMBER", "NULL_REQUIRED"]
     assert len({entry.record_id for entry in entries}) == 2
     assert all(len(entry.record_id) == 32 for entry in entries)

@@ -25,11 +25,11 @@ from hub.model import Mode, Topic
 from hub.pipeline.discard import Discard, Discarding
 from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.plan import TaskLimits, TaskPlan
-from hub.pipeline.quarantine import history
 from hub.pipeline.record_ids import RecordIds
 from hub.pipeline.replay import Replay
 from hub.pipeline.task import Run, RunResult, Surroundings
 from hub.ports import Source
+from tests.support.reading import quarantined
 
 SCHEMA = {
     "type": "record",
@@ -108,6 +108,10 @@ class Bench:
         made = FilesSpec(kind="files", path=spec.pop("path", "*.csv"), stable_after_s=0, **spec)
         return FilesSource(made, SourceContext(task="branches", root=self.data, mode=mode))
 
+    def around(self) -> Surroundings:
+        """Of a job that begins now."""
+        return Surroundings(reader=self.log, clock_ms=self.clock, epoch=self.epoch)
+
     def run(
         self, plan: TaskPlan | None = None, source: Source | None = None, ids: RecordIds | None = None
     ) -> RunResult:
@@ -115,29 +119,26 @@ class Bench:
         self.log.ensure(plan.topic)
         self.epoch += 1
         writer = self.log.open(plan.connector, self.epoch)
-        around = Surroundings(reader=self.log, clock_ms=self.clock, epoch=self.epoch)
-        return Run(plan, source or self.source(plan.mode), writer, around, ids).execute(Event())
+        return Run(plan, source or self.source(plan.mode), writer, self.around(), ids).execute(Event())
 
     def replay(self, plan: TaskPlan) -> RunResult:
         self.epoch += 1
         writer = self.log.open(plan.connector, self.epoch)
-        around = Surroundings(reader=self.log, clock_ms=self.clock, epoch=self.epoch)
-        return Replay(plan, writer, around).execute(self.open_entries(), Event())
+        return Replay(plan, writer, self.around()).execute(self.open_entries(), Event())
 
     def discard(self, case: str | None = None, *rows: int, why: str = "nobody knows") -> RunResult:
         """As a person does it: all open rows, those of a case, or some."""
         index = OpenQuarantine(self.log, RunHistory(self.log))
         self.epoch += 1
         writer = self.log.open("branches", self.epoch)
-        around = Surroundings(reader=self.log, clock_ms=self.clock, epoch=self.epoch)
         asked = Discarding(case=case, rows=rows, by="olaf", why=why)
-        return Discard("branches", writer, around, asked).execute(
+        return Discard("branches", writer, self.around(), asked).execute(
             lambda: index.chosen(case=case, offsets=rows), Event()
         )
 
     def open_entries(self) -> list[Any]:
         found: dict[str, Any] = {}
-        for item in history(self.log):
+        for item in quarantined(self.log):
             if hasattr(item, "reason"):
                 found[item.id] = item
             else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from hub import blocks
+from hub.model import QUARANTINE
+from hub.pipeline.internal import Follower
+from hub.pipeline.quarantine import Closing, Entry, parse
 from hub.ports import LogReader
 
 
@@ -18,3 +21,8 @@ def records_of(log: LogReader, topic: str) -> list[tuple[bytes | None, bytes | N
                 found += list(zip(part.keys.to_pylist(), part.values.to_pylist(), strict=True))
             offset = fetch.next_offset
     return found
+
+
+def quarantined(log: LogReader) -> list[Entry | Closing]:
+    """Entries of quarantine and their closings, in order; what others wrote is passed over."""
+    return [item for _offset, item in Follower(log, QUARANTINE, parse).new()]
