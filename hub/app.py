@@ -116,6 +116,7 @@ class Hub:
         self.views = Views(self)
         self._watched = Watched(
             history=self.history,
+            quarantine=index,
             supervisor=self.supervisor,
             deliveries=self.deliveries,
             log=self.log,

@@ -25,6 +25,7 @@ class Seen:
     """What is known of the hub when somebody asks."""
 
     sums: Sums
+    open: Mapping[tuple[str, str], int] | None  # rows of quarantine by topic and connector, where one can know
     sample: Sample
     ends: Mapping[str, Mapping[int, Range]]
     lags: Sequence[tuple[str, str, int, int]]  # group, topic, partition, offsets
@@ -39,6 +40,7 @@ def see(watched: Watched, monitoring: Monitoring) -> Seen:
     """All that is known now. Raises DatongError when the log or the store does not answer."""
     return Seen(
         sums=watched.history.sums(),
+        open=watched.open_rows(),
         sample=monitoring.watch.latest(),
         ends=watched.log.ends_of(set(watched.log.topics()) - set(INTERNAL_TOPICS)),
         lags=watched.deliveries.lags(),
@@ -69,6 +71,8 @@ class HubCollector:
         alerts = Counter((alert.kind, alert.severity) for alert in seen.alerts)
         yield _gauge("datong_alert", "Alerts there are now.", alerts.items(), "kind", "severity")
         yield from _records(seen.sums)
+        if seen.open is not None:
+            yield _open_rows(seen.open, seen.sample)
         yield from _offsets(seen)
         yield from _topics(seen.sample)
         yield from _connectors(seen.sample, seen.sums)
@@ -96,6 +100,13 @@ def _records(sums: Sums) -> Iterator[Metric]:
         for labels, value in counts.items():
             family.add_metric(labels, value)
         yield family
+
+
+def _open_rows(rows: Mapping[tuple[str, str], int], sample: Sample) -> Metric:
+    """0 for a connector that has none, so that a graph shows it; also of connectors that are not there any more."""
+    none = {(one.topic, name): 0 for name, one in sample.connectors.items()}
+    text = "Rows of quarantine that are open, whichever run they are of."
+    return _gauge("datong_quarantine_open_rows", text, {**none, **rows}.items(), "topic", "connector")
 
 
 def _offsets(seen: Seen) -> Iterator[Metric]:

@@ -10,10 +10,14 @@ import typer
 
 from hub.cli.main import JsonOption, ProjectOption
 from hub.cli.output import Output, counted
-from hub.cli.runs import follow, show_runs, worst
+from hub.cli.runs import follow, not_started, show_runs, worst
 from hub.cli.session import Api, error_of, open_api
-from hub.errors import ConfigurationInvalid, NotFound
+from hub.errors import ConfigurationInvalid, DatongError, NotFound
 
+ORPHANED = (
+    "there is no connector {} (any more): its rows can be set aside with `datong quarantine discard`, and not replayed "
+    "before its file is back or mended"
+)
 Case = Annotated[str, typer.Argument(help="The case's id, from `datong quarantine list`.")]
 
 
@@ -45,6 +49,8 @@ def list_(
     out.table(rows, ["case<", "connector<", "reason", "field", "rows>", "last"])
     if rows:
         out.line("look at one: datong quarantine show CASE    after a fix: datong quarantine replay CASE")
+    for name in sorted({c["connector"] for c in listed["cases"] if c["orphaned"]}):
+        out.line(ORPHANED.format(name), style="yellow")
     _show_aside(out, listed["set_aside"])
 
 
@@ -75,6 +81,8 @@ def show(
             out.line(f"  row {one['row']}, {column}: {'; '.join(_unusual(note) for note in notes)}")
     if found["count"] > len(rows):
         out.line(f"the first {len(rows)} of {found['count']:,} rows; --limit shows more")
+    if found["count"] and found["orphaned"]:
+        out.line(ORPHANED.format(found["connector"]), style="yellow")
     _show_aside(out, found["set_aside"])
 
 
@@ -173,9 +181,8 @@ def replay(
     out = Output(as_json=as_json)
     with open_api(project) as api:
         api.post("/reload")
-        asked = [{"case": case, "connector": connector}] if case or connector else _all_open(api)
-        started = [s for one in asked for s in api.post("/quarantine/replay", one)["runs"]]
-        ended = [follow(api, s["connector"], s["run"], lambda _text: None) for s in started]
+        started, ended = _replayed(api, case, connector)
+        ended += [follow(api, s["connector"], s["run"], lambda _text: None) for s in started]
     show_runs(out, ended)
     return worst(ended)
 
@@ -209,9 +216,17 @@ def discard(
     return worst(ended)
 
 
-def _all_open(api: Api) -> list[dict[str, str]]:
-    """A replay of each connector that has open rows."""
+def _replayed(api: Api, case: str | None, connector: str | None) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """Replays that started; and of all that there could be, when none is named, the results of those that could not."""
+    if case or connector:
+        return api.post("/quarantine/replay", {"case": case, "connector": connector})["runs"], []
     names = {c["connector"] for c in api.get("/quarantine")["cases"]}
     if not names:
         raise NotFound("no row is quarantined")
-    return [{"connector": name} for name in sorted(names)]
+    started, ended = [], []
+    for name in sorted(names):
+        try:
+            started += api.post("/quarantine/replay", {"connector": name})["runs"]
+        except DatongError as error:
+            ended.append(not_started(name, error))
+    return started, ended

@@ -73,7 +73,7 @@ def run_connectors(api: Api, out: Output, names: list[str], *, accept_deletions:
                 started = api.post(f"/connectors/{name}/runs", {"accept_deletions": accept_deletions})
                 record = follow(api, name, started["run"], lambda text, t=line: bar.update(t, detail=text))
             except DatongError as error:
-                record = _not_started(name, error)
+                record = not_started(name, error)
             ended.append(record)
             bar.update(line, total=1, completed=1)
     return ended
@@ -103,7 +103,8 @@ def ended_run(api: Api, path: str, show: Callable[[dict[str, Any]], object] = la
             time.sleep(POLL_S / 4)
 
 
-def _not_started(name: str, error: DatongError) -> dict[str, Any]:
+def not_started(name: str, error: DatongError) -> dict[str, Any]:
+    """The record of a run that could not."""
     nothing = {"topic": None, "totals": dict.fromkeys(TOTALS, 0), "reasons": {}, "warnings": {}}
     return {"connector": name, **nothing, **not_begun(error)}
 

@@ -11,7 +11,7 @@ from hub.logs import audit_logger
 from hub.moments import iso
 from hub.pipeline.blame import columns_behind, fields_behind
 from hub.pipeline.discard import Discarding
-from hub.pipeline.followers import Case, Open, OpenQuarantine, SetAside
+from hub.pipeline.followers import Case, Open, OpenCase, OpenQuarantine, SetAside
 from hub.pipeline.preview import explain
 from hub.pipeline.quarantine import Entry
 from hub.pipeline.shapes import Shapes
@@ -43,16 +43,16 @@ class QuarantineDesk:
     def cases(self, *, topic: str | None = None, connector: str | None = None) -> list[dict[str, Any]]:
         """Open cases, the largest first."""
         return [
-            _as_json(c)
-            for c in self._index.cases()
-            if (topic is None or c.topic == topic) and (connector is None or c.task == connector)
+            {**_as_json(one), "orphaned": self._orphaned(one.case)}
+            for one in self._index.cases()
+            if (topic is None or one.case.topic == topic) and (connector is None or one.case.task == connector)
         ]
 
     def case(self, case: str, limit: int, row: int | None = None) -> dict[str, Any]:
         """One case with its first rows, every value masked but for its shape (G13), which shapes the cells have that are to
         blame, and what was set aside of it. `row`: that one stands before the others, if it is open. Raises NotFound for a
         case that is neither open nor was set aside."""
-        found = next((c for c in self._index.cases() if c.id == case), None)
+        found = next((one for one in self._index.cases() if one.case.id == case), None)
         aside = self._index.set_aside(case)
         if found is None and not aside:
             raise NotFound(f"there is no open case {case}", remedy="`datong quarantine list` names them")
@@ -60,8 +60,9 @@ class QuarantineDesk:
         first = [*(one for one in rows if one.offset == row), *(one for one in rows[:limit] if one.offset != row)]
         data = {one.offset: entry for one, entry in self._index.load(first[:limit])}
         loaded = [(one, data[one.offset]) for one in first[:limit] if one.offset in data]
-        fields, behind = self._behind(found, data.values()) if found else ({}, [])
-        told = _as_json(found) if found else {**_named(aside[0]), "count": 0, "first": None, "last": None}
+        fields, behind = self._behind(found.case, data.values()) if found else ({}, [])
+        named = found.case if found else aside[0].case
+        told = _as_json(found) if found else {**_named(named), "count": 0, "first": None, "last": None}
         return {
             **told,
             "explanation": explain(told["reason"]),
@@ -70,6 +71,7 @@ class QuarantineDesk:
             "shapes": self._shapes.of(rows, behind),
             "rows": [_row(row, entry, behind) for row, entry in loaded],
             "set_aside": [_aside_as_json(one) for one in aside[:SHOWN]],
+            "orphaned": self._orphaned(named),
         }
 
     def set_aside(self, *, topic: str | None = None, connector: str | None = None) -> list[dict[str, Any]]:
@@ -77,7 +79,7 @@ class QuarantineDesk:
         found = (
             one
             for one in self._index.set_aside()
-            if (topic is None or one.topic == topic) and (connector is None or one.task == connector)
+            if (topic is None or one.case.topic == topic) and (connector is None or one.case.task == connector)
         )
         return [_aside_as_json(one) for one, _ in zip(found, range(SHOWN), strict=False)]
 
@@ -116,9 +118,9 @@ class QuarantineDesk:
         """Start a replay for each connector concerned. Raises NotFound when nothing is open there."""
         asked = case is not None or connector is not None
         names = {
-            c.task
-            for c in self._index.cases()
-            if asked and (case is None or c.id == case) and (connector is None or c.task == connector)
+            one.case.task
+            for one in self._index.cases()
+            if asked and (case is None or one.case.id == case) and (connector is None or one.case.task == connector)
         }
         if not names:
             raise NotFound("no open rows match", remedy="name a case or a connector; `datong quarantine list` has both")
@@ -138,7 +140,7 @@ class QuarantineDesk:
         asked = case is not None or len(rows) > 0
         wanted: dict[str, list[int]] = {}
         for one in self._index.chosen(case=case, offsets=frozenset(rows)) if asked else ():
-            wanted.setdefault(one.task, []).append(one.offset)
+            wanted.setdefault(one.case.task, []).append(one.offset)
         if not wanted:
             raise NotFound("no open rows match", remedy="name a case or rows of it; `datong quarantine show` has both")
         started = []
@@ -151,6 +153,10 @@ class QuarantineDesk:
             started.append({"connector": name, "run": run})
         return started
 
+    def _orphaned(self, case: Case) -> bool:
+        """Is its connector not there: its file gone, or wrong? Then its rows can be set aside, and not replayed."""
+        return case.task not in self._catalogue().connectors
+
 
 def stated(reason: str, what: str) -> str:
     """A person's reason for the record, on one line. Raises ConfigurationInvalid for none, or more than a few sentences."""
@@ -160,28 +166,23 @@ def stated(reason: str, what: str) -> str:
     return reason
 
 
-def _named(one: Case | SetAside) -> dict[str, Any]:
+def _named(case: Case) -> dict[str, Any]:
     return {
-        "case": one.case if isinstance(one, SetAside) else one.id,
-        "connector": one.task,
-        "topic": one.topic,
-        "stage": one.stage,
-        "reason": one.reason,
-        "path": one.path,
+        "case": case.id,
+        "connector": case.task,
+        "topic": case.topic,
+        "stage": case.stage,
+        "reason": case.reason,
+        "path": case.path,
     }
+
+
+def _as_json(one: OpenCase) -> dict[str, Any]:
+    return {**_named(one.case), "count": one.count, "first": iso(one.first), "last": iso(one.last)}
 
 
 def _aside_as_json(one: SetAside) -> dict[str, Any]:
-    return {**_named(one), "run": one.run, "by": one.by, "why": one.why, "at": iso(one.at), "count": one.count}
-
-
-def _as_json(case: Case) -> dict[str, Any]:
-    return {
-        **_named(case),
-        "count": case.count,
-        "first": iso(case.first),
-        "last": iso(case.last),
-    }
+    return {**_named(one.case), "run": one.run, "by": one.by, "why": one.why, "at": iso(one.at), "count": one.count}
 
 
 def _has(entry: Entry, wanted: str, column: str | None) -> bool:
@@ -192,7 +193,8 @@ def _has(entry: Entry, wanted: str, column: str | None) -> bool:
 
 
 def _place(row: Open, entry: Entry) -> dict[str, Any]:
-    told = {"case": row.case, "stage": row.stage, "reason": row.reason, "path": row.path, "at": iso(row.at)}
+    case = row.case
+    told = {"case": case.id, "stage": case.stage, "reason": case.reason, "path": case.path, "at": iso(row.at)}
     return {"id": row.offset, **told, "origin": entry.origin, "row": entry.row}
 
 

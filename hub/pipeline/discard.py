@@ -48,7 +48,7 @@ class Discard:
     def execute(self, rows: Callable[[], Sequence[Open]], stop: Event) -> RunResult:
         """`rows` gives those that are open, read after the writer was opened."""
         found = rows()
-        topic = found[0].topic if found else ""
+        topic = found[0].case.topic if found else ""
         account = Account(self._task, topic, self._around, self._stored, replay=True)
         for start in range(0, len(found), CHUNK):
             if stop.is_set():

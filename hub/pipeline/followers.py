@@ -6,10 +6,11 @@ import hashlib
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from hub import blocks
-from hub.model import QUARANTINE
+from hub.model import QUARANTINE, RunTotals
 from hub.pipeline import manifest as manifests
 from hub.pipeline import quarantine
 from hub.pipeline.internal import Follower
@@ -45,7 +46,7 @@ class Sums:
 
     topics: Mapping[str, Published]
     last: Mapping[str, RunRecord]  # by task, its newest run that was no replay
-    replayed: Mapping[str, int]  # by task, rows that replays and people took out of quarantine since its newest run
+    last_read: Mapping[str, RunTotals]  # by task, of its newest run that was no replay and read anything
     completed: Mapping[str, int]  # by task, when a run that was no replay last completed, ms
     by_day: Mapping[int, int]  # records by days since 1970, UTC
     published: Mapping[tuple[str, str], int]  # records by topic and task, deletions left out
@@ -65,7 +66,7 @@ class RunHistory:
         self._runs: OrderedDict[str, RunRecord] = OrderedDict()
         self._topics: dict[str, Published] = {}
         self._last: dict[str, RunRecord] = {}
-        self._replayed: Counter[str] = Counter()
+        self._last_read: dict[str, RunTotals] = {}
         self._completed: dict[str, int] = {}
         self._by_day: Counter[int] = Counter()
         self._published: Counter[tuple[str, str]] = Counter()
@@ -80,7 +81,7 @@ class RunHistory:
             return Sums(
                 topics=dict(self._topics),
                 last=dict(self._last),
-                replayed=dict(self._replayed),
+                last_read=dict(self._last_read),
                 completed=dict(self._completed),
                 by_day=dict(self._by_day),
                 published=dict(self._published),
@@ -130,57 +131,65 @@ class RunHistory:
         if run.discard:
             self._discarded[item.topic, item.task] += item.totals.discarded
         if item.replay:
-            self._replayed[item.task] += item.totals.read - item.totals.quarantined
             return
         before = self._last.get(item.task)
-        if new:
-            self._replayed[item.task] = 0
         if new or before is None or before.run == item.run:
             self._last[item.task] = run
+            if run.totals.read:
+                self._last_read[item.task] = run.totals
         if item.state == "completed":
             self._completed[item.task] = item.at
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """What rows of quarantine have in common that are dealt with together: the same of one task failed, and for one reason."""
+
+    id: str  # 12 hex characters, of all below but the topic
+    task: str
+    topic: str
+    stage: str
+    reason: str
+    path: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> Case:
+        """The case of a row; one value for all of its rows."""
+        return _case(entry.task, entry.topic, entry.stage, entry.reason, entry.path)
+
+
+@lru_cache(maxsize=10_000)
+def _case(task: str, topic: str, stage: str, reason: str, path: str) -> Case:
+    text = "\0".join([task, stage, reason, path])
+    made = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    return Case(id=made, task=task, topic=topic, stage=stage, reason=reason, path=path)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Open:
     """An open entry, without its data."""
 
     id: str
-    case: str
-    task: str
-    topic: str
-    stage: str
-    reason: str
-    path: str
+    case: Case
     at: int  # ms
     offset: int  # of the entry in `__quarantine`
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """Open rows of one task that failed at one stage and field for one reason."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenCase:
+    """A case of which rows are open."""
 
-    id: str
-    task: str
-    topic: str
-    stage: str
-    reason: str
-    path: str
+    case: Case
     count: int
     first: int  # ms
     last: int  # ms
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetAside:
     """Rows of one case that a person set aside at once: who, when and why."""
 
-    case: str
-    task: str
-    topic: str
-    stage: str
-    reason: str
-    path: str
+    case: Case
     run: str
     by: str
     why: str
@@ -195,21 +204,28 @@ class OpenQuarantine:
         self._reader, self._history = reader, history
         self._items = Follower(reader, QUARANTINE, quarantine.parse)
         self._open: dict[str, Open] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()  # of these, by topic and task
         self._set_aside: OrderedDict[tuple[str, str], SetAside] = OrderedDict()  # by case and run
         self._lock = threading.Lock()
 
-    def cases(self) -> list[Case]:
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many rows are open, by topic and task; who has none is left out. Costs the same however many there are."""
+        with self._lock:
+            self._catch_up()
+            return dict(self._counts)
+
+    def cases(self) -> list[OpenCase]:
         """Cases, the largest first. `last` moves with every run that met the reason again (R22)."""
         groups: dict[str, list[Open]] = {}
         for entry in self._entries():
-            groups.setdefault(entry.case, []).append(entry)
-        return sorted((self._case(g) for g in groups.values()), key=lambda c: (-c.count, c.id))
+            groups.setdefault(entry.case.id, []).append(entry)
+        return sorted((self._case(g) for g in groups.values()), key=lambda c: (-c.count, c.case.id))
 
     def set_aside(self, case: str | None = None) -> list[SetAside]:
         """What people set aside, the newest first, of one case or of all."""
         with self._lock:
             self._catch_up()
-            return [one for one in reversed(self._set_aside.values()) if case is None or one.case == case]
+            return [one for one in reversed(self._set_aside.values()) if case is None or one.case.id == case]
 
     def chosen(
         self,
@@ -223,8 +239,8 @@ class OpenQuarantine:
         found = [
             e
             for e in self._entries()
-            if (case is None or e.case == case)
-            and (task is None or e.task == task)
+            if (case is None or e.case.id == case)
+            and (task is None or e.case.task == task)
             and (not offsets or e.offset in offsets)
         ]
         return found[:limit]
@@ -233,24 +249,15 @@ class OpenQuarantine:
         """Open entries with their data, in the order they were quarantined."""
         return [entry for _open, entry in self.load(self.chosen(case=case, task=task, limit=limit))]
 
-    def _case(self, group: Sequence[Open]) -> Case:
-        head = group[0]
+    def _case(self, group: Sequence[Open]) -> OpenCase:
+        case = group[0].case
         met = [
             r.finished or r.started
-            for r in self._history.runs(head.task)
-            if r.reasons.get(head.reason) and not r.replay
+            for r in self._history.runs(case.task)
+            if r.reasons.get(case.reason) and not r.replay
         ]
-        return Case(
-            id=head.case,
-            task=head.task,
-            topic=head.topic,
-            stage=head.stage,
-            reason=head.reason,
-            path=head.path,
-            count=len(group),
-            first=min(e.at for e in group),
-            last=max([*met, *[e.at for e in group]]),
-        )
+        times = [e.at for e in group]
+        return OpenCase(case=case, count=len(group), first=min(times), last=max([*met, *times]))
 
     def _entries(self) -> list[Open]:
         with self._lock:
@@ -264,29 +271,26 @@ class OpenQuarantine:
             self._set_aside.popitem(last=False)
 
     def _take(self, offset: int, item: Entry | Closing) -> None:
-        if not isinstance(item, Entry):
-            ended = self._open.pop(item.id, None)
-            if ended is not None and item.set_aside:
-                self._note(ended, item)
-            return
-        self._open[item.id] = Open(
-            id=item.id,
-            case=case_id(item),
-            task=item.task,
-            topic=item.topic,
-            stage=item.stage,
-            reason=item.reason,
-            path=item.path,
-            at=item.at,
-            offset=offset,
-        )
+        ended = self._open.pop(item.id, None)
+        if ended is not None:
+            self._count(ended.case, -1)
+        if isinstance(item, Entry):
+            case = Case.of(item)
+            self._open[item.id] = Open(id=item.id, case=case, at=item.at, offset=offset)
+            self._count(case, 1)
+        elif ended is not None and item.set_aside:
+            self._note(ended.case, item)
 
-    def _note(self, ended: Open, item: Closing) -> None:
-        place = ended.case, item.run
-        before = self._set_aside.get(place)
-        told = {name: getattr(ended, name) for name in ("case", "task", "topic", "stage", "reason", "path")}
-        count = before.count + 1 if before else 1
-        self._set_aside[place] = SetAside(**told, run=item.run, by=item.by, why=item.why, at=item.at, count=count)
+    def _count(self, case: Case, more: int) -> None:
+        place = case.topic, case.task
+        self._counts[place] += more
+        if not self._counts[place]:
+            del self._counts[place]
+
+    def _note(self, case: Case, item: Closing) -> None:
+        place = case.id, item.run
+        known = self._set_aside.get(place) or SetAside(case=case, run=item.run, by=item.by, why=item.why, at=0, count=0)
+        self._set_aside[place] = replace(known, at=item.at, count=known.count + 1)
 
     def load(self, wanted: Iterable[Open]) -> Iterator[tuple[Open, Entry]]:
         """Their data, a block at a time."""
@@ -305,9 +309,3 @@ class OpenQuarantine:
                     item = quarantine.parse(value) if offset in here else None
                     if isinstance(item, Entry):
                         yield here[offset], item
-
-
-def case_id(entry: Entry) -> str:
-    """12 hex characters, the same for all rows of a case."""
-    text = "\0".join([entry.task, entry.stage, entry.reason, entry.path])
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -32,7 +32,7 @@ class Shapes:
         all of one case, in order: number and last place tell whether they are the same."""
         if not rows or not columns:
             return []
-        key = (rows[0].case, len(rows), rows[-1].offset, *columns)
+        key = (rows[0].case.id, len(rows), rows[-1].offset, *columns)
         with self._lock:
             if (found := self._known.get(key)) is not None:
                 self._known.move_to_end(key)

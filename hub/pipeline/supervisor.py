@@ -33,6 +33,7 @@ from hub.store.nodes import Node, NodeSeen
 from hub.store.states import ITSELF, State
 from hub.store.store import Board
 
+BY_HAND = Schedule(kind="manual")
 log = structlog.get_logger("datong.supervisor")
 
 
@@ -66,7 +67,7 @@ class ConnectorStatus:
 
 @dataclass
 class _Known:
-    """A connector of the catalogue, and how long its lease has looked the same to us."""
+    """A task, and how long its lease has looked the same to us."""
 
     schedule: Schedule
     watched_ms: int
@@ -95,7 +96,8 @@ class Supervisor:
         self._clock_ms, self._options = clock_ms, options
         self._reload, self._housekeeping = reload, housekeeping
         self._cleaned, self._beaten = time.monotonic(), float("-inf")
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _Known] = {}  # the catalogue's
+        self._orphans: dict[str, _Known] = {}  # of which a job is to be done still
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -166,10 +168,12 @@ class Supervisor:
         with self._lock:
             return sorted(name for name in self._known if not is_push(name))
 
-    def status(self, name: str) -> ConnectorStatus:
-        """Raises NotFound."""
-        known = self._find(name)
-        return self._status(name, known, self._store.board())
+    def status(self, name: str, *, gone: bool = False) -> ConnectorStatus:
+        """Raises NotFound; with `gone`, also of one that is not there any more, if it ever ran."""
+        board = self._store.board()
+        if gone and name in board.tasks and not self._knows(name):
+            return self._status(name, _Known(schedule=BY_HAND, watched_ms=board.now_ms), board)
+        return self._status(name, self._find(name), board)
 
     def statuses(self) -> Mapping[str, ConnectorStatus]:
         """Of every connector, all of one moment."""
@@ -211,12 +215,20 @@ class Supervisor:
     def replay(self, name: str, case: str | None = None) -> str:
         """Start a replay of the open rows of quarantine, all or of one case, and return its run id (R20). Allowed in every
         state but while the connector runs."""
-        self._find(name)
+        if not self._knows(name):
+            raise NotFound(
+                f"there is no {called(name)}, so its rows cannot be mapped again",
+                remedy="mend its file (`datong validate`) or bring it back; rows that nobody needs any more are set aside "
+                "with `datong quarantine discard`",
+            )
         return self._begin(Job(name=name, replay=True, case=case))
 
     def discard(self, name: str, asked: Discarding) -> str:
-        """Start to set open rows of quarantine aside, whenever a replay might start, and return its run id."""
-        self._find(name)
+        """Start to set open rows of quarantine aside, whenever a replay might start, and return its run id. Of a connector
+        that is not there any more, too: whatever else waits of it would wait for ever, and makes room."""
+        row = self._store.leases.get(name)
+        if row.job and not self._knows(name) and not _discards(row):
+            self._store.leases.forget(name, job=True)
         return self._begin(Job(name=name, discard=asked))
 
     def reset(self, name: str, reason: str) -> str:
@@ -232,8 +244,7 @@ class Supervisor:
         self._store.states.put(name, state, reason=reason, by=by, now_ms=self._clock_ms())
 
     def wait(self, name: str, timeout_s: float | None = None) -> RunResult | None:
-        """The result of this process's run under way, or of its last one; None when the time is up."""
-        self._find(name)
+        """The result of this process's run under way, or of its last one; None when there is none or the time is up."""
         return None if self.worker is None else self.worker.wait(name, timeout_s)
 
     def set_state(self, name: str, state: State, *, reason: str, by: str) -> None:
@@ -243,6 +254,10 @@ class Supervisor:
         self._store.leases.forget(name, job=state in ("PAUSED", "STOPPED"))
         if state in ("PAUSED", "STOPPED") and self.worker:
             self.worker.stop(name)
+
+    def _knows(self, name: str) -> bool:
+        with self._lock:
+            return name in self._known
 
     def _find(self, name: str) -> _Known:
         with self._lock:
@@ -268,9 +283,10 @@ class Supervisor:
 
     def _occupied(self, row: TaskRow) -> Conflict:
         if row.held:
+            wait = f"wait, or {command(row.task, 'pause')}" if self._knows(row.task) else "wait until it has ended"
             return Conflict(
                 f"another worker runs {called(row.task)}: {row.holder}",
-                remedy=f"wait, or {command(row.task, 'pause')}; a worker that is dead is replaced by itself",
+                remedy=f"{wait}; a worker that is dead is replaced by itself",
             )
         return Conflict(f"a run of {called(row.task)} waits for a worker already", remedy="wait until one has taken it")
 
@@ -362,7 +378,7 @@ class Supervisor:
         )
         busy = worker.running()
         with self._lock:
-            views = [self._seen(name, known, board) for name, known in self._known.items()]
+            views = [self._seen(name, known, board) for name, known in self._to_do().items()]
         ready = [seen for seen in views if seen.row.task not in busy and due.starts(seen, by)]
         for seen in sorted(ready, key=lambda one: due.when(one) or 0):
             name = seen.row.task
@@ -377,10 +393,20 @@ class Supervisor:
                 if worker.begin(seen.row, job, stale=seen.row.held) and seen.row.held:
                     log.warning("goes on with the run of a dead worker", connector=name, worker=seen.row.holder)
 
+    def _to_do(self) -> Mapping[str, _Known]:
+        """What this node may start."""
+        return {**self._orphans, **self._known}
+
     def _look(self, board: Board) -> None:
-        """Note since when each lease has looked the same."""
+        """Note since when each lease has looked the same, and what a connector that is gone has left to do."""
+        left = [name for name, row in board.tasks.items() if _discards(row)]
         with self._lock:
-            for name, known in self._known.items():
+            self._orphans = {
+                name: self._orphans.get(name) or _Known(schedule=BY_HAND, watched_ms=board.now_ms)
+                for name in left
+                if name not in self._known
+            }
+            for name, known in self._to_do().items():
                 row = board.task(name)
                 lease = (row.epoch, row.holder, row.expires_ms)
                 if lease != known.lease:
@@ -402,5 +428,10 @@ class Supervisor:
     def _forget_seen(self) -> None:
         """We could not look: a holder that lives is given time to show it."""
         with self._lock:
-            for known in self._known.values():
+            for known in self._to_do().values():
                 known.since = time.monotonic()
+
+
+def _discards(row: TaskRow) -> bool:
+    """Is what it does, or what waits, to set rows aside? Of all jobs that alone needs no connector."""
+    return row.job != NOTHING and Job.of(row.task, row.job).discard is not None

@@ -33,18 +33,19 @@ class OperationViews(Part):
         return self._connector(self._hub.supervisor.status(name), self._hub.history.last(name))
 
     def runs(self, name: str, limit: int) -> list[dict[str, Any]]:
-        """The last runs, newest first. Raises NotFound."""
-        status = self._hub.supervisor.status(name)
+        """The last runs, newest first, also of a connector that is not there any more. Raises NotFound."""
+        status = self._hub.supervisor.status(name, gone=True)
         return [_run(r, status) for r in self._hub.history.runs(name)[:limit]]
 
     def run(self, name: str, run_id: str, wait_s: float) -> dict[str, Any]:
-        """One run with its totals so far, wherever it runs; waits for its end. Raises NotFound."""
+        """One run with its totals so far, wherever it runs; waits for its end. Of a connector that is not there any more, too.
+        Raises NotFound."""
         deadline = time.monotonic() + wait_s
         own = self._hub.supervisor.wait(name, wait_s if self._runs_here(name, run_id) else 0)
         if own is not None and own.run_id == run_id:
             return self._ended(name, as_json(own))
         while True:
-            status = self._hub.supervisor.status(name)
+            status = self._hub.supervisor.status(name, gone=True)
             if status.run_id == run_id and not status.unfinished and status.outcome:
                 return self._ended(name, status.outcome)
             told = status.run_id == run_id and status.totals is not None  # by the worker: the log need not be asked

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
-from hub.model import Finding
+from hub.model import Finding, RunTotals
 from hub.pipeline.manifest import RunRecord
 from hub.watch.sample import ConnectorSample, Sample, SubscriptionSample
 
@@ -42,6 +42,7 @@ KINDS: Mapping[str, Kind] = {
     "reconciliation_difference": Kind(severity="critical", about="connector"),
     "quarantine_rows": Kind(severity="info", about="connector"),
     "quarantine_share": Kind(severity="warning", about="connector"),
+    "quarantine_orphaned": Kind(severity="info", about="connector"),
     "lag_high": Kind(severity="warning", about="group"),
     "lag_growing": Kind(severity="warning", about="group"),
     "subscription_failed": Kind(severity="critical", about="subscription"),
@@ -72,7 +73,8 @@ class Facts:
 
     samples: Sequence[Sample]  # of the last minutes, the oldest first
     last: Mapping[str, RunRecord] = field(default_factory=dict)  # newest run of each connector
-    replayed: Mapping[str, int] = field(default_factory=dict)  # rows that left quarantine since, by replays
+    last_read: Mapping[str, RunTotals] = field(default_factory=dict)  # of its newest run that read anything
+    open: Mapping[str, int] = field(default_factory=dict)  # rows in quarantine by connector, whichever run they are of
     disk_free: float | None = None  # share of the disk that the data directory is on
     healthy: Mapping[str, bool] = field(default_factory=dict)  # log, store
     notices: Sequence[Finding] = ()  # of the log
@@ -116,6 +118,7 @@ def causes(facts: Facts, thresholds: Thresholds) -> list[Cause]:
         now = facts.samples[-1]
         rules += [_of_topics(now), _of_subscriptions(now), _of_lags(facts.samples, thresholds)]
         rules += [_of_connector(name, one, facts, thresholds) for name, one in now.connectors.items()]
+        rules += [_of_orphans(now, facts)]
     for rule in rules:
         for cause in rule:
             found.setdefault(cause.id, cause)
@@ -145,12 +148,18 @@ def _of_connector(name: str, one: ConnectorSample, facts: Facts, thresholds: Thr
     elif one.state == "RUNNING" and (one.away or one.failures):
         tried = {"reason": one.away or one.error, "tries": one.failures, "topic": one.topic}
         yield Cause(kind="source_unreachable", subject=name, values=tried)
-    left = run.totals.quarantined - facts.replayed.get(name, 0) if run else 0
-    if run is not None and left > 0:
-        share = run.totals.quarantined / max(run.totals.read, 1)
+    if left := facts.open.get(name, 0):
+        met = facts.last_read.get(name, RunTotals())
+        share = met.quarantined / max(met.read, 1)
         kind = "quarantine_share" if share > thresholds.quarantine_share else "quarantine_rows"
-        counts = {"rows": run.totals.quarantined, "share": share, "open": left, "topic": one.topic}
+        counts = {"rows": met.quarantined, "share": share, "open": left, "topic": one.topic}
         yield Cause(kind=kind, subject=name, values=counts)
+
+
+def _of_orphans(now: Sample, facts: Facts) -> Iterator[Cause]:
+    for name, left in facts.open.items():
+        if name not in now.connectors:
+            yield Cause(kind="quarantine_orphaned", subject=name, values={"open": left})
 
 
 def _by_itself(one: ConnectorSample | SubscriptionSample) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hub.errors import DatongError
@@ -26,25 +28,30 @@ class Gatherer:
         """All of now; what does not answer is as it last was, and unhealthy."""
         healthy = self._watched.healthy()
         before = self._last or Facts(samples=samples)
-        last, replayed, silent = before.last, before.replayed, before.silent
+        known = before
         if all(healthy.values()):
             try:
                 sums = self._watched.history.sums()
-                last, replayed, silent = sums.last, sums.replayed, self._silent()
+                rows = self._watched.open_rows()
+                known = replace(
+                    before,
+                    last=sums.last,
+                    last_read=sums.last_read,
+                    open=before.open if rows is None else _by_connector(rows),
+                    silent=self._silent(),
+                )
             except DatongError:  # it went away just now: the next look says so
                 pass
         free, size = self._watched.disk()
-        self._last = Facts(
+        self._last = replace(
+            known,
             samples=samples or before.samples,
-            last=last,
-            replayed=replayed,
             disk_free=free / size,
             healthy=healthy,
             notices=self._watched.log.notices(),
             mistakes=[
                 (f"{m.file}:{m.line}" if m.line else m.file, m.message) for m in self._watched.catalogue().mistakes
             ],
-            silent=silent,
             untold=self._untold(),
         )
         return self._last
@@ -52,6 +59,14 @@ class Gatherer:
     def _silent(self) -> Mapping[str, float]:
         supervisor = self._watched.supervisor
         return {node.name: node.silent_ms / 1000 for node in supervisor.nodes() if not supervisor.alive(node)}
+
+
+def _by_connector(rows: Mapping[tuple[str, str], int]) -> Mapping[str, int]:
+    """One that publishes on another topic than before may have rows for both."""
+    found: Counter[str] = Counter()
+    for (_topic, name), count in rows.items():
+        found[name] += count
+    return found
 
 
 class AlertDesk:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hub.catalogue.load import Catalogue
 from hub.deliveries import Deliveries
-from hub.pipeline.followers import RunHistory
+from hub.errors import CorruptBlock, OffsetOutOfRange
+from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.freshness import Freshness
 from hub.pipeline.supervisor import Supervisor
 from hub.ports import OpenLog
@@ -22,6 +23,7 @@ class Watched:
     """The parts of an open hub; whoever looks has stopped before they are closed."""
 
     history: RunHistory
+    quarantine: OpenQuarantine
     supervisor: Supervisor
     deliveries: Deliveries
     log: OpenLog
@@ -36,6 +38,14 @@ class Watched:
     def freshness(self) -> Mapping[str, Freshness]:
         """Of every topic. Raises DatongError when the log does not answer."""
         return freshness_of(self.catalogue(), self.history.sums())
+
+    def open_rows(self) -> Mapping[tuple[str, str], int] | None:
+        """Rows of quarantine that are open, by topic and connector; None when a damaged block keeps one from knowing. Raises
+        DatongError when the log does not answer."""
+        try:
+            return self.quarantine.counts()
+        except (CorruptBlock, OffsetOutOfRange):
+            return None
 
     def disk(self) -> tuple[int, int]:
         """Free and all bytes of the disk with the data directory."""

@@ -161,3 +161,24 @@ def test_G13_a_case_says_what_one_cannot_see_in_the_cells_to_blame_alone(api: ht
     rows = api.get(f"quarantine/{case['case']}").json()["rows"]
     note = {"kind": "character", "code": "U+00A0", "name": "NO-BREAK SPACE", "at": 3}
     assert [r["unusual"] for r in rows] == [{}, {"Seats": [note]}]
+
+
+def test_R20_R22_rows_of_a_connector_that_is_gone_are_not_replayed_and_can_be_set_aside(
+    api: httpx.Client, place: Any, case: str
+) -> None:
+    assert [c["orphaned"] for c in api.get("quarantine").json()["cases"]] == [False]
+    (place / f"connectors.d/{NAME}.yaml").unlink()
+    api.post("reload")
+    (listed,) = api.get("quarantine").json()["cases"]
+    assert (listed["case"], listed["orphaned"], list(listed)[-1]) == (case, True, "orphaned")
+    assert len(api.get(f"quarantine/{case}").json()["rows"]) == 3
+    for body in ({"case": case}, {"connector": NAME}):
+        refused = api.post("quarantine/replay", json=body)
+        assert (refused.status_code, refused.headers["content-type"]) == (404, "application/problem+json")
+        assert "datong quarantine discard" in refused.text
+    assert ended(api, api.post("quarantine/discard", json={"case": case, **WHY}))["totals"]["discarded"] == 3
+    assert api.get("quarantine").json()["cases"] == []
+    assert api.get(f"connectors/{NAME}").status_code == 404
+    metrics = api.get("http://localhost/metrics").text
+    assert f'datong_records_discarded_total{{connector="{NAME}",topic="city-library.culture.branch.v1"}} 3.0' in metrics
+    assert "datong_quarantine_open_rows{" not in metrics, "of a connector that is not there nothing is left to tell"

@@ -57,3 +57,29 @@ def test_a_row_is_found_by_its_key_and_what_is_odd_in_it_is_said(
     assert (asked.code, asked.out.splitlines()[1].split()[:2]) == (0, [str(row["id"]), row["case"]])
     none = datong("quarantine", "find", "city-library-branches", "b-999")
     assert (none.code, none.out) == (1, "none of 2 open rows has this value\n")
+
+
+def test_R20_R22_a_connector_that_is_gone_is_named_and_replaying_all_goes_on_with_the_others(
+    here: Path, datong: Datong
+) -> None:
+    other = (here / "connectors.d/city-library-branches.yaml").read_text(encoding="utf-8")
+    other = other.replace("connector: city-library-branches", "connector: other").replace("branches*.csv", "other.csv")
+    (here / "connectors.d/other.yaml").write_text(other, encoding="utf-8")
+    (here / "data/other.csv").write_text("Code,Name,District,Seats,Opened\nb-009,Ninth,North,few,\n", encoding="utf-8")
+    datong("run")
+    assert "(any more)" not in datong("quarantine", "list").out
+    (here / "connectors.d/city-library-branches.yaml").unlink()
+    told = "there is no connector city-library-branches (any more): its rows can be set aside"
+    assert told in datong("quarantine", "list").out
+    (gone,) = (case["case"] for case in cases(datong) if case["connector"] != "other")
+    assert told in datong("quarantine", "show", gone).out
+    one = datong("quarantine", "replay", gone)
+    assert (one.code, "set aside with `datong quarantine discard`" in one.err) == (1, True)
+    every = datong("quarantine", "replay", "--json")
+    ended = {run["connector"]: run for run in json.loads(every.out)["runs"]}
+    assert every.code == 1
+    assert (ended["other"]["state"], ended["other"]["totals"]["read"]) == ("completed", 1)
+    assert ended["city-library-branches"]["error"].startswith("NotFound: there is no connector")
+    done = datong("quarantine", "discard", gone, "--reason", "closed")
+    assert (done.code, done.out) == (0, "city-library-branches: 1 row set aside\n")
+    assert told not in datong("quarantine", "list").out

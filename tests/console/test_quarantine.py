@@ -344,3 +344,35 @@ def test_a_case_of_a_connector_that_paused_leads_on_to_its_resuming(own: Console
         told = client.get(f"/console/connectors/{NAME}").text
         assert 'class="said said-warning"' in told
         assert "so resume it here" in told
+
+
+@pytest.mark.parametrize("mistaken", [False, True])
+def test_R22_a_case_of_a_connector_that_is_not_there_says_so_and_can_be_set_aside(own: Console, mistaken: bool) -> None:
+    ran(own)
+    case = str(cases(own)["BAD_NUMBER"]["case"])
+    if mistaken:
+        config(own).write_text(f"connector: {NAME}\n", encoding="utf-8")
+    else:
+        config(own).unlink()
+    own.hub.reload()
+    link = f'href="/console/connectors/{NAME}"'
+    with own.as_("olaf") as client:
+        listed = client.get("/console/quarantine").text
+        assert f"<code>{NAME}</code>" in listed
+        assert "(not there)" in listed
+        page = client.get(f"/console/quarantine/{case}").text
+        assert "There is no such connector" in page
+        assert (link in page) is mistaken, "the page that says what is wrong with its file"
+        assert client.get(f"/console/connectors/{NAME}").status_code == (200 if mistaken else 404)
+        for wrong in (f"/quarantine/{case}/replay", "/edit?case="):
+            assert wrong not in page
+        refused = post(client, f"/quarantine/{case}/replay")
+        assert (refused.status_code, "so its rows cannot be mapped again" in refused.text) == (404, True)
+        done = post(client, f"/quarantine/{case}/discard", which="all", reason="the library is closed")
+        assert (done.status_code, done.headers["location"]) == (303, f"/console/quarantine?connector={NAME}")
+        listed = client.get(done.headers["location"]).text
+        assert "Rows set aside: 1; left in this case: 0." in listed
+        assert link not in listed
+    with own.as_("vera", **{"Accept-Language": "zh"}) as client:
+        assert "the library is closed" in client.get(f"/console/quarantine/{case}").text
+    assert cases(own) == {}

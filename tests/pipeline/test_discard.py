@@ -49,7 +49,7 @@ def closings(bench: Bench) -> list[Closing]:
 
 
 def case_of(bench: Bench, reason: str) -> str:
-    return next(c.id for c in index(bench).cases() if c.reason == reason)
+    return next(one.case.id for one in index(bench).cases() if one.case.reason == reason)
 
 
 def test_R22_a_row_set_aside_stays_so_while_content_and_mapping_are_the_same(bench: Bench) -> None:
@@ -131,9 +131,13 @@ def test_G9_it_is_reconciled_and_neither_alerts_nor_metrics_count_it_as_open(ben
     bench.run()
     runs = RunHistory(bench.log)
 
+    followed = index(bench)
+
     def told() -> list[str]:
-        sums = runs.sums()
-        facts = Facts(samples=[sample(connectors={"branches": WELL})], last=sums.last, replayed=sums.replayed)
+        sums, rows = runs.sums(), {task: count for (_topic, task), count in followed.counts().items()}
+        facts = Facts(
+            samples=[sample(connectors={"branches": WELL})], last=sums.last, last_read=sums.last_read, open=rows
+        )
         return [cause.kind for cause in causes(facts, Thresholds())]
 
     assert told() == ["quarantine_share"]
@@ -162,7 +166,7 @@ def test_some_rows_of_a_case_by_their_places_and_who_did_it_by_case(bench: Bench
     followed = index(bench)
     assert [e.offset for e in followed.chosen(case=case)] == [second.offset]
     bench.discard(case, first.offset, second.offset, why="another one")
-    assert [(one.why, one.count, one.case) for one in followed.set_aside(case)] == [
+    assert [(one.why, one.count, one.case.id) for one in followed.set_aside(case)] == [
         ("another one", 1, case), ("a test entry", 1, case)
     ]  # fmt: skip
     assert bench.discard(case).totals == RunTotals(), "nothing is open any more, and nothing is done twice"

@@ -125,7 +125,7 @@ def test_G2_G9_runs_and_indexes_are_the_same_with_and_without_what_others_wrote(
     shown = [[(r.state, r.totals, r.reasons) for r in h.runs()] for h in histories]
     assert shown[0] == shown[1]
     indexes = [OpenQuarantine(one.log, h) for one, h in zip((bench, plain), histories, strict=True)]
-    assert [[(c.id, c.count) for c in i.cases()] for i in indexes] == [[(indexes[1].cases()[0].id, 1)]] * 2
+    assert [[(c.case.id, c.count) for c in i.cases()] for i in indexes] == [[(indexes[1].cases()[0].case.id, 1)]] * 2
     assert [[e.columns for e in i.entries()] for i in indexes] == [[{"ID": "c", "REGION": "N", "SEATS": "y"}]] * 2
     (notice,) = bench.log.notices()
     assert (notice.ok, plain.log.notices()) == (False, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hub.pipeline.followers import Open
+from hub.pipeline.followers import Case, Open
 from hub.pipeline.quarantine import Entry
 from hub.pipeline.shapes import MOST_COUNTED, SHAPES, Shapes, count
 
@@ -13,7 +13,8 @@ CANARY = "Canary"
 
 
 def opened(offset: int, case: str = "c") -> Open:
-    return Open(id=str(offset), case=case, task="t", topic="x", stage="map", reason="R", path="p", at=0, offset=offset)
+    named = Case(id=case, task="t", topic="x", stage="map", reason="R", path="p")
+    return Open(id=str(offset), case=named, at=0, offset=offset)
 
 
 def entry(number: int, **columns: Any) -> Entry:

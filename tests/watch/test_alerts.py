@@ -105,9 +105,9 @@ def test_a_pause_of_the_breaker_is_told_until_a_person_ends_it_whatever_a_replay
         WELL, state="PAUSED", by_itself=True, reason="more than 5%", error=""
     )  # the replay's end had no error
     last = replace(run(read=10, quarantined=5), state="paused", error="BreakerTripped: more than 5%")
-    facts = Facts(samples=[sample(connectors={"c": paused})], last={"c": last}, replayed={"c": 1})
+    facts = Facts(samples=[sample(connectors={"c": paused})], last={"c": last}, open={"c": 4})
     assert found(facts) == {"c": "breaker_tripped"}
-    assert found(replace(facts, samples=[sample(connectors={"c": WELL})], replayed={"c": 5})) == {}
+    assert found(replace(facts, samples=[sample(connectors={"c": WELL})], open={})) == {}
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,32 @@ def test_states_of_subscriptions(changes: Mapping[str, Any], kinds: list[str]) -
     assert [cause.kind for cause in causes(facts, Thresholds())] == kinds
 
 
-def test_G8_quarantined_rows_are_told_until_a_run_or_a_replay_has_none() -> None:
-    here = [sample(connectors={"c": WELL})]
-    bad = run(started=10, read=100, published=96, quarantined=4)
-    assert found(Facts(samples=here, last={"c": bad})) == {"c": "quarantine_rows"}
-    assert found(Facts(samples=here, last={"c": bad}), Thresholds(quarantine_share=0.03)) == {"c": "quarantine_share"}
-    assert found(Facts(samples=here, last={"c": run(started=20, read=100, published=100)})) == {}
-    for replayed, left in ((0, True), (3, True), (4, False)):
-        assert bool(found(Facts(samples=here, last={"c": bad}, replayed={"c": replayed}))) is left
+@pytest.mark.parametrize(
+    ("read", "left", "kind"),
+    [
+        (RunTotals(read=100, published=96, quarantined=4), 4, "quarantine_rows"),
+        (RunTotals(read=100, published=94, quarantined=6), 6, "quarantine_share"),
+        (RunTotals(read=100, published=94, quarantined=6), 1, "quarantine_share"),  # what was met is as bad as it was
+        (RunTotals(read=100, published=94, quarantined=6), 0, None),  # and nobody need do anything
+        (RunTotals(read=100, published=100), 3, "quarantine_rows"),  # of an earlier run
+        (None, 3, "quarantine_rows"),  # of runs that nobody knows of any more
+        (None, 0, None),
+    ],
+)
+def test_G8_rows_are_told_as_long_as_any_is_open_whichever_run_it_is_of(
+    read: RunTotals | None, left: int, kind: str | None
+) -> None:
+    known = {"last_read": {"c": read}} if read else {}
+    facts = Facts(samples=[sample(connectors={"c": WELL})], open={"c": left} if left else {}, **known)
+    (told,) = causes(facts, Thresholds()) or [None]
+    assert (told and told.kind) == kind
+    assert told is None or told.values["open"] == left
+
+
+def test_R22_open_rows_of_a_connector_that_is_not_there_are_told_as_such() -> None:
+    facts = Facts(samples=[sample(connectors={"c": WELL})], open={"c": 1, "gone": 2})
+    assert found(facts) == {"c": "quarantine_rows", "gone": "quarantine_orphaned"}
+    assert found(Facts(samples=[], open={"gone": 2})) == {}, "nobody looked yet at what there is"
 
 
 def lags(*values: int, every_ms: int = GROWING_MS // 5) -> list[Sample]:
@@ -279,7 +297,9 @@ def test_texts_show_times_shares_and_numbers_for_people() -> None:
     assert said(late, "message", "en") == "a.b.v1 is 2 h old; its contract allows 90 min."
     assert said(late, "message", "zh") == "a.b.v1 的数据已有 2 小时，约定时效为 90 分钟。"
     rows = told("quarantine_rows", "c", rows=12_345, share=0.0312, open=7, topic="t")
-    assert said(rows, "message", "en") == "c: 12,345 of the last run's rows went to quarantine (3.1%); 7 still open."
+    assert said(rows, "message", "en") == (
+        "c has rows in quarantine, 7 open; of what it read last, 12,345 went there (3.1%)."
+    )
     braces = told("connector_failed", "c", reason="{0.__class__} {x}", topic="t")
     assert said(braces, "message", "en") == "c failed: {0.__class__} {x}"
     json = to_json(late)

@@ -204,7 +204,8 @@ SERIES = 'datong_topic_freshness_seconds{topic="a.b.v1",instance="%s"}'
 
 
 def test_rules_fire_when_they_should(tmp_path: Path) -> None:
-    """A topic that grows late, seen by two nodes; a lag that grows, and one that stands; a disk that fills."""
+    """A topic that grows late, seen by two nodes; a lag that grows, and one that stands; a disk that fills; rows that are bad
+    all the time, of which none is open after half an hour; rows that wait."""
     shutil.copy(PROMETHEUS / "alerts.yaml", tmp_path)
     series = [
         {"series": SERIES % "one", "values": "0+60x60"},
@@ -214,6 +215,11 @@ def test_rules_fire_when_they_should(tmp_path: Path) -> None:
         {"series": 'kafka_consumergroup_lag{consumergroup="still",topic="t",partition="0"}', "values": "500x60"},
         {"series": 'datong_disk_free_bytes{instance="one"}', "values": "5x60"},
         {"series": 'datong_disk_size_bytes{instance="one"}', "values": "100x60"},
+        {"series": 'datong_records_quarantined_total{topic="q",reason="R"}', "values": "0+10x60"},
+        {"series": 'datong_records_published_total{topic="q",connector="c"}', "values": "0+10x60"},
+        {"series": 'datong_quarantine_open_rows{topic="q",connector="c"}', "values": "10x29 0x30"},
+        {"series": 'datong_quarantine_open_rows{topic="w",connector="w",instance="one"}', "values": "5x2000"},
+        {"series": 'datong_quarantine_open_rows{topic="w",connector="w",instance="two"}', "values": "5x2000"},
     ]
     fired = [
         ("DatongTopicLate", "9m", []),
@@ -221,6 +227,10 @@ def test_rules_fire_when_they_should(tmp_path: Path) -> None:
         ("DatongLagGrowing", "30m", [{"consumergroup": "g", "topic": "t", "severity": "warning"}]),
         ("DatongDiskNearlyFull", "6m", [{"instance": "one", "severity": "critical"}]),
         ("DatongConnectorFailed", "30m", []),
+        ("DatongQuarantineShare", "20m", [{"topic": "q", "severity": "warning"}]),
+        ("DatongQuarantineShare", "45m", []),
+        ("DatongQuarantineWaits", "23h", []),
+        ("DatongQuarantineWaits", "25h", [{"connector": "w", "severity": "warning"}]),
     ]
     tests = [
         {"alertname": name, "eval_time": at, "exp_alerts": [{"exp_labels": labels} for labels in expected]}
@@ -241,6 +251,7 @@ def test_rules_fire_when_they_should(tmp_path: Path) -> None:
 
 
 def _filled(text: str, labels: Mapping[str, str], name: str) -> str:
-    values = {"DatongTopicLate": "13m 0s", "DatongDiskNearlyFull": "5%"}
+    values = {"DatongTopicLate": "13m 0s", "DatongDiskNearlyFull": "5%", "DatongQuarantineShare": "50%"}
+    values |= {"DatongQuarantineWaits": "5"}
     text = re.sub(r"\{\{ \$value[^}]*\}\}", values.get(name, ""), text)
     return re.sub(r"\{\{ \$labels\.([a-z_]+) \}\}", lambda found: labels[found.group(1)], text)

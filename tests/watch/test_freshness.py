@@ -147,7 +147,7 @@ def test_the_history_sums_days_reasons_last_runs_and_completions(tmp_path: Path)
     assert (sums.day(yesterday), sums.day(NOW_MS), sums.day(NOW_MS + 48 * HOUR_MS)) == (3, 6, 0)
     assert sums.topics[TOPIC] == Published(records=9, newest_ms=NOW_MS)
     assert (sums.last["t"].run, sums.last["t"].state) == ("2", "failed")
-    assert sums.replayed == {"t": 1}
+    assert sums.last_read["t"] == RunTotals(read=1, published=1), "of no replay"
     assert sums.completed == {"t": yesterday}
     assert sums.published == {(TOPIC, "t"): 5}
     assert sums.quarantined == {(TOPIC, "BAD"): 2}
@@ -171,19 +171,21 @@ def test_a_run_that_goes_on_for_longer_than_the_history_keeps_runs_keeps_its_tot
     assert history.get("long") == last
 
 
-def test_G8_every_replay_since_the_newest_run_counts(tmp_path: Path) -> None:
+def test_G8_how_much_of_what_was_read_is_bad_is_told_by_the_newest_run_that_read_anything(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     writer, history = bench.log.open("t", 1), RunHistory(bench.log)
+    bad, more = RunTotals(read=20, published=10, quarantined=10), RunTotals(read=5, quarantined=5)
     told = [
-        (manifest("before", totals=RunTotals(read=9, published=9), replay=True), 9),
-        (manifest("1", totals=RunTotals(read=20, published=10, quarantined=10)), 0),
-        (manifest("a", totals=RunTotals(read=7, published=6, quarantined=1), replay=True), 6),
-        (manifest("b", totals=RunTotals(read=4, filtered=4), replay=True), 10),
-        (manifest("2", totals=RunTotals(read=1, quarantined=1)), 0),
+        (manifest("before", totals=RunTotals(read=9, published=9), replay=True), None),
+        (manifest("1", totals=bad), bad),
+        (manifest("1", totals=more), bad + more),
+        (manifest("idle", state="completed"), bad + more),
+        (manifest("a", totals=RunTotals(read=7, published=7), replay=True), bad + more),
+        (manifest("2", totals=RunTotals(read=1, published=1)), RunTotals(read=1, published=1)),
     ]
-    for number, (one, replayed) in enumerate(told):
+    for number, (one, known) in enumerate(told):
         writer.append([one.to_block()], Checkpoint(source=None, batch=number))
-        assert history.sums().replayed == {"t": replayed}
+        assert history.sums().last_read.get("t") == known
 
 
 def test_a_manifest_without_event_time_is_read_as_before(tmp_path: Path) -> None:

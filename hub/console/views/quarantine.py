@@ -33,7 +33,10 @@ def quarantine(asked: Asked) -> Values:
         "connectors": sorted({c["connector"] for c in every}),
         "topics": sorted({c["topic"] for c in every}),
         "cases": [_named(asked, case) for case in chosen[:MOST]],
-        "set_aside": asked.hub.quarantine.set_aside(connector=connector or None, topic=topic or None)[:ROWS],
+        "set_aside": [
+            {**one, "linked": one["connector"] in asked.hub.catalogue.connectors}
+            for one in asked.hub.quarantine.set_aside(connector=connector or None, topic=topic or None)[:ROWS]
+        ],
         "cases_in_all": len(chosen),
         "rows_in_all": sum(case["count"] for case in chosen),
         "found": None,
@@ -68,7 +71,7 @@ def case(asked: Asked) -> Values:
         return {**shown, "case": None}
     columns = list(dict.fromkeys(name for row in found["rows"] for name in row["preview"]))
     columns.sort(key=lambda name: name not in found["columns"])  # what to look at comes first
-    runs, connector = _runs(asked, found["connector"])
+    connector = _connector(asked, found["connector"])
     spec = asked.hub.catalogue.connectors.get(found["connector"])
     return {
         **shown,
@@ -76,12 +79,12 @@ def case(asked: Asked) -> Values:
         "columns": columns[:COLUMNS],
         "unreadable": columns == [""],
         "check": spec.publish.checks.get(found["path"], "") if spec and found["stage"] == "check" else "",
-        "known": connector is not None,
+        "linked": connector is not None or _has_file(asked, found["connector"]),
         "running": bool(connector and connector["running"]),
         "state": connector["state"] if connector else "",
         "step": next((step for step in ("aside", "replay") if asked.query.get("step") == step), "fix"),
         "most_counted": MOST_COUNTED,
-        "replays": [run for run in runs if run["replay"] and not run["discard"]][:REPLAYS],
+        "replays": _replays(asked, found["connector"]),
     }
 
 
@@ -164,12 +167,30 @@ def _named(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _runs(asked: Asked, name: str) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Its newest runs, and the connector; None: it is not there any more."""
+def _connector(asked: Asked, name: str) -> dict[str, Any] | None:
+    """None: it is not there any more, or its file has a mistake."""
     try:
-        return asked.hub.views.runs(name, LOOKED_AT), asked.hub.views.connector(name)
+        return asked.hub.views.connector(name)
     except NotFound:
-        return [], None
+        return None
+
+
+def _has_file(asked: Asked, name: str) -> bool:
+    """Then its page says what is wrong with it."""
+    try:
+        asked.hub.editing.text(name)
+    except NotFound:
+        return False
+    return True
+
+
+def _replays(asked: Asked, name: str) -> list[dict[str, Any]]:
+    """The newest."""
+    try:
+        runs = asked.hub.views.runs(name, LOOKED_AT)
+    except NotFound:  # it never ran in this store
+        return []
+    return [run for run in runs if run["replay"] and not run["discard"]][:REPLAYS]
 
 
 CASE = Page(path="/quarantine/{case}", template="case.html", show=case, area="quarantine")
