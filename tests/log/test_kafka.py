@@ -166,6 +166,24 @@ def test_R8_a_batch_of_which_the_cleaner_left_the_header_was_removed() -> None:
     assert (list(found.spans), found.next_offset, len(found.blocks)) == ([(0, 0)], 6, 1)
 
 
+def test_R3_what_a_broker_sends_is_decompressed_as_far_as_it_is_asked_for() -> None:
+    def batch(base: int) -> bytes:
+        builder = MemoryRecordsBuilder(2, 3, 10_000)  # lz4
+        builder.append(1, b"key", b"value" * 100, [])
+        builder.close()
+        return base.to_bytes(8, "big") + bytes(builder.buffer())[8:]
+
+    data = b"".join(map(batch, range(5)))
+    size = len(batches.parse("t", 0, 0, data, [], 1).blocks[0].records)
+    assert size > 2 * len(batch(0))
+    for most, count in ((1, 1), (size, 1), (size + 1, 2), (4 * size, 4), (10 * size, 5)):
+        parsed = batches.parse("t", 0, 0, data, [], most)
+        assert ([b.base_offset for b in parsed.blocks], parsed.next_offset) == (list(range(count)), count)
+        assert parsed.spans == [(n, n) for n in range(count)]
+    damaged = data[: 4 * len(batch(0))] + bytes(len(batch(0)))
+    assert len(batches.parse("t", 0, 1, damaged, [], 3 * size).blocks) == 3, "and what is behind it is not looked at"
+
+
 @settings(max_examples=300)
 @given(st.binary(max_size=300), st.integers(0, 100))
 def test_R3_garbage_from_a_broker_is_no_crash(data: bytes, offset: int) -> None:

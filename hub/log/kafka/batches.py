@@ -41,25 +41,30 @@ class Aborted:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """What a fetch response held: blocks without control and aborted batches, and the offset behind all of them."""
+    """What was taken of a fetch response: blocks without control and aborted batches, and the offset behind all of them."""
 
     blocks: Sequence[StoredBlock]
     next_offset: int
     spans: Sequence[tuple[int, int]] = ()  # first and last offset of what is there; what is missing between was removed
 
 
-def parse(topic: str, partition: int, offset: int, data: bytes, aborted: Sequence[Aborted]) -> Parsed:
-    """Whole batches that end at or after `offset`; a cut-off one at the end is left for the next fetch.
+def parse(
+    topic: str, partition: int, offset: int, data: bytes, aborted: Sequence[Aborted], max_bytes: int = MAX_SECTION
+) -> Parsed:
+    """Whole batches that end at or after `offset`, until their records fill `max_bytes`: what a broker sends is counted as it
+    is compressed, and would be decompressed in vain. A cut-off one at the end is left for the next fetch.
 
     Raises CorruptBlock for the first batch when its checksum, codec or size is wrong; a later one ends the answer."""
     waiting = sorted(aborted, key=lambda a: a.first_offset)
     open_aborted: set[int] = set()
     found: list[StoredBlock] = []
     spans: list[tuple[int, int]] = []
-    next_offset = offset
+    next_offset, size = offset, 0
     for batch in _batches(data):
         if batch.last_offset < offset:
             continue
+        if size >= max_bytes:
+            break
         try:
             batch.check(topic, partition)
             while waiting and waiting[0].first_offset <= batch.last_offset:
@@ -68,6 +73,7 @@ def parse(topic: str, partition: int, offset: int, data: bytes, aborted: Sequenc
                 open_aborted.discard(batch.producer_id)
             elif batch.count and not (batch.attributes & TRANSACTIONAL and batch.producer_id in open_aborted):
                 found.append(batch.block(topic, partition))
+                size += len(found[-1].records)
         except CorruptBlock:
             if next_offset > offset:
                 break

@@ -118,7 +118,7 @@ class Connection:
         _raise_for(answer.error_code)
         aborted = [Aborted(a.producer_id, a.first_offset) for a in answer.aborted_transactions or ()]
         end = int(answer.last_stable_offset)
-        return parse(topic, partition, offset, bytes(answer.records or b""), aborted), end
+        return parse(topic, partition, offset, bytes(answer.records or b""), aborted, max_bytes), end
 
     def _offsets(self, places: Sequence[Place], when: int, isolation: int) -> Mapping[Place, int]:
         by_node: dict[int, list[Place]] = defaultdict(list)
