@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,12 +18,14 @@ from hub.app import Hub
 from hub.cli.templates import CONNECTOR_YAML, TOPIC_YAML
 from hub.log.sqlite import SqliteLog
 from hub.mapping.program import MappingSpec
-from hub.model import Checkpoint, RunTotals
+from hub.metrics import HubCollector, see
+from hub.model import QUARANTINE, Checkpoint, RunTotals
 from hub.pipeline import quarantine
 from hub.pipeline.followers import OpenQuarantine, RunHistory
 from hub.pipeline.quarantine import Closing, Entry
 from hub.pipeline.task import reset_checkpoint
 from hub.settings import load_settings
+from hub.watch.desk import Gatherer
 from tests.pipeline.test_internal_topics import ENTRY
 from tests.support.projects import FIELDS, TOPIC, Bench, make_plan, make_project
 
@@ -159,3 +164,17 @@ def test_G8_an_alert_lasts_while_a_row_waits_and_ends_when_none_does(hub: Hub) -
     hub.quarantine.discard(case=case["case"], rows=(), reason="nobody knows")
     assert hub.supervisor.wait(NAME, 60) is not None
     assert told(hub) == []
+
+
+def test_F17_a_damaged_block_of_quarantine_keeps_nothing_else_from_being_told(hub: Hub) -> None:
+    run(hub)
+    with sqlite3.connect(hub.settings.data_path / "log.db") as connection:
+        connection.execute("UPDATE block SET data = zeroblob(length(data)) WHERE topic = ?", (QUARANTINE,))
+    connection.close()
+    watched = replace(hub._watched, quarantine=OpenQuarantine(hub.log, hub.history))
+    assert watched.open_rows() is None
+    facts = Gatherer(watched, untold=dict).facts([hub.watch.look()])
+    assert (facts.open, facts.last_read[NAME].quarantined, facts.last[NAME].state) == ({}, 1, "completed")
+    families = {family.name for family in HubCollector(partial(see, watched, hub._monitoring)).collect()}
+    assert "datong_records_quarantined" in families
+    assert "datong_quarantine_open_rows" not in families, "nobody knows is not none"
