@@ -251,20 +251,24 @@ def _quarantine(api: APIRouter) -> None:
 
 
 def _tokens(api: APIRouter) -> None:
-    @api.post("/tokens", status_code=201)
+    tokens_api = APIRouter(prefix="/tokens", dependencies=[Depends(administrator)])  # who makes one reads as its agency
+
+    @tokens_api.post("", status_code=201)
     def issue(body: TokenRequest, hub: HubOf) -> dict[str, Any]:
         """A new token; the answer is the only place where its secret is ever seen."""
         return hub.tokens_of.issue(body.agency, body.days)
 
-    @api.get("/tokens")
+    @tokens_api.get("")
     def tokens(hub: HubOf) -> dict[str, Any]:
         """Tokens by agency, without secrets."""
         return {"tokens": hub.tokens_of.listed()}
 
-    @api.delete("/tokens/{token_id}", status_code=204)
+    @tokens_api.delete("/{token_id}", status_code=204)
     def revoke(token_id: str, hub: HubOf) -> None:
         """End a token now."""
         hub.tokens_of.revoke(token_id)
+
+    api.include_router(tokens_api)
 
 
 def _people(api: APIRouter) -> None:

@@ -101,6 +101,8 @@ def test_S7_a_token_may_what_its_person_may_at_that_moment(own: Console) -> None
     assert answers("GET", "/console/connectors.json") == [200, 200, 200]
     assert answers("GET", "/console/people.json") == [403, 403, 200]
     assert answers("GET", "/api/v1/people") == [403, 403, 200]
+    assert answers("GET", "/api/v1/tokens") == [403, 403, 200], "who makes a token of an agency reads what it may"
+    assert answers("POST", "/api/v1/tokens", json={"agency": "city-planning"}) == [403, 403, 201]
     escalation = {"role": "administrator"}
     assert answers("PATCH", "/api/v1/people/vera", json=escalation) == [403, 403, 200]
     own.hub.people.change("vera", role="viewer")
