@@ -266,7 +266,7 @@ class TooManyDeletions(Fatal):
 
 
 class BreakerTripped(Fatal):
-    """Too many rows in a row went to quarantine (G8): the task pauses, nothing is dropped."""
+    """Too many rows went to quarantine, in a row or in share (G8): the task pauses, nothing is dropped."""
 
 
 class ReconciliationFailed(Fatal):

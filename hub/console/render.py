@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from markupsafe import Markup, escape
 
 from hub import __version__
 from hub.console.assets import PLOTLY, address
+from hub.console.schedules import in_words
 from hub.console.texts import LANGUAGES, NAMES, Texts
 from hub.people import Person
 
@@ -63,6 +63,8 @@ def render(template: str, look: Look, values: Mapping[str, Any]) -> str:
             navigation=NAVIGATION,
             ago=lambda moment: ago(moment, t),
             duration=lambda seconds: duration(seconds, t),
+            took=lambda seconds: took(seconds, t),
+            in_words=lambda schedule: in_words(schedule, t),
             title_of=lambda title: title.get(t.language) or title.get("en") or "",
         )
     )
@@ -88,7 +90,7 @@ def environment() -> Environment:
         "in_english": in_english,
         "leaves": leaves,
         "code": code,
-        "json": as_json,
+        "middle": middle,
     }
     made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__}
     return made
@@ -107,6 +109,15 @@ def fit(text: str, width: int) -> str:
         if used > width:
             return text[: max(place - 1, 0)] + "…"
     return text
+
+
+def middle(text: str, width: int) -> str:
+    """Cut in the middle to so many characters: of a path the last steps tell most."""
+    if len(text) <= width:
+        return text
+    end = text[-width * 2 // 3 :]
+    end = end[max(end.find("/"), 0) :]
+    return f"{text[: width - 1 - len(end)]}…{end}"
 
 
 def codes(text: str) -> Markup:
@@ -142,11 +153,6 @@ def code(name: object) -> Markup:
     return Markup("<code>{}</code>").format(name)
 
 
-def as_json(value: object) -> str:
-    """A JSON value on one line, as people read it."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 def number(value: float | None) -> str:
     """With commas, as English and Chinese readers both write it; one decimal below 10 where there are any."""
     if value is None:
@@ -179,6 +185,13 @@ def duration(seconds: float | None, t: Texts) -> str:
         if seconds >= one:
             return t(f"common.span.{unit}", n=f"{seconds / one:.0f}")
     return t("common.span.seconds", n=f"{max(seconds, 0):.0f}")
+
+
+def took(seconds: float | None, t: Texts) -> str:
+    """How long something took: with tenths while that tells more."""
+    if seconds is None or round(seconds, 1) >= 10:
+        return duration(seconds, t)
+    return t("common.span.seconds", n=f"{max(seconds, 0):.1f}")
 
 
 def ago(moment: str | None, t: Texts) -> str:

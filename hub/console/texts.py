@@ -34,6 +34,10 @@ class Texts:
         """Raises KeyError for a key that no text has: a mistake of the page."""
         return self._texts[key].format_map(about)
 
+    def count(self, key: str, n: int) -> str:
+        """So many of something: the text `key.one` or `key.other`, with `n` as people write it. Chinese says both alike."""
+        return self(f"{key}.{'one' if n == 1 else 'other'}", n=f"{n:,}")
+
     def known(self, key: str, default: str) -> str:
         """A text that may be missing: of a code that comes from elsewhere."""
         return self._texts.get(key, default)

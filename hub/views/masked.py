@@ -22,6 +22,11 @@ def masked(values: Mapping[str, Json], of: Record, clear: bool = True) -> dict[s
     return {f.name: _masked(values[f.name], f.type, clear and is_public(f)) for f in of.fields if f.name in values}
 
 
+def hidden(of: Record) -> list[str]:
+    """The fields of which something is masked."""
+    return [f.name for f in of.fields if not (is_public(f) and _is_public(f.type))]
+
+
 def is_public(field: Field) -> bool:
     """May anybody see it?"""
     return field.props.get("classification") == PUBLIC

@@ -130,6 +130,7 @@ def _run(record: RunRecord, status: ConnectorStatus) -> dict[str, Any]:
         "topic": record.topic,
         "started": iso(record.started),
         "finished": iso(record.finished) if record.finished and not goes_on else None,
+        "seconds": (record.finished - record.started) / 1000 if record.finished and not goes_on else None,
         "state": state,
         "totals": vars(record.totals),
         "reasons": dict(record.reasons),

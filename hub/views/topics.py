@@ -50,20 +50,21 @@ class TopicViews(Part):
         }
 
     def sample(self, name: str, limit: int = SAMPLE) -> dict[str, Any]:
-        """The newest records, newest first, at most 100: values of fields that are not public are masked (G13). Raises
-        NotFound."""
+        """The newest records, newest first, at most 100: values of fields that are not public are masked (G13), and
+        `masked` names these. Raises NotFound."""
+        from hub.views.masked import hidden
         from hub.views.sample import Sampled, Samples
 
         self._require(name)
         record, contract = self._hub.deliveries.newest_schema(name), self._hub.deliveries.contract(name)
         known, spans = self._hub.log.topics().get(name), self._spans(name)
         if record is None or known is None:
-            return {"topic": name, "records": [], "notes": []}
+            return {"topic": name, "records": [], "notes": [], "masked": []}
         key = contract.key if contract else ()
         of = Sampled(topic=name, schema=record, key=key, keyed=known.compacted)
         samples = Samples(self._hub.log, of, self._hub.deliveries.schema_of)
         records, notes = samples.last(spans, max(1, min(limit, MOST_SAMPLE)))
-        return {"topic": name, "records": records, "notes": notes}
+        return {"topic": name, "records": records, "notes": notes, "masked": hidden(record)}
 
     def readers(self, name: str) -> dict[str, Any]:
         """Who may read a topic, and who does and how far behind. Raises NotFound."""

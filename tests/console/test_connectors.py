@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from hub.console.views.connectors import why
+from hub.console.views.shared import on_record
 from tests.api.test_api import run
 from tests.support.console import Console, form_token, serving
 from tests.support.projects import make_project
@@ -123,7 +124,7 @@ def test_G2_a_connectors_page_has_its_account_its_runs_and_its_quarantine(still:
         shown = page(client)
         assert "The account adds up" in shown
         assert f'href="/console/quarantine/{case}"' in shown
-        assert "<code>every 1h</code>" in shown
+        assert 'every hour <span class="soft tight"><code>every 1h</code></span>' in shown
         assert CANARY not in shown
         assert "/pause" not in shown, "a viewer does nothing"
         assert client.get(f"/console{HERE}.json").json()["runs"][0]["totals"]["published"] == 3
@@ -172,6 +173,64 @@ def test_R18_a_stopped_connector_is_reset_with_a_reason_and_deleted(own: Console
     assert not config(own).exists()
 
 
+@pytest.mark.parametrize(
+    ("rows", "bad", "number"),
+    [(100, 1, "100 rows in a row were quarantined"), (1_000, 10, "more than 5% of 1,000 rows were quarantined")],
+)
+def test_G8_a_tripped_breaker_is_told_once_and_its_advice_ends_when_it_is_resumed(
+    own: Console, rows: int, bad: int, number: str
+) -> None:
+    seats = ("few" if n % bad == 0 else "12" for n in range(rows))
+    with (own.project / "data/branches.csv").open("a") as data:
+        data.writelines(f"t-{n:04},Branch,North,{one},01/02/2003\n" for n, one in enumerate(seats))
+    ran(own)
+    assert state(own) == "PAUSED"
+    told = "Too many rows were rejected, in a row or in share"
+    with own.as_("olaf") as client:
+        paused = page(client)
+        assert (paused.count(told), paused.count("→ Open the quarantine")) == (1, 1)
+        assert f'<p class="detail" lang="en">{number}</p>' in paused, "without the advice, which stands above"
+        resumed = done(client, "resume")
+        assert resumed.count(told) == 1
+        assert "→" not in resumed
+        before, said, _ = resumed.partition(f"BreakerTripped: {number} (")
+        assert said
+        assert before.rfind("<details") > before.rfind("</details>"), "folded away"
+    with own.as_("vera", **{"Accept-Language": "zh"}) as client:
+        assert "被拒收的行过多（连续过多，或占比过高）" in page(client)
+
+
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("A: it is so (do this (or that), then go on)", "it is so"),
+        ("A: it (so) is", "it (so) is"),
+        ("A: (only this)", "(only this)"),
+        ("A: odd) (", "odd) ("),
+        ("A: it is so", "it is so"),
+    ],
+)
+def test_R35_an_error_on_record_is_shown_without_its_advice_and_kept_whole(text: str, statement: str) -> None:
+    assert on_record(text) == {
+        "code": "A",
+        "statement": statement,
+        "remedy": "",
+        "raw": text.removeprefix("A: "),
+    }
+
+
+def test_runs_say_how_long_they_took_to_the_tenth(still: Console) -> None:
+    with still.as_("vera") as client:
+        assert re.search(r'<td class="num">[0-9]\.[0-9] s</td>', page(client))
+        (run, *_) = client.get(f"/console{HERE}.json").json()["runs"]
+        assert 0 < run["seconds"] < 60
+
+
+def test_a_connector_with_nothing_in_quarantine_says_so(own: Console) -> None:
+    with own.as_("vera") as client:
+        assert "<p>Nothing of it is in quarantine.</p>" in page(client)
+
+
 def test_R18_too_many_deletions_are_explained_and_accepted_by_a_person(own: Console) -> None:
     data = own.project / "data/branches.csv"
     ran(own)
@@ -184,6 +243,7 @@ def test_R18_too_many_deletions_are_explained_and_accepted_by_a_person(own: Cons
         assert "数据源中消失的主键超过十分之一" in shown
         assert "请确认数据源是否完整" in shown
         assert '<p class="detail" lang="en">' in shown, "what the hub said stands below"
+        assert shown.count("数据源中消失的主键超过十分之一") == 1
         done(client, "accept-deletions")
         ended(own)
         assert own.api(f"/connectors/{NAME}/runs").json()["runs"][0]["totals"]["deleted"] == 2

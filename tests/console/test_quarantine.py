@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from hub import errors
 from hub.console.texts import texts
-from hub.console.views.overview import page_of
+from hub.console.views.overview import also_of, page_of
 from hub.mapping.values import REASONS
 from hub.pipeline.preview import EXPLANATIONS
 from tests.api.test_api import run
@@ -162,9 +163,28 @@ def test_cases_are_chosen_by_connector_and_topic_and_nothing_is_nothing(own: Con
         shown = client.get("/console/quarantine.json", params={"connector": NAME}).json()
         assert (shown["cases_in_all"], shown["rows_in_all"], shown["connectors"]) == (1, 1, [NAME])
         assert shown["cases"][0]["agency_title"] == "City library office"
+        page = client.get("/console/quarantine").text
+        assert "<p>1 row in 1 case</p>" in page
+        assert '<th scope="col">Field or check</th>' in page
         other = client.get("/console/quarantine", params={"connector": EVIL})
-        assert "Nothing matches this choice." in other.text
+        assert f"Nothing of {html.escape(EVIL)} is in quarantine." in other.text
         assert EVIL not in other.text
+        both = client.get("/console/quarantine", params={"connector": NAME, "topic": "a.b.c.v1"})
+        assert "Nothing matches this choice." in both.text
+
+
+def test_a_connector_with_nothing_open_stays_chosen(own: Console) -> None:
+    ran(own)
+    other = "city-library-loans"
+    with own.as_("olaf") as client:
+        page = client.get("/console/quarantine", params={"connector": other}).text
+        assert page.count(f"<option selected>{other}</option>") == 2, "to look at, and to find a row in"
+        assert f"<option>{NAME}</option>" in page
+        assert f"Nothing of {other} is in quarantine." in page
+        found = post(client, "/quarantine/rows/find", connector=other, value="b-001", column="")
+        assert f"<option selected>{other}</option>" in found.text
+    with own.as_("vera", **{"Accept-Language": "zh"}) as client:
+        assert f"{other} 在隔离区中没有行。" in client.get(f"/console/quarantine?connector={other}").text
 
 
 def test_S8_a_viewer_sees_a_case_and_neither_mends_nor_replays_it(own: Console) -> None:
@@ -214,7 +234,11 @@ def test_R22_rows_and_then_a_case_are_set_aside_with_a_reason_that_stays_on_reco
         shown = client.get(f"/console/connectors/{NAME}").text
         assert "搁置 2" in shown
         assert "对账平衡" in shown
-        assert "搁置：1" in shown
+        cells = re.findall(r'<td class="num">([^<]*)</td>', shown)
+        heads = re.findall(r'<th scope="col" class="num">([^<]*)</th>', shown)
+        newest = dict(zip(heads, cells, strict=False))
+        assert newest.pop("用时").endswith(" 秒")
+        assert newest == {"读取": "5", "发布": "0", "隔离": "0", "搁置": "2", "排除": "0", "未变化": "3", "去重": "0"}
 
 
 def test_R21_a_connector_that_is_off_is_resumed_from_its_case_or_after_the_case_is_emptied(own: Console) -> None:
@@ -241,7 +265,7 @@ def test_a_row_is_found_by_its_key_and_leads_to_its_case_where_it_stands_first(o
     with own.as_("olaf") as client:
         found = post(client, "/quarantine/rows/find", connector=NAME, value=f" {CANARY}-key", column="Code")
         assert found.status_code == 200
-        assert f"1 open rows of {NAME} have this value" in found.text
+        assert f"With this value: 1 open row of {NAME}" in found.text
         assert CANARY not in found.text, "not even what was typed"
         assert 'name="column" maxlength="1000" autocomplete="off" value="Code"' in found.text
         (link,) = re.findall(rf'href="(/console/quarantine/{case}\?row=\d+)"', found.text)
@@ -249,7 +273,7 @@ def test_a_row_is_found_by_its_key_and_leads_to_its_case_where_it_stands_first(o
         assert (len(rows), rows[0]["row"]) == (20, 35)
         assert "character 3: NO-BREAK SPACE (U+00A0)" in client.get(link).text
         none = post(client, "/quarantine/rows/find", connector=NAME, value="b-999", column="")
-        assert "None of the 32 open rows has it." in none.text
+        assert "Looked at: 32 open rows. None has it." in none.text
         refused = post(client, "/quarantine/rows/find", connector=NAME, value=" ", column="")
         assert (refused.status_code, "a value to look for" in refused.text) == (422, True)
     with own.as_("vera", **{"Accept-Language": "zh"}) as client:
@@ -296,8 +320,8 @@ def test_S18_names_from_sources_are_text_and_never_markup(own: Console) -> None:
 @pytest.mark.parametrize(
     ("kind", "about", "subject", "page"),
     [
-        ("quarantine_rows", "connector", "a/b", "/console/quarantine?connector=a%2Fb"),
-        ("breaker_tripped", "connector", "a", "/console/quarantine?connector=a"),
+        ("quarantine_rows", "connector", "a/b", "/console/connectors/a%2Fb"),
+        ("quarantine_rows", "connector", "gone", ""),
         ("connector_failed", "connector", "a/b", "/console/connectors/a%2Fb"),
         ("topic_late", "topic", "a.b.c.v1", "/console/topics/a.b.c.v1"),
         ("configuration_mistake", "hub", "connectors.d/a.yaml:3", "/console/connectors"),
@@ -306,7 +330,19 @@ def test_S18_names_from_sources_are_text_and_never_markup(own: Console) -> None:
     ],
 )
 def test_an_alert_leads_to_where_its_subject_is_best_looked_at(kind: str, about: str, subject: str, page: str) -> None:
-    assert page_of({"kind": kind, "about": about, "subject": subject}) == page
+    assert page_of({"kind": kind, "about": about, "subject": subject}, {"a/b"}) == page
+
+
+@pytest.mark.parametrize(
+    ("kind", "page"),
+    [
+        ("quarantine_share", "/console/quarantine?connector=a%2Fb"),
+        ("breaker_tripped", "/console/quarantine?connector=a%2Fb"),
+        ("connector_failed", ""),
+    ],
+)
+def test_an_alerts_next_step_leads_to_where_it_is_done(kind: str, page: str) -> None:
+    assert also_of({"kind": kind, "subject": "a/b"}) == page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

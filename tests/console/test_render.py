@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hub.console.render import codes, duration, fit, in_english, number, size
+from hub.console.render import codes, duration, fit, in_english, middle, number, size, took
+from hub.console.schedules import in_words
 from hub.console.texts import Texts
 
 
@@ -36,3 +37,46 @@ def test_figures_are_written_as_people_write_them() -> None:
         "1 d",
     ]
     assert duration(7200, chinese) == "2 小时"
+    assert [took(s, english) for s in (None, 0, 0.26, 9.94, 9.96, 59.6, 61)] == [
+        "–",
+        "0.0 s",
+        "0.3 s",
+        "9.9 s",
+        "10 s",
+        "60 s",
+        "1 min",
+    ]
+    assert [english.count("common.rows", n) for n in (0, 1, 3796)] == ["0 rows", "1 row", "3,796 rows"]
+    assert chinese.count("common.rows", 1) == "1 行"
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("data/a.csv", "data/a.csv"),
+        ("data/2026/11/26/libs-north.csv.gz", "data/2026/1…/libs-north.csv.gz"),
+        ("data/2026/11/26/week/48/north.csv", "data/2026/1…/week/48/north.csv"),
+        ("d/" + "e" * 80, "d/eeeeeee…" + "e" * 20),
+    ],
+)
+def test_a_path_is_cut_in_the_middle(path: str, shown: str) -> None:
+    assert middle(path, 30) == shown
+
+
+@pytest.mark.parametrize(
+    ("schedule", "english", "chinese"),
+    [
+        ("every 15m", "every 15 minutes", "每 15 分钟"),
+        ("every 1h", "every hour", "每小时"),
+        ("30 3 * * *", "every day at 03:30 UTC", "每天 03:30（UTC）"),
+        ("0 4 * * 1", "every Monday at 04:00 UTC", "每周一 04:00（UTC）"),
+        ("5 14 * * 1-5", "every Monday to Friday at 14:05 UTC", "每周一至周五 14:05（UTC）"),
+        ("5 14 * * 3,7", "every Wednesday, Sunday at 14:05 UTC", "每周三、周日 14:05（UTC）"),
+        ("*/5 * * * *", "", ""),
+        ("0 3 1 * *", "", ""),
+        ("99 3 * * *", "", ""),
+        ("every 1h30m", "", ""),
+    ],
+)
+def test_a_simple_schedule_is_said_in_words(schedule: str, english: str, chinese: str) -> None:
+    assert [in_words(schedule, Texts(language)) for language in ("en", "zh")] == [english, chinese]

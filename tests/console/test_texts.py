@@ -14,7 +14,8 @@ from hub.console.texts import chosen, texts
 HERE = Path(str(files("hub.console")))
 KEY = re.compile(r"""\bt\(\s*'([a-z_]+(?:\.[A-Za-z_0-9]+)+)'\s*[,)]""")
 BUILT = re.compile(r"""\bt(?:\.known)?\(\s*'([a-z_.]+\.)'\s*~""")
-BUILT_IN_CODE = re.compile(r"""\bt\(f"([a-z_.]+\.)\{""")
+BUILT_IN_CODE = re.compile(r"""\bt(?:\.count)?\(f"([a-z_.]+\.)[a-z]*\{""")
+COUNTED = re.compile(r"""\bt\.count\(\s*'([a-z_]+(?:\.[a-z_]+)+)'""")
 SAID = re.compile(r"""said="([a-z_]+)\"""")
 CHINESE = re.compile(r"[\u3400-\u9fff\uff00-\uffef\u3000-\u303f]")
 
@@ -37,6 +38,7 @@ def test_pages_ask_for_texts_that_are_there_and_every_text_is_asked_for() -> Non
     whole = "\n".join(sources)
     asked = set(KEY.findall(whole)) | {f"said.{name}" for name in SAID.findall(whole)}
     asked |= set(re.findall(r"""\bt\("([a-z_]+(?:\.[A-Za-z_0-9]+)+)\"""", whole))
+    asked |= {f"{key}.{form}" for key in COUNTED.findall(whole) for form in ("one", "other")}
     known = set(texts("en"))
     assert asked <= known, asked - known
     built = (*BUILT.findall(whole), *BUILT_IN_CODE.findall(whole))

@@ -90,7 +90,7 @@ def test_a_topic_says_who_may_read_and_who_does(library: Library) -> None:
             "City planning office",
         ):
             assert words in page, words
-        assert f'href="/console/subscribers/{GROUP}/{TOPIC}"' in page
+        assert f'href="/console/subscribers/{GROUP}/{TOPIC}">City planning office · <code>' in page, "whose group it is"
         assert f'data-live="group.{GROUP}.{TOPIC}.lag">0<' in page
 
 
@@ -103,6 +103,13 @@ def test_G13_what_is_not_public_is_on_no_page_and_in_no_twin(library: Library) -
             assert CANARY not in answer.text, path
         assert "xxxx xx x-9" in client.get(PAGE).text
         assert ">B-1</td>" in client.get(PAGE).text, "what is public is there"
+        twin = client.get(f"{PAGE}.json").json()
+        public = {field["name"] for field in twin["topic"]["fields"] if field["classification"] == "public"}
+        assert twin["masked"] == [name for name in twin["columns"] if name not in public]
+        names = "、".join(f"<code>{name}</code>" for name in twin["masked"])
+        assert (
+            f"以下字段未定级为公开，已脱敏（x 代表一个文字或字母，9 代表一个数字）： {names}。" in client.get(PAGE).text
+        )
 
 
 def test_S18_texts_of_agencies_stay_texts(library: Library) -> None:

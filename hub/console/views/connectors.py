@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from hub.catalogue.edit import FOLDER
@@ -72,7 +71,7 @@ def connector(asked: Asked) -> Values:
         "rows": sample.rows if sample else 0,
         "position": hub.steering.position(name),
         "cases": hub.quarantine.cases(connector=name)[:RUNS],
-        "runs": [{**run, "seconds": _seconds(run)} for run in runs[:most]],
+        "runs": runs[:most],
         "more": len(runs) > most,
     }
 
@@ -150,7 +149,7 @@ def why(one: dict[str, Any]) -> dict[str, Any] | None:
         return {"by_hand": BY_HAND[reason], "text": "", "error": None}
     last = one["last_run"]["error"] if one["last_run"] else ""
     known = next((e for e in (one["error"], last) if e and (reason in e or one["state"] == "FAILED")), "")
-    error = {"code": known.partition(":")[0], "statement": reason, "remedy": ""} if known else None
+    error = on_record(f"{known.partition(':')[0]}: {reason}") if known else None
     return {"by_hand": "", "text": reason, "error": error}
 
 
@@ -163,12 +162,6 @@ def _left_out(asked: Asked) -> list[dict[str, Any]]:
 
 def _stem(file: str) -> str:
     return file.rpartition("/")[2].rpartition(".")[0]
-
-
-def _seconds(run: dict[str, Any]) -> float | None:
-    if not run["finished"]:
-        return None
-    return (datetime.fromisoformat(run["finished"]) - datetime.fromisoformat(run["started"])).total_seconds()
 
 
 CONNECTOR = Page(path="/connectors/{name}", template="connector.html", show=connector, area="connectors")

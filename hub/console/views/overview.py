@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from hub.app import Hub
@@ -10,6 +11,7 @@ from hub.catalogue.edit import FOLDER as CONNECTORS
 from hub.console.live import rates
 from hub.console.pages import Asked, Page, Values
 from hub.console.render import segment
+from hub.console.views.shared import unadvised
 from hub.watch import Sample, TopicSample
 
 SEVERITIES = ("critical", "warning", "info")
@@ -23,7 +25,7 @@ def overview(asked: Asked) -> Values:
     topics = sorted(sample.topics.items(), key=lambda item: _urgency(item, sample))
     return {
         "alerts": [
-            {**alert, "page": page_of(alert), "also": also_of(alert)}
+            {**_without_advice(alert), "page": page_of(alert, sample.connectors), "also": also_of(alert)}
             for alert in sorted(hub.alerts.listed(), key=_weight)
         ],
         "rate": sample.rate,
@@ -48,11 +50,11 @@ def history(asked: Asked) -> Values:
     return {"samples": [{"at": sample.at_ms, "rates": rates(sample)} for sample in asked.hub.watch.after(0)]}
 
 
-def page_of(alert: dict[str, Any]) -> str:
-    """Where an alert's subject is best looked at: a path."""
+def page_of(alert: dict[str, Any], connectors: Collection[str]) -> str:
+    """Where an alert's subject is best looked at: a path. Empty for one that is none of these connectors."""
     kind, about, subject = alert["kind"], alert["about"], segment(alert["subject"])
-    if kind.startswith("quarantine") or kind == "breaker_tripped":
-        return f"/console/quarantine?connector={subject}"
+    if about == "connector" and alert["subject"] not in connectors:
+        return ""
     if kind == "configuration_mistake" and alert["subject"].startswith(f"{CONNECTORS}/"):
         return "/console/connectors"
     if about in ("topic", "connector"):
@@ -61,8 +63,19 @@ def page_of(alert: dict[str, Any]) -> str:
 
 
 def also_of(alert: dict[str, Any]) -> str:
-    """Where the next step ends, when that is another page: the connector that is to be resumed; empty: nowhere else."""
-    return f"/console/connectors/{segment(alert['subject'])}" if alert["kind"] == "breaker_tripped" else ""
+    """Where the next step is done, when that is another page: the quarantine; empty: nowhere else."""
+    in_quarantine = alert["kind"].startswith("quarantine") or alert["kind"] == "breaker_tripped"
+    return f"/console/quarantine?connector={segment(alert['subject'])}" if in_quarantine else ""
+
+
+def _without_advice(alert: dict[str, Any]) -> dict[str, Any]:
+    """What a run said of itself ends in advice; the alert's own next step is it, in the page's language."""
+    if alert["about"] not in ("connector", "subscription"):
+        return alert
+    message, english = dict(alert["message"]), [unadvised(text) for text in alert["english"]]
+    for long, short in zip(alert["english"], english, strict=True):
+        message = {language: text.replace(long, short) for language, text in message.items()}
+    return {**alert, "message": message, "english": english}
 
 
 def _weight(alert: dict[str, Any]) -> int:

@@ -30,8 +30,8 @@ def quarantine(asked: Asked) -> Values:
     return {
         "connector": connector,
         "topic": topic,
-        "connectors": sorted({c["connector"] for c in every}),
-        "topics": sorted({c["topic"] for c in every}),
+        "connectors": sorted({*filter(None, [connector]), *(c["connector"] for c in every)}),  # a choice stays one
+        "topics": sorted({*filter(None, [topic]), *(c["topic"] for c in every)}),
         "cases": [_named(asked, case) for case in chosen[:MOST]],
         "set_aside": [
             {**one, "linked": one["connector"] in asked.hub.catalogue.connectors}
@@ -49,6 +49,7 @@ def find(asked: Asked) -> Shown:
     """The rows with a value, on the same page. The value itself is never shown again, nor put into an address."""
     given = {name: asked.form.get(name, "") for name in ("connector", "column")}
     values = quarantine(asked) | {"given": given}
+    values["connectors"] = sorted({*values["connectors"], *filter(None, [given["connector"]])})
     try:
         value, by = asked.form.get("value", ""), asked.person.name
         found = asked.hub.quarantine.find(**given, value=value, by=by)

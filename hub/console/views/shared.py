@@ -51,9 +51,20 @@ def topic_title(asked: Asked, name: str | None) -> str:
 
 
 def on_record(text: str) -> dict[str, Any] | None:
-    """An error on record, `CODE: statement`, as pages show it."""
-    code, _, statement = text.partition(": ")
-    return {"code": code, "statement": statement, "remedy": ""} if text else None
+    """An error on record, `CODE: statement (remedy)`, as pages show it: `raw` is all that was said after the code, `statement`
+    that without the brackets it may end in, in which a remedy stands."""
+    code, _, raw = text.partition(": ")
+    return {"code": code, "statement": unadvised(raw), "remedy": "", "raw": raw} if text else None
+
+
+def unadvised(raw: str) -> str:
+    """Without the brackets it may end in: there stands what to do, and the page says that in its own language."""
+    depth = 0
+    for place in range(len(raw) - 1, -1, -1) if raw.endswith(")") else ():
+        depth += (raw[place] == ")") - (raw[place] == "(")
+        if depth == 0:
+            return raw[:place].rstrip() or raw
+    return raw
 
 
 def staying(page: Page, act: Callable[[Asked], Done | Shown]) -> Callable[[Asked], Done | Shown]:

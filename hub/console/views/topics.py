@@ -44,6 +44,7 @@ def topic(asked: Asked) -> Values:
         "columns": [field["name"] for field in shown["fields"] if "." not in field["name"]],
         "sample": sampled["records"],
         "notes": sampled["notes"],
+        "masked": sampled["masked"],
         **{part: found for part, found in hub.views.readers(name).items() if part in ("grants", "groups")},
         "connectors": [_connector(one) for one in map(hub.views.connector, writers)],
     }
