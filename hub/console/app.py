@@ -37,6 +37,7 @@ def add_console(app: FastAPI, hub: Hub, pages: Sequence[Page] = PAGES, actions: 
             at(f"/console{page.path}", edge.page(hub, page))
     for action in actions:
         at(f"/console{action.path}", edge.action(hub, action), "POST")
+    at("/console/{path:path}", edge.endpoint(hub, edge.nothing))
 
 
 async def _home() -> Response:

@@ -21,7 +21,7 @@ from hub.app import Hub
 from hub.console.pages import Action, Asked, Page, Shown, trouble
 from hub.console.render import THEMES, Look, render
 from hub.console.texts import LANGUAGES, Texts, chosen
-from hub.errors import DatongError, LimitExceeded, NotAuthenticated, NotGranted
+from hub.errors import DatongError, LimitExceeded, NotAuthenticated, NotFound, NotGranted
 from hub.logs import audit_logger
 from hub.people import Person, form_token
 from hub.store.people import Role
@@ -178,6 +178,11 @@ def log_out(visit: Visit) -> Response:
     response = RedirectResponse(LOG_IN, status_code=303)
     response.delete_cookie(SESSION, path=HOME)
     return response
+
+
+def nothing(_visit: Visit) -> Response:
+    """An address that is none of the console's: a person gets a page in their language."""
+    raise NotFound("the console has no such page", remedy="take it from the navigation")
 
 
 def html(template: str, look: Look, values: Mapping[str, Any], status: int = 200) -> Response:

@@ -104,3 +104,18 @@ def test_the_rule_of_languages_finds_what_it_says(browser: Browser, lang: str, b
         assert page.evaluate(FOREIGN_WORDS) == foreign
     finally:
         page.close()
+
+
+def test_the_switches_stand_above_what_is_below_and_not_at_the_windows_edge(browser: Browser, demo: Demo) -> None:
+    ends = """() => [".switches", ".scroll"].map((one) => {
+      const box = document.querySelector(one).getBoundingClientRect();
+      return document.documentElement.clientWidth - box.right;
+    })"""
+    with visiting(browser, demo.console, demo.cookie) as visitor:
+        shown = visitor.page()
+        for width in (*WIDTHS, 2200):
+            shown.set_viewport_size({"width": width, "height": 900})
+            visitor.open("/console/topics", shown)
+            free, below = shown.evaluate(ends)
+            assert free == pytest.approx(below, abs=1), width
+            assert free >= 12, width

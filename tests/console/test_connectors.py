@@ -15,6 +15,7 @@ from hub.console.views.shared import on_record
 from tests.api.test_api import run
 from tests.support.console import Console, form_token, serving
 from tests.support.projects import make_project
+from tests.support.waiting import eventually
 
 NAME = "city-library-branches"
 EVIL = "<script>alert(1)</script>"
@@ -109,11 +110,11 @@ def test_more_connectors_than_a_page_has_are_paged_through(still: Console, monke
     monkeypatch.setattr(still.hub.views, "connectors", lambda: [{**one, "name": f"c{n:03}"} for n in range(350)])
     with still.as_("vera") as client:
         first = page(client, "/connectors?q=c")
-        assert first.count('<th scope="row">') == 150
+        assert first.count('<th scope="row"') == 150
         assert "1 to 150 of 350" in first
         assert "page=2" in first
         last = page(client, "/connectors?q=c&page=3")
-        assert last.count('<th scope="row">') == 50
+        assert last.count('<th scope="row"') == 50
         assert "301 to 350 of 350" in last
         assert "page=4" not in last
 
@@ -187,6 +188,11 @@ def test_G8_a_tripped_breaker_is_told_once_and_its_advice_ends_when_it_is_resume
     assert state(own) == "PAUSED"
     told = "Too many rows were rejected, in a row or in share"
     with own.as_("olaf") as client:
+        assert eventually(lambda: "Too many bad rows" in page(client, "/"))
+        alert = page(client, "/")
+        assert f'<a href="/console{HERE}">{NAME}</a> paused: <span lang="en">{number}</span></p>' in alert
+        assert f'press Resume. <a href="/console/quarantine?connector={NAME}">Open the quarantine</a></p>' in alert
+        assert "then resume the connector" not in alert, "the hub's advice, beside the page's own"
         paused = page(client)
         assert (paused.count(told), paused.count("→ Open the quarantine")) == (1, 1)
         assert f'<p class="detail" lang="en">{number}</p>' in paused, "without the advice, which stands above"

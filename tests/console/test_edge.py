@@ -72,6 +72,16 @@ def test_S19_no_link_leads_out_of_the_console(console: Console, path: str) -> No
         assert client.get("/console/log-in", params={"next": path}).headers["location"].startswith("/console/")
 
 
+def test_an_address_that_is_no_page_is_answered_with_one(console: Console) -> None:
+    with console.as_("vera", **{"Accept-Language": "zh"}) as client:
+        lost = client.get("/console/no/such-page")
+        assert (lost.status_code, "没有找到。" in lost.text, 'href="/console/topics"' in lost.text) == (404, True, True)
+        assert client.get("/api/v1/no/such-page").json()["code"] == "NotFound", "what programs ask for stays JSON"
+    with console.browser() as nobody:
+        lost = nobody.get("/console/no/such-page")
+        assert (lost.status_code, 'href="/console/topics"' in lost.text) == (404, False)
+
+
 def test_a_form_or_cookie_that_no_page_made_is_refused_in_words(console: Console) -> None:
     with console.as_("vera") as client:
         for path in ("/console/health/read-again", "/console/log-out"):
