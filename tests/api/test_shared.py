@@ -106,7 +106,7 @@ def test_a_topic_before_anything_was_published(served: Served) -> None:
     found = served.get(BASE)
     assert (found["freshness"], found["age_s"], found["late"], found["bytes"]) == ("no data yet", None, False, 0)
     assert found["offsets"] == found["fields"] == []
-    assert served.get(f"{BASE}/sample") == {"topic": TOPIC, "records": [], "notes": []}
+    assert served.get(f"{BASE}/sample") == {"topic": TOPIC, "records": [], "notes": [], "masked": []}
     assert served.get(f"{BASE}/readers")["grants"][0]["reason"] == "nothing was published yet"
 
 
