@@ -8,7 +8,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.api.deps import HubOf, OperatorCaller, administrator, operator
+from hub.logs import audit_logger
 from hub.pipeline.cases import LONGEST_VALUE, MAX_REASON, MOST_CHOSEN
+from hub.tokens import Caller
 
 MAX_WAIT_MS = 5_000
 
@@ -254,9 +256,11 @@ def _tokens(api: APIRouter) -> None:
     tokens_api = APIRouter(prefix="/tokens", dependencies=[Depends(administrator)])  # who makes one reads as its agency
 
     @tokens_api.post("", status_code=201)
-    def issue(body: TokenRequest, hub: HubOf) -> dict[str, Any]:
+    def issue(body: TokenRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """A new token; the answer is the only place where its secret is ever seen."""
-        return hub.tokens_of.issue(body.agency, body.days)
+        made = hub.tokens_of.issue(body.agency, body.days)
+        _audit("token_made", who, agency=body.agency, token=made["id"])
+        return made
 
     @tokens_api.get("")
     def tokens(hub: HubOf) -> dict[str, Any]:
@@ -264,9 +268,10 @@ def _tokens(api: APIRouter) -> None:
         return {"tokens": hub.tokens_of.listed()}
 
     @tokens_api.delete("/{token_id}", status_code=204)
-    def revoke(token_id: str, hub: HubOf) -> None:
+    def revoke(token_id: str, hub: HubOf, who: OperatorCaller) -> None:
         """End a token now."""
         hub.tokens_of.revoke(token_id)
+        _audit("token_ended", who, token=token_id)
 
     api.include_router(tokens_api)
 
@@ -280,24 +285,36 @@ def _people(api: APIRouter) -> None:
         return {"people": hub.people.listed()}
 
     @people_api.post("", status_code=201)
-    def add(body: PersonRequest, hub: HubOf) -> dict[str, Any]:
+    def add(body: PersonRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """Let a person log in to the console."""
-        return hub.people.add(body.name, body.role, body.password)
+        made = hub.people.add(body.name, body.role, body.password)
+        _audit("person_added", who, person=body.name, role=body.role)
+        return made
 
     @people_api.patch("/{name}")
-    def change(name: str, body: PersonChange, hub: HubOf) -> dict[str, Any]:
+    def change(name: str, body: PersonChange, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """Another role or password; an empty body ends all waiting. The person is logged out everywhere."""
-        return hub.people.change(name, role=body.role, password=body.password)
+        made = hub.people.change(name, role=body.role, password=body.password)
+        _audit("person_changed", who, person=name, role=body.role, password=body.password is not None)
+        return made
 
     @people_api.delete("/{name}", status_code=204)
-    def remove(name: str, hub: HubOf) -> None:
+    def remove(name: str, hub: HubOf, who: OperatorCaller) -> None:
         """End a person's access now."""
         hub.people.remove(name)
+        _audit("person_removed", who, person=name)
 
     @people_api.post("/{name}/tokens", status_code=201)
-    def token(name: str, body: PersonTokenRequest, hub: HubOf) -> dict[str, Any]:
+    def token(name: str, body: PersonTokenRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
         """A token by which the person acts through this API, under their own name and as what they are at that moment. The
         answer is the only place where its secret is ever seen; a new password of theirs ends it."""
-        return hub.tokens_of.issue_for(name, body.days)
+        made = hub.tokens_of.issue_for(name, body.days)
+        _audit("token_made", who, person=name, token=made["id"])
+        return made
 
     api.include_router(people_api)
+
+
+def _audit(done: str, who: Caller, **about: object) -> None:
+    """Put on record who changed who may do what."""
+    audit_logger("datong.api").info(done, by=who.by, **about)

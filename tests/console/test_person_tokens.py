@@ -78,6 +78,22 @@ def test_who_writes_and_deletes_a_connectors_file_is_in_the_log(own: Console) ->
     assert said == [(written, "olaf"), (written, "olaf"), (deleted, "olaf")]
 
 
+def test_S16_who_changed_people_and_tokens_is_in_the_log_and_no_secret_is(own: Console) -> None:
+    anna, people = issue(own, "anna"), f"{own.url}/api/v1/people"
+    new = {"name": "wang.fang", "role": "viewer", "password": PASSWORD}
+    with capture_logs() as told, httpx.Client(headers=anna, timeout=60, trust_env=False) as api:
+        assert api.post(people, json=new).status_code == 201
+        assert api.patch(f"{people}/wang.fang", json={"password": "another " + PASSWORD}).status_code == 200
+        mine = api.post(f"{people}/wang.fang/tokens", json={}).json()
+        agencys = api.post(f"{own.url}/api/v1/tokens", json={"agency": "city-planning"}).json()
+        assert api.delete(f"{own.url}/api/v1/tokens/{agencys['id']}").status_code == 204
+        assert api.delete(f"{people}/wang.fang").status_code == 204
+    said = [one["event"] for one in told if one.get("by") == "anna"]
+    assert said == ["person_added", "person_changed", "token_made", "token_made", "token_ended", "person_removed"]
+    for secret in (PASSWORD, mine["token"], agencys["token"]):
+        assert secret not in str(told)
+
+
 def test_rows_set_aside_and_a_rewound_group_have_the_persons_name(own: Console) -> None:
     olaf = issue(own, "olaf")
     own.hub.supervisor.run_now(NAME)
