@@ -357,9 +357,13 @@ class Supervisor:
             self._beaten = time.monotonic()
 
     def _obey(self, worker: Worker, board: Board) -> None:
-        """Stop what was paused since it began, or is to run anew, by whichever node. A replay or a reset may begin while its
-        connector is paused."""
+        """Stop what was paused since it began, is to run anew, by whichever node, or is not in the catalogue any more. A replay
+        or a reset may begin while its connector is paused."""
+        with self._lock:
+            known = set(self._known)
         for name, running in worker.running().items():
+            if name not in known and not running.job.aside:
+                worker.stop(name)
             state = board.state(name)
             if running.state_mark is None:
                 running.state_mark = state.changed_ms if running.job.aside else -1

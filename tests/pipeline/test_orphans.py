@@ -150,3 +150,23 @@ def test_R35_a_connector_that_never_was_has_neither_runs_nor_a_state(hub: Hub) -
     ):
         with pytest.raises(NotFound):
             asked()
+
+
+@pytest.mark.parametrize("how", ["deleted", "mistaken"])
+def test_a_run_without_end_ends_when_its_connector_is_gone(tmp_path: Path, how: str) -> None:
+    project = make_project(tmp_path)
+    file = project / FILE
+    text = file.read_text(encoding="utf-8")
+    endless = text.replace("mode: snapshot", "mode: upsert").replace("every 1h", "continuous")
+    file.write_text(endless.replace("  kind: files\n", "  kind: files\n  watch_s: 0.1\n"), encoding="utf-8")
+    with Hub.open(load_settings(project, env={}), scheduled=True) as hub:
+        until(lambda: hub.supervisor.status(NAME).running and hub.history.runs(NAME))
+        if how == "deleted":
+            file.unlink()
+        else:
+            file.write_text("connector: [", encoding="utf-8")
+        hub.reload()
+        until(lambda: hub.history.runs(NAME)[0].state == "stopped")
+        file.write_text(text, encoding="utf-8")
+        hub.reload()
+        assert run(hub)["read"] == 4, "it may run again"
