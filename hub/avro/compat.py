@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from hub.avro.schema import branch_name
 from hub.avro.types import Array, Enum, Field, Fixed, Map, Primitive, Record, Ref, Schema, Type, Union
+from hub.avro.words import ENGLISH
+from hub.sentences import Part, Sentence
 
 PROMOTIONS = {
     "int": {"int", "long", "float", "double"},
@@ -25,6 +27,7 @@ MAX_NAMED = 20  # symbols or branches listed in a sentence
 Named = Record | Enum | Fixed
 Pair = tuple[str, str]  # names of a record of the reader and one of the writer
 TOP: Pair = ("", "")
+READER, WRITER = Sentence("reader"), Sentence("writer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,12 @@ class Incompatibility:
 
     kind: str
     path: str
-    message: str
+    why: Sentence
+
+    @property
+    def message(self) -> str:
+        """In English."""
+        return self.why.said(ENGLISH)
 
     def __str__(self) -> str:
         return f"{self.path or 'the schema'}: {self.message}"
@@ -43,8 +51,8 @@ class Incompatibility:
 class Roles:
     """What the two sides are called in sentences."""
 
-    reader: str = "the reader"
-    writer: str = "the writer"
+    reader: Part = READER
+    writer: Part = WRITER
 
 
 def incompatibilities(reader: Schema, writer: Schema, roles: Roles | None = None) -> list[Incompatibility]:
@@ -62,14 +70,16 @@ def check(level: str, new: Schema, olds: Sequence[Schema]) -> list[Incompatibili
     return [found for old in against for found in check_pair(direction, new, old)]
 
 
-def check_pair(level: str, new: Schema, old: Schema, old_name: str = "the old schema") -> list[Incompatibility]:
+def check_pair(level: str, new: Schema, old: Schema, version: int | None = None) -> list[Incompatibility]:
     """The same against one version, whatever the level says of which."""
     direction = level.partition("_")[0]
+    now = Sentence("new_schema")
+    then = Sentence("old_schema") if version is None else Sentence("version", {"version": str(version)})
     found: list[Incompatibility] = []
     if direction in ("BACKWARD", "FULL"):
-        found += incompatibilities(new, old, Roles("the new schema", old_name))
+        found += incompatibilities(new, old, Roles(now, then))
     if direction in ("FORWARD", "FULL"):
-        found += incompatibilities(old, new, Roles(old_name, "the new schema"))
+        found += incompatibilities(old, new, Roles(then, now))
     return found
 
 
@@ -226,14 +236,12 @@ class _Comparison:
             if source is not None:
                 self._ahead.append((field.type, source.type, inner))
             elif not field.has_default:
-                sides = f"{self._roles.reader} needs this field, {self._roles.writer} does not write it"
-                message = f"{sides}, and it has no default"
-                yield Incompatibility(kind="READER_FIELD_MISSING_DEFAULT_VALUE", path=inner, message=message)
+                why = self._said("FIELD_MISSING")
+                yield Incompatibility(kind="READER_FIELD_MISSING_DEFAULT_VALUE", path=inner, why=why)
 
     def _no_branch(self, lost: Sequence[Type], path: str) -> Incompatibility:
-        names = _list([_shown(b) for b in lost])
-        message = f"{self._roles.writer} may write {names}, which no branch of {self._roles.reader}'s union reads"
-        return Incompatibility(kind="MISSING_UNION_BRANCH", path=path, message=message)
+        why = self._said("BRANCH_MISSING", types=_list([_name(b) for b in lost]))
+        return Incompatibility(kind="MISSING_UNION_BRANCH", path=path, why=why)
 
     def _refusal(self, reader: Type, writer: Type, path: str) -> Incompatibility | None:
         """Of two types without types inside, or of two kinds."""
@@ -242,27 +250,27 @@ class _Comparison:
                 return None
         elif isinstance(reader, Named) and type(reader) is type(writer):
             return self._named(reader, writer, path)
-        message = (
-            f"{self._roles.reader} has {_shown(reader)}, which cannot read {self._roles.writer}'s {_shown(writer)}"
-        )
-        return Incompatibility(kind="TYPE_MISMATCH", path=path, message=message)
+        why = self._said("TYPE_UNREADABLE", type=_shown(reader), other=_shown(writer))
+        return Incompatibility(kind="TYPE_MISMATCH", path=path, why=why)
 
     def _named(self, reader: Named, writer: Type, path: str) -> Incompatibility | None:
-        who, other = self._roles.reader, self._roles.writer
         assert isinstance(writer, Named)
         if not same_name(reader, writer):
-            message = f"{who}'s name {reader.name} is not {other}'s {writer.name}, and no alias says so"
-            return Incompatibility(kind="NAME_MISMATCH", path=path, message=message)
+            why = self._said("NAME_UNREADABLE", name=reader.name, other=writer.name)
+            return Incompatibility(kind="NAME_MISMATCH", path=path, why=why)
         if isinstance(reader, Fixed) and isinstance(writer, Fixed) and reader.size != writer.size:
-            message = f"{who} expects {reader.size} bytes, {other} writes {writer.size}"
-            return Incompatibility(kind="FIXED_SIZE_MISMATCH", path=path, message=message)
+            why = self._said("SIZE_UNREADABLE", size=str(reader.size), other=str(writer.size))
+            return Incompatibility(kind="FIXED_SIZE_MISMATCH", path=path, why=why)
         if isinstance(reader, Enum) and isinstance(writer, Enum) and reader.default is None:
             known = set(reader.symbols)
             unknown = [s for s in writer.symbols if s not in known]
             if unknown:
-                message = f"{who}'s enum lacks {_list(unknown)}, which {other} may write, and has no default"
-                return Incompatibility(kind="MISSING_ENUM_SYMBOLS", path=path, message=message)
+                why = self._said("SYMBOLS_MISSING", symbols=_list(unknown))
+                return Incompatibility(kind="MISSING_ENUM_SYMBOLS", path=path, why=why)
         return None
+
+    def _said(self, code: str, **about: Part) -> Sentence:
+        return Sentence(code, {"reader": self._roles.reader, "writer": self._roles.writer, **about})
 
 
 def _keys(branch: Type) -> Iterator[str]:
@@ -280,14 +288,14 @@ def _simple(named: Named) -> str:
     return named.name.rpartition(".")[2]
 
 
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
+def _list(names: Sequence[str]) -> Part:
+    first, more = ", ".join(names[:MAX_NAMED]), len(names) - MAX_NAMED
+    return Sentence("more", {"names": first, "more": f"{more:,}"}) if more > 0 else first
 
 
-def _shown(of: Type) -> str:
-    if isinstance(of, Union):
-        return "a union of " + _list([branch_name(b) for b in of.branches])
-    if isinstance(of, Ref):
-        return of.name
-    return branch_name(of)
+def _shown(of: Type) -> Part:
+    return Sentence("union", {"names": _list([_name(b) for b in of.branches])}) if isinstance(of, Union) else _name(of)
+
+
+def _name(of: Type) -> str:
+    return of.name if isinstance(of, Ref) else branch_name(of)

@@ -11,6 +11,8 @@ from typing import Any
 from hub.avro.compat import incompatibilities, same_name
 from hub.avro.schema import branch_name
 from hub.avro.types import NO_DEFAULT, Array, Enum, Field, Fixed, Map, Primitive, Record, Schema, Type, Union
+from hub.avro.words import ENGLISH
+from hub.sentences import Part, Sentence
 
 MAX_CHANGES = 500
 MAX_SHOWN = 60  # characters of a value in a sentence
@@ -23,10 +25,17 @@ class Change:
 
     kind: str  # ADDED, REMOVED, RENAMED, TYPE, DEFAULT, SYMBOLS, NAME, DOC, PROPERTY
     path: str
-    text: str  # a sentence
+    what: Sentence
     was: str = ""  # the path in the old schema, of a field that had another name
     new_reads_old: bool = True  # by this change, the new schema still reads what the old one wrote
     old_reads_new: bool = True  # and the other way round
+
+    @property
+    def text(self) -> str:
+        """In English, with what it breaks."""
+        back = "" if self.new_reads_old else "; the new schema cannot read records written before"
+        forth = "" if self.old_reads_new else "; readers that still have the old schema cannot read new records"
+        return f"{self.what.said(ENGLISH)}{back}{forth}"
 
     def __str__(self) -> str:
         return f"{self.path}: {self.text}" if self.path else self.text
@@ -37,23 +46,24 @@ def differences(old: Schema, new: Schema) -> list[Change]:
     return _Walk(old, new).changes()
 
 
-def told(of: Type) -> str:
+def told(of: Type) -> Part:
     """A type in a few words."""
     match of:
         case Union():
-            others = [told(b) for b in of.branches if branch_name(b) != "null"]
-            more = " or null" if len(others) < len(of.branches) else ""
-            return (" or ".join(others) + more).removeprefix(" or ") or "nothing"
+            others = tuple(told(b) for b in of.branches if branch_name(b) != "null")
+            if len(others) < len(of.branches):
+                return Sentence("or_null", {"type": others}) if others else "null"
+            return others or Sentence("nothing")
         case Array():
-            return f"list of {told(of.items)}"
+            return Sentence("list", {"items": told(of.items)})
         case Map():
-            return f"map of {told(of.values)}"
+            return Sentence("map", {"values": told(of.values)})
         case Primitive():
             return of.logical or of.name
         case Enum():
-            return f"enum {of.name}"
+            return Sentence("enum", {"name": of.name})
         case Fixed():
-            return f"{of.logical or 'fixed'} {of.name}"
+            return f"{of.logical} {of.name}" if of.logical else Sentence("fixed", {"name": of.name})
         case _:
             return of.name
 
@@ -84,7 +94,8 @@ class _Walk:
             yield from self._named(old, new, path)
         elif isinstance(old, Primitive) and isinstance(new, Primitive) and old.name == new.name:
             if _kind(old) != _kind(new):
-                yield Change(kind="TYPE", path=path, text=f"means {_meaning(new)} instead of {_meaning(old)}")
+                what = Sentence("MEANING", {"old": _meaning(old), "new": _meaning(new)})
+                yield Change(kind="TYPE", path=path, what=what)
             yield from _properties(old.props, new.props, path)
         else:
             yield self._other_type(old, new, path)
@@ -104,7 +115,7 @@ class _Walk:
             Schema(type=new, names=self._new.names, canonical=""),
         )
         back, forth = not incompatibilities(two, one), not incompatibilities(one, two)
-        return _change("TYPE", path, f"changes from {told(old)} to {told(new)}", (back, forth))
+        return _change("TYPE", path, Sentence("TYPE", {"old": told(old), "new": told(new)}), (back, forth))
 
     def _named(self, old: Named, new: Type, path: str) -> Iterator[Change]:
         assert isinstance(new, Named)
@@ -113,18 +124,19 @@ class _Walk:
         self._seen.add((old.name, new.name))
         if old.name != new.name:
             reads = (same_name(new, old), same_name(old, new))
-            yield _change("NAME", path, f"the type {old.name} is now called {new.name}", reads)
+            yield _change("NAME", path, Sentence("NAME", {"old": old.name, "new": new.name}), reads)
         if isinstance(old, Record) and isinstance(new, Record):
             yield from self._records(old, new, path)
         elif isinstance(old, Enum) and isinstance(new, Enum):
             yield from _enums(old, new, path)
         elif isinstance(old, Fixed) and isinstance(new, Fixed) and old.size != new.size:
-            yield _change("TYPE", path, f"changes from {old.size} to {new.size} bytes", (False, False))
+            what = Sentence("SIZE", {"old": str(old.size), "new": str(new.size)})
+            yield _change("TYPE", path, what, (False, False))
         yield from _properties(old.props, new.props, path)
 
     def _records(self, old: Record, new: Record, path: str) -> Iterator[Change]:
         if old.doc != new.doc:
-            yield Change(kind="DOC", path=path, text="its description changes")
+            yield Change(kind="DOC", path=path, what=Sentence("DOC"))
         before = {f.name: f for f in old.fields}
         left = dict(before)
         for field in new.fields:
@@ -145,32 +157,31 @@ class _Walk:
 
 def _added(field: Field, path: str) -> Change:
     if field.has_default:
-        text = f"is new ({told(field.type)}); records written before have {_value(field.default)} there"
-        return Change(kind="ADDED", path=path, text=text)
-    return _change("ADDED", path, f"is new ({told(field.type)}) and has no default", (False, True))
+        what = Sentence("ADDED_WITH_DEFAULT", {"type": told(field.type), "value": _value(field.default)})
+        return Change(kind="ADDED", path=path, what=what)
+    return _change("ADDED", path, Sentence("ADDED", {"type": told(field.type)}), (False, True))
 
 
 def _removed(field: Field, path: str) -> Change:
-    text = "is gone; new records do not have it"
     if field.has_default:
-        return Change(kind="REMOVED", path=path, text=f"{text}, old readers take {_value(field.default)} instead")
-    return _change("REMOVED", path, text, (True, False))
+        what = Sentence("REMOVED_WITH_DEFAULT", {"value": _value(field.default)})
+        return Change(kind="REMOVED", path=path, what=what)
+    return _change("REMOVED", path, Sentence("REMOVED"), (True, False))
 
 
 def _renamed(old: Field, new: Field, where: tuple[str, str]) -> Change:
     above, path = where
-    made = _change(
-        "RENAMED", path, f"is the new name of {old.name}", (True, old.has_default or new.name in old.aliases)
-    )
+    reads = (True, old.has_default or new.name in old.aliases)
+    made = _change("RENAMED", path, Sentence("RENAMED", {"old": old.name}), reads)
     return replace(made, was=f"{above}.{old.name}" if above else old.name)
 
 
 def _fields(old: Field, new: Field, path: str) -> Iterator[Change]:
     if old.has_default != new.has_default or json.dumps(_plain(old.default)) != json.dumps(_plain(new.default)):
-        words = [_value(f.default) if f.has_default else "none" for f in (old, new)]
-        yield Change(kind="DEFAULT", path=path, text=f"its default changes from {words[0]} to {words[1]}")
+        one, two = (_value(f.default) if f.has_default else Sentence("no_default") for f in (old, new))
+        yield Change(kind="DEFAULT", path=path, what=Sentence("DEFAULT", {"old": one, "new": two}))
     if old.doc != new.doc:
-        yield Change(kind="DOC", path=path, text="its description changes")
+        yield Change(kind="DOC", path=path, what=Sentence("DOC"))
     yield from _properties(old.props, new.props, path)
 
 
@@ -178,32 +189,27 @@ def _enums(old: Enum, new: Enum, path: str) -> Iterator[Change]:
     gone = [s for s in old.symbols if s not in set(new.symbols)]
     come = [s for s in new.symbols if s not in set(old.symbols)]
     if come:
-        text = f"may be {', '.join(come)} as well"
-        yield _change("SYMBOLS", path, text, (True, old.default is not None))
+        what = Sentence("SYMBOLS_ADDED", {"symbols": ", ".join(come)})
+        yield _change("SYMBOLS", path, what, (True, old.default is not None))
     if gone:
-        text = f"is never {', '.join(gone)} any more"
-        yield _change("SYMBOLS", path, text, (new.default is not None, True))
+        what = Sentence("SYMBOLS_REMOVED", {"symbols": ", ".join(gone)})
+        yield _change("SYMBOLS", path, what, (new.default is not None, True))
     if old.default != new.default:
-        text = f"a symbol that is not known is read as {new.default or 'an error'}, not as {old.default or 'an error'}"
-        yield Change(kind="SYMBOLS", path=path, text=text)
+        one, two = (of.default or Sentence("an_error") for of in (old, new))
+        yield Change(kind="SYMBOLS", path=path, what=Sentence("SYMBOLS_DEFAULT", {"old": one, "new": two}))
 
 
 def _properties(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[Change]:
     for name in dict.fromkeys((*old, *new)):
         if name in ("logicalType", "precision", "scale") or old.get(name) == new.get(name):
             continue
-        one, two = (_value(p[name]) if name in p else "nothing" for p in (old, new))
-        yield Change(kind="PROPERTY", path=path, text=f"its property {name} changes from {one} to {two}")
+        one, two = (_value(p[name]) if name in p else Sentence("no_property") for p in (old, new))
+        yield Change(kind="PROPERTY", path=path, what=Sentence("PROPERTY", {"name": name, "old": one, "new": two}))
 
 
-def _change(kind: str, path: str, text: str, reads: tuple[bool, bool]) -> Change:
-    """A change with what it breaks, said at the end of its sentence."""
+def _change(kind: str, path: str, what: Sentence, reads: tuple[bool, bool]) -> Change:
     back, forth = reads
-    if not back:
-        text += "; the new schema cannot read records written before"
-    if not forth:
-        text += "; readers that still have the old schema cannot read new records"
-    return Change(kind=kind, path=path, text=text, new_reads_old=back, old_reads_new=forth)
+    return Change(kind=kind, path=path, what=what, new_reads_old=back, old_reads_new=forth)
 
 
 def _branches(of: Type) -> Mapping[str, Type]:
@@ -215,9 +221,10 @@ def _kind(of: Primitive) -> tuple[str | None, int, int]:
     return of.logical, of.precision, of.scale
 
 
-def _meaning(of: Primitive) -> str:
-    digits = f" of {of.precision} digits, {of.scale} after the point" if of.logical == "decimal" else ""
-    return (of.logical or f"a plain {of.name}") + digits
+def _meaning(of: Primitive) -> Part:
+    if of.logical == "decimal":
+        return Sentence("decimal", {"precision": str(of.precision), "scale": str(of.scale)})
+    return of.logical or Sentence("plain", {"type": of.name})
 
 
 def _plain(value: Any) -> Any:

@@ -319,7 +319,7 @@ class Registry:
         found = []
         for old in against:
             tree = self._documents.tree(connection, old.schema)
-            reasons = compat.check_pair(level, new.schema, tree, f"version {old.version}")
+            reasons = compat.check_pair(level, new.schema, tree, old.version)
             found += [Break(version=old.version, reason=reason) for reason in reasons]
         return found
 

@@ -199,7 +199,7 @@ class RemoteRegistry:
         breaks = []
         for number in numbers:
             old = self.any_version(subject, number)
-            reasons = compat.check_pair(level, new, self._parsed(old.schema, 0), f"version {old.version}")
+            reasons = compat.check_pair(level, new, self._parsed(old.schema, 0), old.version)
             breaks += [Break(version=old.version, reason=reason) for reason in reasons]
         return breaks
 

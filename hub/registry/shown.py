@@ -18,6 +18,7 @@ def difference(found: Difference) -> dict[str, Any]:
                 "kind": c.kind,
                 "path": c.path,
                 "text": c.text,
+                "what": c.what.data(),
                 "new_reads_old": c.new_reads_old,
                 "old_reads_new": c.old_reads_new,
             }
@@ -34,7 +35,13 @@ def judgement(found: Judgement) -> dict[str, Any]:
         "level": found.level,
         "compatible": not found.reasons,
         "reasons": [
-            {"version": b.version, "kind": b.reason.kind, "path": b.reason.path, "message": b.reason.message}
+            {
+                "version": b.version,
+                "kind": b.reason.kind,
+                "path": b.reason.path,
+                "message": b.reason.message,
+                "why": b.reason.why.data(),
+            }
             for b in found.reasons
         ],
         "difference": None if found.difference is None else difference(found.difference),

@@ -18,11 +18,13 @@ SUBJECT = Query(description="A subject.")
 SUBSCRIPTION = doc.thing(
     {"agency": doc.STRING, "grant": doc.STRING, "fields": doc.listed(doc.STRING), "groups": doc.listed(doc.STRING)}
 )
+SENTENCE = doc.thing({"code": doc.STRING, "about": doc.thing({})})  # for words in another language
 CHANGE = doc.thing(
     {
         "kind": doc.STRING,
         "path": doc.STRING,
         "text": doc.STRING,
+        "what": SENTENCE,
         "new_reads_old": doc.BOOLEAN,
         "old_reads_new": doc.BOOLEAN,
     }
@@ -30,8 +32,11 @@ CHANGE = doc.thing(
 DIFFERENCE = doc.thing(
     {"subject": doc.STRING, "from": doc.INTEGER, "changes": doc.listed(CHANGE), "breaks": doc.listed(SUBSCRIPTION)}
 )
+REASON = doc.thing(
+    {"version": doc.INTEGER, "kind": doc.STRING, "path": doc.STRING, "message": doc.STRING, "why": SENTENCE}
+)
 JUDGEMENT = doc.thing(
-    {"subject": doc.STRING, "level": doc.STRING, "compatible": doc.BOOLEAN, "reasons": doc.listed(doc.thing({}))}
+    {"subject": doc.STRING, "level": doc.STRING, "compatible": doc.BOOLEAN, "reasons": doc.listed(REASON)}
 )
 IMPORTED = doc.thing({"new": doc.INTEGER, "present": doc.INTEGER, "refused": doc.listed(doc.thing({}))})
 USES = doc.thing(
