@@ -62,6 +62,13 @@ class Checked:
         return found
 
 
+def settings_by_kind(kinds: Mapping[str, type[BaseModel]]) -> Mapping[str, Sequence[Setting]]:
+    """The settings of a connector of each kind of source: those of every connector, and its kind's own."""
+    whole = json_schemas(kinds, {})["connector"]
+    common = [one for one in described(whole, whole) if one.name not in ("source", "publish")]
+    return {kind: [*common, *described(whole["$defs"][f"source.{kind}"], whole, "source.")] for kind in kinds}
+
+
 class Editing:
     """Safe from many threads. Nothing that a text says raises anything but the hub's errors."""
 
@@ -90,10 +97,8 @@ class Editing:
 
     @cached_property
     def kinds(self) -> Mapping[str, Sequence[Setting]]:
-        """The settings of a connector of each kind of source: those of every connector, and its kind's own."""
-        whole = json_schemas(self._kinds, {})["connector"]
-        common = [one for one in described(whole, whole) if one.name not in ("source", "publish")]
-        return {kind: [*common, *described(whole["$defs"][f"source.{kind}"], whole, "source.")] for kind in self._kinds}
+        """The settings of a connector of each kind of source."""
+        return settings_by_kind(self._kinds)
 
     def texts(self) -> dict[str, ConnectorFile]:
         """Every connector's file by name."""

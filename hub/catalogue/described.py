@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hub.sentences import OR, Part, Sentence, said
+
 Schema = dict[str, Any]
+WORDS: Mapping[str, str] = {
+    OR: " or ",
+    "text": "text",
+    "character": "one character",
+    "date": "date",
+    "integer": "integer",
+    "number": "number",
+    "between": "{type}, {low} to {high}",
+    "from": "{type}, {low} or more",
+    "above": "{type}, more than {low}",
+    "list": "list of {items}",
+    "mapping": "mapping",
+    "mapping_with": "mapping with {names}",
+    "kind": "{kind} and its settings",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +32,15 @@ class Setting:
     """One setting. A dot in the name is a step inwards."""
 
     name: str
-    value: str  # what may be written, in words
+    takes: Part  # what may be written, in `WORDS`
     required: bool
     default: str  # as JSON; empty where there is none
     text: str
+
+    @property
+    def value(self) -> str:
+        """What may be written, in English."""
+        return said(self.takes, WORDS)
 
 
 def described(schema: Schema, whole: Schema, prefix: str = "") -> Iterator[Setting]:
@@ -27,7 +49,7 @@ def described(schema: Schema, whole: Schema, prefix: str = "") -> Iterator[Setti
         default = field.get("default")
         yield Setting(
             name=f"{prefix}{name}",
-            value=value(field, whole),
+            takes=takes(field, whole),
             required=name in schema.get("required", ()),
             default="" if default is None else json.dumps(default, ensure_ascii=False),
             text=field.get("description") or "",
@@ -54,36 +76,42 @@ def resolved(field: Schema, whole: Schema) -> Schema:
     return whole["$defs"][reference.rpartition("/")[2]] if reference else field
 
 
-def value(field: Schema, whole: Schema) -> str:
+def takes(field: Schema, whole: Schema) -> Part:
     """What may be written, in words."""
     field = resolved(field, whole)
     choices = [c for c in field.get("anyOf") or field.get("oneOf") or () if c.get("type") != "null"]
     if choices:
-        return " or ".join(dict.fromkeys(value(c, whole) for c in choices))
+        made = [takes(c, whole) for c in choices]
+        return tuple(one for place, one in enumerate(made) if one not in made[:place])
     if "const" in field or "enum" in field:
         return ", ".join(f"`{c}`" for c in field.get("enum", [field.get("const")]))
     match field.get("type"):
         case "array":
-            return f"list of {value(field.get('items', {}), whole)}"
+            return Sentence("list", {"items": takes(field.get("items", {}), whole)})
         case "integer" | "number":
             return number(field)
         case "object":
             return keys(field)
-    return "date" if field.get("format") == "date" else "one character" if field.get("maxLength") == 1 else "text"
+        case "boolean":
+            return ("`true`", "`false`")
+    return Sentence("date" if field.get("format") == "date" else "character" if field.get("maxLength") == 1 else "text")
 
 
-def number(field: Schema) -> str:
+def number(field: Schema) -> Sentence:
     """`integer, 1 to 1000`."""
     low, high, above = (field.get(name) for name in ("minimum", "maximum", "exclusiveMinimum"))
+    kind = Sentence(field["type"])
     if low is not None and high is not None:
-        return f"{field['type']}, {low} to {high}"
-    bound = f", {low} or more" if low is not None else f", more than {above}" if above is not None else ""
-    return f"{field['type']}{bound}"
+        return Sentence("between", {"type": kind, "low": str(low), "high": str(high)})
+    if low is not None:
+        return Sentence("from", {"type": kind, "low": str(low)})
+    return kind if above is None else Sentence("above", {"type": kind, "low": str(above)})
 
 
-def keys(field: Schema) -> str:
+def keys(field: Schema) -> Sentence:
     """What an object has in it."""
     settings = field.get("properties", {})
     if "const" in settings.get("kind", {}):
-        return f"`kind: {settings['kind']['const']}` and its settings"
-    return "mapping with " + ", ".join(f"`{name}`" for name in settings) if settings else "mapping"
+        return Sentence("kind", {"kind": f"`kind: {settings['kind']['const']}`"})
+    names = ", ".join(f"`{name}`" for name in settings)
+    return Sentence("mapping_with", {"names": names}) if names else Sentence("mapping")

@@ -14,10 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from hub import __version__
+from hub.avro.words import ENGLISH
 from hub.console.assets import PLOTLY, address
 from hub.console.schedules import in_words
 from hub.console.texts import LANGUAGES, NAMES, Texts
 from hub.people import Person
+from hub.sentences import OR
 
 THEMES = ("auto", "light", "dark")
 NAVIGATION = (  # area, path; in this order
@@ -88,11 +90,12 @@ def environment() -> Environment:
         "fit": fit,
         "codes": codes,
         "in_english": in_english,
+        "worded": worded,
         "leaves": leaves,
         "code": code,
         "middle": middle,
     }
-    made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__}
+    made.globals |= {"asset": address, "PLOTLY": PLOTLY, "version": __version__, "SENTENCES": ENGLISH}
     return made
 
 
@@ -135,6 +138,16 @@ def in_english(text: str, sentences: Sequence[str]) -> Markup:
         if found:
             return codes(before) + Markup('<span lang="en">{}</span>').format(codes(found)) + codes(after)
     return codes(text)
+
+
+def worded(what: Any, words: Mapping[str, str]) -> Markup:
+    """A sentence that code made (`hub.sentences`, as JSON values) in the words of a language; what it names is code."""
+    if isinstance(what, str):
+        return code(what)
+    if isinstance(what, list):
+        return escape(words[OR]).join(worded(one, words) for one in what)
+    about = {name: worded(part, words) for name, part in what["about"].items()}
+    return escape(words[what["code"]]).format_map(about)
 
 
 def leaves(value: object, path: str = "") -> list[tuple[str, str]]:

@@ -1,16 +1,24 @@
-"""Everything the console says, in English and Chinese: `locales/LANGUAGE/*.yaml`, one file a part of the console."""
+"""Everything the console says, in English and Chinese: `locales/LANGUAGE/*.yaml`, one file a part of the console.
+
+What other parts of the hub say in English (what a function does, what a setting is, what changes between two schemas) has no
+second copy there. `locales/zh/translated/*.yaml` says it in Chinese; beside each name stands the fingerprint of the English
+text that was translated. When that text changes, its translation is no longer shown, and a test names it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 LANGUAGES = ("en", "zh")
 NAMES = {"en": "English", "zh": "中文"}
+TAGS = {"en": "en", "zh": "zh-CN"}  # as `lang` of HTML has them
+ORIGINAL = "en"
 
 
 @cache
@@ -21,6 +29,28 @@ def texts(language: str) -> Mapping[str, str]:
         if file.name.endswith(".yaml"):
             found.update(_flat(yaml.safe_load(file.read_text(encoding="utf-8")), file.name.removesuffix(".yaml")))
     return found
+
+
+@cache
+def translations(language: str) -> Mapping[str, str]:
+    """What the code says in English, in another language, by `file.name… FINGERPRINT`."""
+    found: dict[str, str] = {}
+    folder = files("hub.console") / "locales" / language / "translated"
+    for file in folder.iterdir() if language != ORIGINAL else ():
+        found.update(_flat(yaml.safe_load(file.read_text(encoding="utf-8")), file.name.removesuffix(".yaml")))
+    return found
+
+
+def fingerprint(english: str) -> str:
+    """Of a text, so that one that was translated is known again."""
+    return sha256(english.encode()).hexdigest()[:8]
+
+
+class Translated(NamedTuple):
+    """A text of the code's, and the tag of the language that it is in: English where there is no translation."""
+
+    text: str
+    lang: str
 
 
 class Texts:
@@ -41,6 +71,15 @@ class Texts:
     def known(self, key: str, default: str) -> str:
         """A text that may be missing: of a code that comes from elsewhere."""
         return self._texts.get(key, default)
+
+    def translated(self, key: str, english: str) -> Translated:
+        """What the code says of `key`, in this language."""
+        found = translations(self.language).get(f"{key} {fingerprint(english)}")
+        return Translated(english, TAGS[ORIGINAL]) if found is None else Translated(found, TAGS[self.language])
+
+    def words(self, key: str, english: Mapping[str, str]) -> Mapping[str, str]:
+        """The words of sentences that code makes, by code."""
+        return {code: self.translated(f"{key}.{code}", words).text for code, words in english.items()}
 
 
 def chosen(asked: str | None, kept: str | None, accepted: str) -> str:

@@ -15,6 +15,7 @@ from hub.app import Hub
 from hub.catalogue.described import Setting
 from hub.catalogue.flat import CLASS, NAME, TASKS, flat_path, to_document, to_yaml
 from hub.errors import ConfigurationInvalid
+from hub.sentences import Sentence
 
 TYPES = (("integer", "LONG"), ("number", "DOUBLE"), ("list", "LIST"))
 NO_DEFAULT = ""
@@ -46,7 +47,9 @@ def _definitions(hub: Hub, plugin: str) -> list[dict[str, Any]]:
     if plugin not in hub.editing.kinds:
         raise Refused(404, f"Unknown plugin {plugin}.")
     made = [_definition(one, order) for order, one in enumerate(hub.editing.kinds[plugin], 1)]
-    tasks = Setting(name=TASKS, value="integer", required=False, default='"1"', text="A connector runs as one task.")
+    tasks = Setting(
+        name=TASKS, takes=Sentence("integer"), required=False, default='"1"', text="A connector runs as one task."
+    )
     return [*made, _definition(tasks, len(made) + 1)]
 
 
@@ -78,7 +81,7 @@ def _validated(hub: Hub, plugin: str, given: dict[str, str | None]) -> dict[str,
     definitions = {one["name"]: one for one in _definitions(hub, plugin)}
     wrong = _wrong(hub, config)
     for name in sorted({*config, *wrong} - set(definitions)):
-        unnamed = Setting(name=name, value="text", required=False, default=NO_DEFAULT, text="")
+        unnamed = Setting(name=name, takes=Sentence("text"), required=False, default=NO_DEFAULT, text="")
         definitions[name] = {**_definition(unnamed, len(definitions) + 1), "name": name, "display_name": name}
     return {
         "name": plugin,

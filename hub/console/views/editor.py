@@ -8,14 +8,15 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from hub.api.problems import status_of
-from hub.catalogue.described import Setting
+from hub.catalogue.described import WORDS, Setting
 from hub.catalogue.edit import declared
 from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
-from hub.console.render import leaves, segment
+from hub.console.render import fit, leaves, segment
 from hub.console.texts import Texts
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, RevisionChanged
 from hub.mapping.functions import TABLE
 from hub.pipeline.blame import fields_behind
+from hub.sentences import said
 from hub.store.states import Desired
 from hub.views.topics import fields_of
 
@@ -25,7 +26,7 @@ OF_CASE = 5_000  # rows of a case that are tried
 COLUMNS = 40  # of a row
 LINES = 200  # of a comparison
 WIDTH = 200  # of a line that a mistake is in
-BRIEF = 100  # of a comment in a template
+BRIEF = 100  # columns of a comment in a template
 
 
 def edit(asked: Asked) -> Values:
@@ -90,17 +91,17 @@ def create(asked: Asked) -> Done | Shown:
 
 def template(kind: str, settings: Sequence[Setting], t: Texts) -> str:
     """A connector to fill in: required settings, and the others as comments."""
-    common = {one.name: one for one in settings}
     lines = [f"# {t('connectors.template.about', kind=kind)}"]
     lines += [f"connector: my-connector  # {t('connectors.template.name')}"]
     lines += [f"agency: my-agency  # {t('connectors.template.agency')}"]
     lines += ["source:", f"  kind: {kind}"]
-    own = [one for name, one in common.items() if name.startswith("source.") and name.count(".") == 1]
-    for one in sorted(own, key=lambda setting: not setting.required):
-        name = one.name.removeprefix("source.")
-        if name != "kind":
-            mark = "" if one.required else "# "
-            lines += [f"  {mark}{name}: {one.default if not one.required else ''}".rstrip() + f"  # {_brief(one)}"]
+    own = [one for one in _settings(kind, settings, t) if one["name"].startswith("source.")]
+    for one in sorted(own, key=lambda setting: not setting["required"]):
+        name = one["name"].removeprefix("source.")
+        if name != "kind" and "." not in name:
+            mark, default = ("", "") if one["required"] else ("# ", one["default"])
+            about = fit(" ".join(one["text"].split()) or one["value"], BRIEF)
+            lines += [f"  {mark}{name}: {default}".rstrip() + f"  # {about}"]
     lines += [f"# schedule: every 1h  # {t('connectors.template.schedule')}", "publish:"]
     lines += [f"  topic: my-agency.domain.entity.v1  # {t('connectors.template.topic')}"]
     lines += [f"  schema: domain/entity.avsc  # {t('connectors.template.schema')}"]
@@ -110,22 +111,39 @@ def template(kind: str, settings: Sequence[Setting], t: Texts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _brief(one: Setting) -> str:
-    text = " ".join(one.text.split()) or one.value
-    return text if len(text) <= BRIEF else text[:BRIEF].rstrip() + "…"
+def _functions(t: Texts) -> list[Values]:
+    found = [(one, t.translated(f"functions.{name}", one.doc)) for name, one in sorted(TABLE.items())]
+    return [{"signature": one.signature, "doc": doc.text, "lang": doc.lang} for one, doc in found]
+
+
+def _settings(kind: str, settings: Sequence[Setting], t: Texts) -> list[Values]:
+    """As people read them, in the page's language."""
+    words = t.words("values", WORDS)
+    made = []
+    for one in settings:
+        text = t.translated(setting_key(kind, one.name), one.text)
+        shown = {name: getattr(one, name) for name in ("name", "required", "default")}
+        made.append({**shown, "value": said(one.takes, words), "text": text.text, "lang": text.lang})
+    return made
+
+
+def setting_key(kind: str, name: str) -> str:
+    """Under which a setting is translated: a kind's own below the kind, those of every connector in one place."""
+    own = name.removeprefix("source.")
+    return f"settings.connector.{name}" if own == name else f"settings.{kind}.{own}"
 
 
 def _values(asked: Asked, **known: Any) -> Values:
     """All that the editor's pages have, with nothing looked at yet."""
     kinds = asked.hub.editing.kinds
-    kind = known.get("kind", "")
+    kind, t = known.get("kind", ""), Texts(asked.language)
     return {
         "name": "",
         "file": "",
         "revision": "",
         "kinds": list(kinds),
-        "settings": [vars(one) for one in kinds.get(kind, ())],
-        "functions": [{"signature": one.signature, "doc": one.doc} for _, one in sorted(TABLE.items())],
+        "settings": _settings(kind, kinds.get(kind, ()), t),
+        "functions": _functions(t),
         **_schema(asked, known.get("name", "")),
         "case": _case(asked, asked.form.get("case") or asked.query.get("case", "")),
         "limit": ROWS[0],
