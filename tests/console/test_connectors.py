@@ -12,6 +12,7 @@ import pytest
 
 from hub.console.views.connectors import why
 from hub.console.views.shared import on_record
+from hub.mapping.functions import TABLE
 from tests.api.test_api import run
 from tests.support.console import Console, form_token, serving
 from tests.support.projects import make_project
@@ -21,6 +22,7 @@ NAME = "city-library-branches"
 EVIL = "<script>alert(1)</script>"
 HERE = f"/connectors/{NAME}"
 CANARY = "Central"
+HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 @pytest.fixture
@@ -316,15 +318,30 @@ def test_who_saves_over_another_is_told_sees_the_difference_and_loses_nothing(ow
         assert (gone.status_code, typed(gone.text)) == (404, mine)
 
 
+KINDS = ("files", "sql", "webhook", "postgres", "rest", "mqtt")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_editor_says_what_functions_do_and_settings_are_in_the_pages_language(still: Console, kind: str) -> None:
+    with still.as_("olaf") as client:
+        english, chinese = (page(client, f"/connectors/new?kind={kind}&language={one}") for one in ("en", "zh"))
+    assert (english.count('<td lang="zh-CN"'), chinese.count('<td lang="en"')) == (0, 0)
+    assert english.count('<td lang="en"') == chinese.count('<td lang="zh-CN"') > len(TABLE)
+    assert "去除首尾空白" in chinese
+    for line in typed(chinese).splitlines():
+        assert "  # " not in line or HAN.search(line.rpartition("  # ")[2]), line
+
+
 def test_a_connector_is_made_from_a_template_for_its_kind(own: Console) -> None:
     with own.as_("olaf") as client:
-        for kind in ("files", "sql", "webhook", "postgres", "rest", "mqtt"):
-            text = typed(page(client, f"/connectors/new?kind={kind}"))
-            assert f"  kind: {kind}\n" in text
-            checked = post(client, "/connectors/new/edit", do="check", text=text, kind=kind)
-            assert checked.status_code == 422
-            assert "not indented" not in checked.text
-            assert "cannot be read" not in checked.text, "a template is YAML"
+        for kind in KINDS:
+            for language in ("zh", "en"):
+                text = typed(page(client, f"/connectors/new?kind={kind}&language={language}"))
+                assert f"  kind: {kind}\n" in text
+                checked = post(client, "/connectors/new/edit", do="check", text=text, kind=kind)
+                assert checked.status_code == 422
+                assert "not indented" not in checked.text
+                assert "cannot be read" not in checked.text, "a template is YAML"
         assert client.get("/console/connectors/new?kind=telepathy").status_code == 404
         second = config(own).read_text().replace(f"connector: {NAME}", "connector: second")
         bad = post(client, "/connectors/new/edit", do="save", text=second.replace("agency: city", "agenzy: city"))

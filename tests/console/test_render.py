@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.console.render import codes, duration, fit, in_english, middle, number, size, took
+from hub.console.render import codes, duration, fit, in_english, middle, number, size, took, worded
 from hub.console.schedules import in_words
 from hub.console.texts import Texts
 
@@ -14,6 +14,13 @@ def test_S18_code_and_foreign_sentences_are_escaped() -> None:
     marked = in_english("它失败：<b> `x` is away。", ["<b> `x` is away"])
     assert marked == '它失败：<span lang="en">&lt;b&gt; <code>x</code> is away</span>。'
     assert in_english("<p>", ["not in it"]) == "&lt;p&gt;"
+
+
+def test_S18_what_a_sentence_names_is_escaped_and_stays_as_it_is() -> None:
+    words = {"or": " & ", "A": "<was> {old}, is {new}", "list": "[{of}]"}
+    what = {"code": "A", "about": {"old": "{new}`<b>", "new": [{"code": "list", "about": {"of": "{0.x}"}}, "<i>"]}}
+    old, new = "<code>{new}`&lt;b&gt;</code>", "[<code>{0.x}</code>] &amp; <code>&lt;i&gt;</code>"
+    assert worded(what, words) == f"&lt;was&gt; {old}, is {new}"
 
 
 @pytest.mark.parametrize(

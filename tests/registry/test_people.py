@@ -70,7 +70,9 @@ def test_the_diff_between_versions(api: Calls) -> None:
     status, found = api.get("/-/diff", subject="s")
     assert status == 200
     assert (found["from"], found["to"], found["breaks"]) == (1, 2, [])
-    assert [c["path"] for c in found["changes"]] == ["n"]
+    (change,) = found["changes"]
+    assert (change["path"], change["text"]) == ("n", "is new (int); records written before have 0 there")
+    assert change["what"] == {"code": "ADDED_WITH_DEFAULT", "about": {"type": "int", "value": "0"}}
     assert api.get("/-/diff", subject="s", **{"from": "2", "to": "1"})[1]["changes"][0]["kind"] == "REMOVED"
     assert api.get("/-/diff", subject="s", **{"from": "2", "to": "2"})[1]["changes"] == []
     api.refused(api.get("/-/diff", subject="none"), 40401)
@@ -87,6 +89,9 @@ def test_the_try_out_never_registers(api: Calls) -> None:
     assert (found["compatible"], found["level"], found["difference"]["from"]) == (False, "BACKWARD", 1)
     (reason,) = found["reasons"]
     assert (reason["version"], reason["path"], reason["kind"]) == (1, "pupils", "READER_FIELD_MISSING_DEFAULT_VALUE")
+    assert reason["why"]["code"] == "FIELD_MISSING"
+    assert reason["why"]["about"]["writer"] == {"code": "version", "about": {"version": "1"}}
+    assert reason["message"].startswith("the new schema needs this field, version 1 does not write it")
     assert api.get("/subjects/s/versions") == (200, [1])
     api.refused(api.post("/-/check", {"schema": "{"}, subject="s"), 42201)
     api.refused(api.post("/-/check", {}, subject="s"), 42201)
