@@ -25,27 +25,17 @@ from hub.model import Message
 from hub.settings import OutboundSettings, Settings, load_settings
 from tests.sinks.test_sinks import batch
 from tests.support.fault_server import FaultServer, answer
+from tests.support.ports import own_address
 from tests.support.requirements import unavailable
 
 SECRET = "whsec_" + base64.b64encode(b"canary-5c1e-" * 2).decode()
 Texts = dict[str, dict[str, Any]]
 
 
-def _address() -> str | None:
-    """Of this machine, and not loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.77", 9))
-        except OSError:
-            return None
-        found = str(probe.getsockname()[0])
-    return None if found.startswith("127.") else found
-
-
 @pytest.fixture
 def here() -> str:
     """Its own address."""
-    return _address() or unavailable("address", "this machine has no address but loopback's")
+    return own_address() or unavailable("address", "this machine has no address but loopback's")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from hub.ports import Source
 from hub.settings import load_settings
 from tests.sources.conftest import Database, filled
 from tests.support.fault_server import FaultServer
+from tests.support.ports import own_address
 
 KINDS = ("sql", "postgres")
 HOSTS = ("127.0.0.1", "localhost", "127.1", "2130706433", "[::ffff:127.0.0.1]")
@@ -133,17 +134,6 @@ def test_S16_a_secret_in_a_files_name_is_not_told(tmp_path: Path) -> None:
     assert filled("${secret:PG}") not in str(refused.value)
 
 
-def _address() -> str | None:
-    """Of this machine, and not loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.77", 9))
-        except OSError:
-            return None
-        found = str(probe.getsockname()[0])
-    return None if found.startswith("127.") else found
-
-
 @pytest.mark.parametrize(
     ("host", "everywhere"),
     [("0.0.0.0", True), ("::", True), ("0", True), ("0.0", True), ("::0", True), ("127.0.0.1", False), ("::1", False),
@@ -169,7 +159,7 @@ def test_R17_a_hub_that_listens_everywhere_is_not_reached_by_the_machines_own_ad
         with pytest.raises(TargetRefused, match="hub itself"):
             rule.judge("hub.city.example", port, outside)
     rule.judge("elsewhere.example", 8080, outside)
-    here = _address()
+    here = own_address()
     if here is None:
         pytest.skip("this machine has no address but loopback's")
     with pytest.raises(TargetRefused, match="hub itself"):
