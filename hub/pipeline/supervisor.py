@@ -357,8 +357,8 @@ class Supervisor:
             self._beaten = time.monotonic()
 
     def _obey(self, worker: Worker, board: Board) -> None:
-        """Stop what was paused since it began, is to run anew, by whichever node, or is not in the catalogue any more. A replay
-        or a reset may begin while its connector is paused."""
+        """Stop what was paused since it began or is to run anew, by whichever node, or is not in the catalogue any more. A
+        replay or a reset may begin while its connector is paused."""
         with self._lock:
             known = set(self._known)
         for name, running in worker.running().items():

@@ -48,7 +48,8 @@ def numbered(topic: str, task: str, batch: int, *, partition: int = 0, count: in
     made = []
     for start in range(base, base + count, each):
         values = pa.array([f"{partition}-{i}".encode() for i in range(start, start + each)], pa.binary())
-        constant = [("batch_id", f"{task}-1-{batch}".encode()), ("seq_base", str(base).encode())]
+        told = {"batch_id": f"{task}-1-{batch}", "batch_n": count, "seq_base": base}
+        constant = [(name, str(value).encode()) for name, value in told.items()]
         section = blocks.encode(values, values, blocks.Headers(constant=constant))
         made.append(Block(topic=topic, partition=partition, count=each, records=section))
     return made
@@ -216,16 +217,20 @@ def cleaning_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
     cluster.remove()
 
 
-@pytest.mark.parametrize("more", [True, False], ids=["more is taken behind it", "nothing else is taken"])
-def test_R8_records_that_compaction_took_are_no_torn_batch(cleaning_kafka: Cluster, more: bool) -> None:
+@pytest.mark.parametrize(
+    ("more", "each"),
+    [(True, 5), (False, 5), (False, 10)],
+    ids=["more is taken behind it", "nothing else is taken", "a part of a block is taken"],
+)
+def test_R8_records_that_compaction_took_are_no_torn_batch(cleaning_kafka: Cluster, more: bool, each: int) -> None:
     """Another task overwrites the second half of the last batch, and the broker takes it away: all but the header, which it
     keeps as long as it knows the producer."""
     log = KafkaLog(options_of(cleaning_kafka))
     topic, task = new_topic(), fresh("task")
     log.ensure(Topic(name=topic, compacted=True))
     writer = log.open(task, 1)
-    writer.append(numbered(topic, task, 1, count=10), after(topic, 1, count=10))
-    writer.append(numbered(topic, task, 2, count=10), after(topic, 2, count=10))
+    writer.append(numbered(topic, task, 1, count=10, each=each), after(topic, 1, count=10))
+    writer.append(numbered(topic, task, 2, count=10, each=each), after(topic, 2, count=10))
     writer.close()
     name = fresh("other")
     other = log.open(name, 1)
@@ -243,6 +248,9 @@ def test_R8_records_that_compaction_took_are_no_torn_batch(cleaning_kafka: Clust
     opened = fresh_log.open(task, 2)
     assert opened.checkpoint() == after(topic, 2, count=10)
     assert not opened._repair.torn
+    found = fresh_log.verify()
+    assert ([torn for torn in found.torn if torn.topic == topic], found.corrupt) == ([], []), "nor does `fsck` say so"
+    assert found.unjudged
     fresh_log.close()
     log.close()
 

@@ -89,6 +89,8 @@ class _Pass:
             part, _ = self._reader.fetch(self._topic.name, partition, at, FETCH_BYTES)
             for first, last in part.spans:
                 self._whole, at = self._whole and first <= at, last + 1
+            taken = any(block.count <= block.last_offset - block.base_offset for block in part.blocks)
+            self._whole = self._whole and not taken  # compaction takes records out of a block and leaves its offsets
             yield part
             if part.next_offset <= self._at[partition]:
                 raise LogUnavailable("it cannot be read to its end", where=f"{self._topic.name}/{partition}")
