@@ -53,7 +53,7 @@ def test_F6_links_that_go_one_by_one_and_come_back_in_another_order(apart: tuple
         for node in chance.sample(order, 3):
             networks.up(net, node)
             time.sleep(chance.uniform(1, 3))
-        going.reach(going.batch + 3, timeout_s=90)  # it goes on by itself (G18)
+        going.reach(going.batch + 3)  # it goes on by itself (G18)
     going.finish(420)
     check(cluster.bootstrap, topic, 120 * 4000)
 
@@ -71,6 +71,6 @@ def test_F6_a_leader_that_the_hub_reaches_and_its_followers_do_not(apart: tuple[
         networks.down(INNER, leader)
         time.sleep(20)
         networks.up(INNER, leader)
-        going.reach(going.batch + 3, timeout_s=90)
+        going.reach(going.batch + 3)
     going.finish(420)
     check(cluster.bootstrap, topic, 150 * 4000)
