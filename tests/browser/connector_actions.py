@@ -63,7 +63,7 @@ def connectors_resume(desk: Desk) -> None:
     tell(desk, f"/connectors/{NATION}/pause")
     desk.go(f"/connectors/{NATION}")
     button(desk, "Resume")
-    assert desk.said == f"{NATION} is on again."
+    assert desk.said == f"{NATION} is on again and runs by its schedule; “Run now” runs it at once."
     assert state(desk, NATION) == "RUNNING"
 
 
