@@ -19,7 +19,7 @@ from deploy.services import kafka as service
 from deploy.services.kafka import Cluster
 from hub import blocks
 from hub.errors import ConfigurationInvalid, LogUnavailable, OutcomeUnknown, Retry
-from hub.log.kafka import KafkaLog
+from hub.log.kafka import KafkaLog, tails, verify
 from hub.log.kafka.admin import Admin
 from hub.log.kafka.checkpoints import known
 from hub.log.kafka.log import KafkaWriter
@@ -218,11 +218,16 @@ def cleaning_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
 
 
 @pytest.mark.parametrize(
-    ("more", "each"),
-    [(True, 5), (False, 5), (False, 10)],
-    ids=["more is taken behind it", "nothing else is taken", "a part of a block is taken"],
-)
-def test_R8_records_that_compaction_took_are_no_torn_batch(cleaning_kafka: Cluster, more: bool, each: int) -> None:
+    ("more", "each", "fetch"),
+    [(True, 5, 1_000_000), (False, 5, 1_000_000), (False, 10, 1_000_000), (False, 5, 1), (True, 5, 1)],
+    ids=[
+        "more is taken behind it", "nothing else is taken", "a part of a block is taken", "read batch by batch",
+        "more is taken, read batch by batch",
+    ],
+)  # fmt: skip
+def test_R8_records_that_compaction_took_are_no_torn_batch(
+    cleaning_kafka: Cluster, monkeypatch: pytest.MonkeyPatch, more: bool, each: int, fetch: int
+) -> None:
     """Another task overwrites the second half of the last batch, and the broker takes it away: all but the header, which it
     keeps as long as it knows the producer."""
     log = KafkaLog(options_of(cleaning_kafka))
@@ -244,6 +249,8 @@ def test_R8_records_that_compaction_took_are_no_torn_batch(cleaning_kafka: Clust
         if compacted:
             break
     assert compacted
+    for module in (tails, verify):
+        monkeypatch.setattr(module, "FETCH_BYTES", fetch)
     fresh_log = KafkaLog(options_of(cleaning_kafka))
     opened = fresh_log.open(task, 2)
     assert opened.checkpoint() == after(topic, 2, count=10)

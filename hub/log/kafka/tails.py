@@ -110,10 +110,11 @@ def _tail(reader: KafkaReader, topic: str, partition: int, task: str) -> Tail | 
     """The last batch of the task in a partition; None when its tail has none of its records."""
     last: tuple[int, int] | None = None
     count, gapless, unbroken = 0, False, False  # unbroken: since the block before, or the start of the partition
+    at: int | None = None  # behind what is there so far: an answer may end with what was removed
     try:
         for start, part in _end_of(reader, topic, partition):
             own = {b.base_offset: b for b in part.blocks}
-            at = start
+            at = start if at is None else at
             for first, final in part.spans:
                 unbroken = (unbroken or at == 0) and first <= at
                 at = final + 1

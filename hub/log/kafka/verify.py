@@ -84,9 +84,9 @@ class _Pass:
                 self._at[partition], self._whole = end, False
 
     def _parts(self, partition: int, end: int) -> Iterator[Parsed]:
+        at = self._at[partition]  # behind what is there so far: an answer may end with what was removed
         while self._at[partition] < end:
-            at = self._at[partition]
-            part, _ = self._reader.fetch(self._topic.name, partition, at, FETCH_BYTES)
+            part, _ = self._reader.fetch(self._topic.name, partition, self._at[partition], FETCH_BYTES)
             for first, last in part.spans:
                 self._whole, at = self._whole and first <= at, last + 1
             taken = any(block.count <= block.last_offset - block.base_offset for block in part.blocks)
