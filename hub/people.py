@@ -27,6 +27,7 @@ from hub.errors import ConfigurationInvalid, NotAuthenticated, NotGranted, RateE
 from hub.moments import iso
 from hub.store.guesses import Lock
 from hub.store.people import Account, People, Role
+from hub.store.states import ITSELF
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -39,6 +40,7 @@ ANYWHERE = Lock(after=SLOW_AFTER, first_ms=1_000, longest_ms=60_000)  # and from
 IDLE_MS, SESSION_MS, FRESH_MS = 15 * 60_000, 12 * 3600_000, 30_000
 GUESSES, GUESSES_S = 30, 300.0  # wrong passwords of one address in this time
 ADDRESSES = 10_000  # remembered
+TAKEN = frozenset({"operator", ITSELF})  # who is put on record where no person acted
 RANKS: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
 DEMO_NAME, DEMO_PASSWORD = "demo", "datong-demo"  # known to everybody, good on loopback only
 HASHING = threading.BoundedSemaphore(2)  # each takes 64 MiB
@@ -76,6 +78,8 @@ class PeopleDesk:
             raise ConfigurationInvalid(
                 "a person's name has 1 to 64 lower-case letters, digits, '.', '_' and '-'", where="name"
             )
+        if name in TAKEN:
+            raise ConfigurationInvalid("this is what the hub itself is called in its records", where="name")
         self._store.add(name, _role(role), self._hash(name, password), demo=demo)
         return self.one(name)
 

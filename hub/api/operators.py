@@ -253,7 +253,7 @@ def _quarantine(api: APIRouter) -> None:
 
 
 def _tokens(api: APIRouter) -> None:
-    tokens_api = APIRouter(prefix="/tokens", dependencies=[Depends(administrator)])  # who makes one reads as its agency
+    tokens_api = _below(api, "/tokens")  # who makes one reads as its agency
 
     @tokens_api.post("", status_code=201)
     def issue(body: TokenRequest, hub: HubOf, who: OperatorCaller) -> dict[str, Any]:
@@ -273,11 +273,11 @@ def _tokens(api: APIRouter) -> None:
         hub.tokens_of.revoke(token_id)
         _audit("token_ended", who, token=token_id)
 
-    api.include_router(tokens_api)
+    api.routes.extend(tokens_api.routes)
 
 
 def _people(api: APIRouter) -> None:
-    people_api = APIRouter(prefix="/people", dependencies=[Depends(administrator)])
+    people_api = _below(api, "/people")
 
     @people_api.get("")
     def people(hub: HubOf) -> dict[str, Any]:
@@ -312,7 +312,12 @@ def _people(api: APIRouter) -> None:
         _audit("token_made", who, person=name, token=made["id"])
         return made
 
-    api.include_router(people_api)
+    api.routes.extend(people_api.routes)
+
+
+def _below(api: APIRouter, path: str) -> APIRouter:
+    """For administrators; its routes are taken as they are (`hub.api.routes`)."""
+    return APIRouter(prefix=f"{api.prefix}{path}", dependencies=[*api.dependencies, Depends(administrator)])
 
 
 def _audit(done: str, who: Caller, **about: object) -> None:

@@ -53,8 +53,9 @@ class People:
             made = insert(self._engine, people).values(**values, created_at=self._clock.now)
             if not connection.execute(made.on_conflict_do_nothing().returning(people.c.name)).all():
                 raise Conflict(
-                    f"there is a person {name} already", remedy="`datong people password` sets a new password"
+                    f"there is a person {name} already", remedy="`datong people change --password` sets a new password"
                 )
+            connection.execute(sa.delete(tokens).where(tokens.c.person == name))  # of another one of this name
 
     def listed(self) -> Sequence[Account]:
         """All accounts, by name."""
@@ -85,11 +86,15 @@ class People:
     def remove(self, name: str) -> None:
         """End an account, its sessions and its tokens. Raises NotFound."""
         with writing(self._engine) as connection:
+            here = sa.select(people.c.name).where(people.c.name == name)
+            if not connection.execute(
+                here.with_for_update()
+            ).all():  # who makes a session or token of theirs has it, too
+                raise _nobody(name)
             _end_all(connection, name)
             connection.execute(sa.delete(tokens).where(tokens.c.person == name))
             self._guesses.pardon(connection, name, networks=True)
-            if not connection.execute(sa.delete(people).where(people.c.name == name).returning(people.c.name)).all():
-                raise _nobody(name)
+            connection.execute(sa.delete(people).where(people.c.name == name))
 
     def wait_ms(self, name: str, network: str) -> int:
         """How long nobody may try this name from there; 0 = now. The same for a name that nobody has."""

@@ -93,8 +93,9 @@ def test_a_key_that_is_none_is_refused(served: Console, key: str) -> None:
 
 
 def test_S13_a_token_is_never_kept_to_be_answered_again(served: Console) -> None:
-    refused = post(served, "/api/v1/tokens", {"agency": "city-planning"}, "k")
-    assert (refused.status_code, "secret" in refused.json()["detail"]) == (422, True)
+    for path, body in (("tokens", {"agency": "city-planning"}), ("people/anna/tokens", {})):
+        refused = post(served, f"/api/v1/{path}", body, "k")
+        assert (refused.status_code, "secret" in refused.json()["detail"]) == (422, True)
     assert served.api("/tokens").json()["tokens"] == []
     without = httpx.post(f"{served.url}/api/v1/people", json=PERSON, headers={"Idempotency-Key": "k"}, timeout=60)
     assert without.status_code == 401

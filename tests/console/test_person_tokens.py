@@ -153,6 +153,15 @@ def test_S7_S27_a_token_ends_with_the_password_with_the_person_and_by_being_revo
     )
 
 
+@pytest.mark.parametrize("name", ["operator", "supervisor"])
+def test_nobody_is_called_as_the_hub_calls_itself(own: Console, name: str) -> None:
+    made = httpx.post(
+        f"{own.url}/api/v1/people", headers=own.key, timeout=60,
+        json={"name": name, "role": "viewer", "password": PASSWORD},
+    )  # fmt: skip
+    assert (made.status_code, "in its records" in made.text) == (422, True)
+
+
 @pytest.mark.parametrize("name", ["nobody", "city-library"])
 def test_R35_nobody_gets_a_token_who_is_not_there(own: Console, name: str) -> None:
     made = httpx.post(f"{own.url}/api/v1/people/{name}/tokens", json={}, headers=own.key, timeout=60)

@@ -9,9 +9,10 @@ from hub.errors import Conflict, NotFound
 from hub.people import ANYWHERE
 from hub.store import Store
 from hub.store import guesses as kept
+from hub.store.engine import writing
 from hub.store.guesses import FORGOTTEN_MS, Lock
 from hub.store.people import Account, Waits
-from hub.store.tables import guesses
+from hub.store.tables import guesses, people
 
 HOME = "10.1.2.0/24"
 NOBODY = Waits(networks=0, networks_ms=0, elsewhere_ms=0)
@@ -173,3 +174,12 @@ def test_a_name_is_one_person(peopled: Store) -> None:
     for act in (peopled.people.remove, peopled.people.change):
         with pytest.raises(NotFound):
             act("nobody")
+
+
+def test_S7_a_token_that_was_left_behind_is_not_the_next_persons_of_that_name(peopled: Store) -> None:
+    """As a node of the version before leaves one, which removes people without their tokens."""
+    made = peopled.tokens.issue("", role="person", lifetime_ms=None, person="olaf")
+    with writing(peopled.engine) as connection:
+        connection.execute(sa.delete(people).where(people.c.name == "olaf"))
+    peopled.people.add("olaf", "administrator", "hash")
+    assert peopled.tokens.verify(made.secret) is None
