@@ -63,7 +63,7 @@ class Job:
     turn: threading.Event = field(
         default_factory=threading.Event
     )  # of a subscription: another one waits for its thread
-    why: Literal["", "pause", "drain", "lost"] = ""  # it was stopped
+    why: Literal["", "pause", "drain", "lost", "gone"] = ""  # it was stopped
     away: DatongError | None = None  # why its source does not answer, while it is asked again
 
     def source_is_away(self, why: DatongError | None) -> None:

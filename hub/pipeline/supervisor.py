@@ -363,7 +363,7 @@ class Supervisor:
             known = set(self._known)
         for name, running in worker.running().items():
             if name not in known and not running.job.aside:
-                worker.stop(name)
+                worker.stop(name, why="gone")
             state = board.state(name)
             if running.state_mark is None:
                 running.state_mark = state.changed_ms if running.job.aside else -1

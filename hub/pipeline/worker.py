@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 
@@ -26,6 +27,7 @@ FOREIGN = (
     "was the store restored from an older backup, or does another hub use the same log? When you know that no other does, "
     "{command} goes on under a higher epoch"
 )
+MOST_TOLD = 1_000  # characters of why a source does not answer
 log = structlog.get_logger("datong.worker")
 
 
@@ -76,7 +78,7 @@ class Running:
     def away(self) -> str:
         """Why its source does not answer, while it is asked again."""
         away = self.job.away
-        return away.told if away else ""
+        return away.told.replace("\0", "�")[:MOST_TOLD] if away else ""
 
 
 class Worker:
@@ -163,11 +165,12 @@ class Worker:
             elif not running.settling:
                 self._lose(running)
 
-    def stop(self, name: str, *, epoch: int | None = None) -> None:
-        """A person paused it: it finishes its batch. With `epoch`, only what runs under that lease."""
+    def stop(self, name: str, *, epoch: int | None = None, why: Literal["pause", "gone"] = "pause") -> None:
+        """A person paused it, or it is `gone` from the catalogue: it finishes its batch. With `epoch`, only what runs under
+        that lease."""
         running = self.running().get(name)
         if running and epoch in (None, running.lease.epoch):
-            running.job.why = running.job.why or "pause"
+            running.job.why = running.job.why or why
             running.job.stop.set()
 
     def wait(self, name: str, timeout_s: float | None = None) -> RunResult | None:
@@ -273,6 +276,8 @@ class Worker:
         outcome = json.dumps(as_json(result), ensure_ascii=False, separators=(",", ":")).replace("\\u0000", "�")
         if error is None and result.state == "stopped" and job.why == "drain" and self._hands_over:
             return Ending(job=job.to_text(), due_in_ms=0, failures=running.failures), None
+        if error is None and result.state == "stopped" and job.why == "gone":
+            return Ending(due_in_ms=0, failures=running.failures, outcome=outcome), None  # it goes on when it is back
         if job.discard is not None and not isinstance(
             error, Fenced
         ):  # says nothing of whether the connector is well, nor of when it is due
