@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hub.registry import Schemas
 
 PUSH_EVERY = timedelta(seconds=1)
+SQLITE = "sqlite:///"
 FARTHEST_AHEAD = timedelta(hours=14)  # of UTC: where on earth a day begins first
 
 
@@ -208,6 +209,7 @@ def _own(settings: Settings) -> tuple[Path, ...]:
     """Directories and files that are nobody's but the hub's, whatever they are called (`connectors.below` knows by name)."""
     key = settings.kafka.key_file
     own = [settings.data_path, settings.root / "secrets.d", *([settings.root / key] if key else [])]
+    own += [Path(settings.store.url.removeprefix(SQLITE))] if settings.store.url.startswith(SQLITE) else []
     return tuple(path.resolve() for path in own)
 
 

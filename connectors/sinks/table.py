@@ -193,7 +193,7 @@ class TableSink:
         except psycopg.Error as error:  # from COPY, which goes past SQLAlchemy
             raise self._problem(error, passing=isinstance(error, psycopg.OperationalError)) from None
         except SQLAlchemyError as error:
-            raise SinkRefused(f"the table cannot be used ({type(error).__name__})", where=self._where) from None
+            raise SinkRefused(f"the table cannot be used: {type(error).__name__}", where=self._where) from None
 
     def _problem(self, error: BaseException | None, *, passing: bool) -> DatongError:
         kind = type(error).__name__

@@ -49,7 +49,9 @@ class ZipPlace:
         if len(entries) > MAX_ENTRIES:
             raise FileRefused(f"has {len(entries):,} members, {MAX_ENTRIES:,} are the most", where=name)
         found = [e for e in entries if not e.is_dir() and fnmatch.fnmatchcase(e.filename, self._member)]
-        found = [e for e in found if not has_credential(step for step in e.filename.split("/") if step != "..")]
+        found = [
+            e for e in found if not has_credential(step for step in e.filename.split("/") if step not in (".", ".."))
+        ]
         if not found:
             raise FileRefused(f"has no member that matches `{self._member}`", where=name)
         for entry in found:

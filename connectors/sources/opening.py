@@ -101,7 +101,7 @@ def open_below(root: Path, relative: str) -> BinaryIO:
         finally:
             os.close(at)
     except OSError as error:
-        raise FileRefused(f"cannot be opened ({error.strerror})", where=relative) from error
+        raise FileRefused(f"cannot be opened: {error.strerror}", where=relative) from error
     return _regular(descriptor, relative)
 
 
@@ -121,7 +121,7 @@ def _open_plain(root: Path, relative: str) -> BinaryIO:
     try:
         return _regular(os.open(path, FILE | getattr(os, "O_BINARY", 0)), relative)
     except OSError as error:
-        raise FileRefused(f"cannot be opened ({error.strerror})", where=relative) from error
+        raise FileRefused(f"cannot be opened: {error.strerror}", where=relative) from error
 
 
 def _regular(descriptor: int, relative: str) -> BinaryIO:

@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeVar, cast
 
 import paramiko
 
+from connectors.below import MARK
 from connectors.context import SourceContext
 from connectors.outbound import TargetRefused
 from connectors.sources.opening import MAX_FILES, is_passed_over, parts_of
@@ -80,7 +81,10 @@ class SftpPlace:
 
     def _walk(self, client: paramiko.SFTPClient, prefix: str, parts: list[str]) -> Iterator[str]:
         head, *rest = parts
-        for entry in client.listdir_attr(self._path(prefix) if prefix else self._spec.directory):
+        entries = client.listdir_attr(self._path(prefix) if prefix else self._spec.directory)
+        if any(entry.filename == MARK for entry in entries):
+            return
+        for entry in entries:
             mode = entry.st_mode or 0
             if is_passed_over(entry.filename) or "/" in entry.filename or stat.S_ISLNK(mode):
                 continue

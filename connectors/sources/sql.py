@@ -208,7 +208,7 @@ class SqlSource:
             ) from error
         except (sa.exc.SQLAlchemyError, UnicodeDecodeError) as error:
             raise SourceUnavailable(
-                f"the database could not be read ({type(error).__name__})", where=self._spec.table
+                f"the database could not be read: {type(error).__name__}", where=self._spec.table
             ) from error
 
     def _open(self) -> Engine:

@@ -119,7 +119,9 @@ def _connectors(
         if (status := tasks.get(name)) is None:  # declared a moment ago
             continue
         last = sums.last.get(name)
-        new = status.unfinished and last is not None and last.run != status.run_id  # another node runs it: not known yet
+        new = (
+            status.unfinished and last is not None and last.run != status.run_id
+        )  # another node runs it: not known yet
         known = last.totals.read if last is not None and not new else 0
         found[name] = ConnectorSample(
             topic=spec.publish.topic,

@@ -193,7 +193,10 @@ def test_G8_a_tripped_breaker_is_told_once_and_its_advice_ends_when_it_is_resume
         assert eventually(lambda: "Too many bad rows" in page(client, "/"))
         alert = page(client, "/")
         assert f'<a href="/console{HERE}">{NAME}</a> paused: <span lang="en">{number}</span></p>' in alert
-        assert f'press Resume and Run now. <a href="/console/quarantine?connector={NAME}">Open the quarantine</a></p>' in alert
+        assert (
+            f'press Resume and Run now. <a href="/console/quarantine?connector={NAME}">Open the quarantine</a></p>'
+            in alert
+        )
         assert "then resume the connector" not in alert, "the hub's advice, beside the page's own"
         paused = page(client)
         assert (paused.count(told), paused.count("→ Open the quarantine")) == (1, 1)

@@ -10,5 +10,5 @@ down_revision = "0014"
 
 
 def upgrade() -> None:
-    """Add the column; nodes of the version before leave it empty."""
+    """Add the column. Nodes of the version before leave it as it is, also when they take a task over."""
     op.add_column("tasks", sa.Column("away", sa.Text, nullable=False, server_default=sa.text("''")))
