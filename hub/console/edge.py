@@ -104,7 +104,7 @@ def page(hub: Hub, made: Page) -> Callable[[Request], Any]:
 
 
 def twin(hub: Hub, made: Page) -> Callable[[Request], Any]:
-    """What a page shows, as JSON: to a session, or to the operator's token. Errors are problem details."""
+    """What a page shows, as JSON: to a session, the operator's token or a person's. Errors are problem details."""
 
     async def answer(request: Request) -> Response:
         return await run_in_threadpool(handle, request)

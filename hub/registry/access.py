@@ -56,7 +56,7 @@ class Gate:
         return principal if principal is not None and monotonic() - at < FRESH_S else None
 
     def admit(self, header: str) -> Principal:
-        """Raises NotAuthenticated. Secrets are compared in constant time (S13)."""
+        """Raises NotAuthenticated, and NotGranted for who may only look. Secrets are compared in constant time (S13)."""
         token = _token(header)
         if hmac.compare_digest(token.encode(errors="replace"), self._operator.encode()):
             principal = Principal(name="operator", operator=True)
@@ -65,7 +65,7 @@ class Gate:
             if found is None:
                 raise _refused("the token is unknown, expired or revoked")
             if found.role == "person" and found.rank == "viewer":
-                raise _refused("the person of this token may look at the console alone")
+                raise NotGranted("the person of this token may look at the console alone", rule="operator_only")
             principal = Principal(name=found.person or found.agency, operator=found.role != "agency")
         with self._lock:
             self._known[_mark(header)] = (monotonic(), principal)

@@ -37,7 +37,7 @@ ServiceOf = Annotated[Service, Depends(service_of)]
 
 
 async def caller_of(request: Request, service: ServiceOf) -> Principal:
-    """Who calls. Raises NotAuthenticated."""
+    """Who calls. Raises NotAuthenticated and NotGranted."""
     header = request.headers.get("authorization", "")
     known = service.gate.known(header)
     return known if known is not None else await run_in_threadpool(service.gate.admit, header)
