@@ -50,6 +50,7 @@ next (R35).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -258,7 +259,14 @@ class RevisionChanged(Conflict):
 
 
 class ColumnsChanged(Fatal):
-    """A source lacks columns that the mapping needs and did not declare optional (R13): the task pauses."""
+    """A source lacks columns that the mapping needs and did not declare optional (R13): the task pauses. `missing` are
+    those, `there` what it has, where the mapping is what to mend."""
+
+    def __init__(
+        self, message: str, *, where: str = "", remedy: str = "", missing: Sequence[str] = (), there: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.missing, self.there = missing, there
 
 
 class TooManyDeletions(Fatal):

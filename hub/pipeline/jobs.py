@@ -189,6 +189,7 @@ class JobRunner:
 
 def as_json(result: RunResult) -> dict[str, Any]:
     """How a run ended, as every node shows it."""
+    changed = result.error if isinstance(result.error, ColumnsChanged) and result.error.missing else None
     return {
         "run": result.run_id,
         "state": result.state,
@@ -197,6 +198,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "warnings": dict(result.warnings),
         "notes": list(result.notes),
         "error": result.error.told if result.error else "",
+        **({"columns": {"missing": list(changed.missing), "there": list(changed.there)}} if changed else {}),
     }
 
 

@@ -17,7 +17,7 @@ from hub.errors import ColumnsChanged
 from hub.mapping.program import Mapped, Program, columns_used, compile_program
 from hub.model import MAX_BLOCK_BYTES, Batch, Rows
 from hub.pipeline import publish
-from hub.pipeline.columns import shown
+from hub.pipeline.columns import SHOWN, shown
 from hub.pipeline.plan import TaskPlan
 from hub.pipeline.quarantine import Rejection, Stage
 
@@ -171,10 +171,12 @@ def require_columns(plan: TaskPlan, names: Sequence[str], origin: str, there: Se
     there = there or names
     remedy = "mend the source, change the mapping, or name the column under `optional:`, then resume"
     message = f"the mapping needs {shown(missing)}; the source has {shown(there)}"
+    columns = {"missing": missing[:SHOWN], "there": there[:SHOWN]}
     if not _is_header(needed, there):
+        columns = {}  # what stands there may be somebody's data
         message = f"the source has none of the {len(needed)} columns that the mapping needs, such as `{missing[0]}`"
         remedy = "is it the right source? of a file, see `header:`, `delimiter:` and `encoding:`; then resume"
-    raise ColumnsChanged(message, where=origin, remedy=remedy)
+    raise ColumnsChanged(message, where=origin, remedy=remedy, **columns)
 
 
 def _is_header(needed: Collection[str], names: Sequence[str]) -> bool:

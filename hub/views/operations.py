@@ -88,6 +88,9 @@ class OperationViews(Part):
             "state": status.state,
             "reason": status.reason,
             "error": str(status.outcome["error"]) if status.outcome else "",  # code and message of what ended last
+            "columns": status.outcome.get("columns")
+            if status.outcome
+            else None,  # missing and there, where it ended so
             "failures": status.failures,  # passing faults in a row
             "away": status.away,  # why its source does not answer the run under way
             "running": status.running,

@@ -373,6 +373,40 @@ def test_a_connector_that_is_left_out_is_named_shown_and_mended(own: Console) ->
         assert "left out" not in page(client)
 
 
+def test_R13_a_column_that_is_gone_is_named_and_the_editor_opens_where_it_is_read(own: Console) -> None:
+    file = own.project / "data/branches.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("Seats", "Places", 1), encoding="utf-8")
+    own.hub.supervisor.run_now(NAME)
+    ended(own)
+    assert own.api(f"/connectors/{NAME}").json()["columns"]["missing"] == ["Seats"]
+    with own.as_("olaf", **{"Accept-Language": "zh"}) as client:
+        shown = page(client)
+        assert "映射需要、而数据源没有的列： <code>Seats</code>" in shown
+        assert "<code>Places</code>" in shown
+        assert f'<a class="button main" href="/console{HERE}/edit">修正映射</a>' in shown
+        opened = page(client, f"{HERE}/edit")
+        line = int(opened.partition('data-place="')[2].partition('"')[0])
+        assert typed(opened).splitlines()[line - 1].strip() == "seats: to_int(Seats)"
+        text = typed(opened).replace("to_int(Seats)", "to_int(Places)")
+        assert post(client, f"{HERE}/edit", do="save", text=text, revision=revision(opened)).status_code == 303
+        assert "已恢复，将按计划运行" in done(client, "resume")
+        assert "映射需要" not in page(client), "it is on"
+        done(client, "run")
+    ended(own)
+    assert own.api(f"/connectors/{NAME}").json()["columns"] is None
+
+
+def test_G13_a_file_without_a_header_shows_nothing_of_its_first_row(own: Console) -> None:
+    file = own.project / "data/branches.csv"
+    file.write_text("".join(file.read_text(encoding="utf-8").splitlines(keepends=True)[1:]), encoding="utf-8")
+    own.hub.supervisor.run_now(NAME)
+    ended(own)
+    answer = own.api(f"/connectors/{NAME}").json()
+    assert (answer["state"], answer["columns"]) == ("PAUSED", None)
+    with own.as_("olaf") as client:
+        assert "Central" not in page(client), "which stands where a header should"
+
+
 @pytest.mark.parametrize(
     ("state_", "reason", "error", "failures", "code", "by_hand"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -40,7 +41,8 @@ def edit(asked: Asked) -> Values:
         revision=found.revision,
         kind=_kind(asked, found.name),
     )
-    return made | {"place": _place(asked, made["text"], made["case"])}
+    place = _place(asked, made["text"], made["case"]) if made["case"] else _lacking(asked, made["text"], found.name)
+    return made | {"place": place}
 
 
 def new(asked: Asked) -> Values:
@@ -165,6 +167,15 @@ def _place(asked: Asked, text: str, case: dict[str, Any] | None) -> int:
     spec = asked.hub.catalogue.connectors.get(case["connector"]) if case else None
     fields = fields_behind(spec.publish.mapping, case["path"]) if case and spec else {}
     return next((place for field in fields if (place := _line_of(text, field))), 0)
+
+
+def _lacking(asked: Asked, text: str, name: str) -> int:
+    """The first line that reads a column which the source had not when the connector paused; 0: none in particular."""
+    status = asked.hub.supervisor.statuses().get(name)
+    columns = status.outcome.get("columns") if status and status.state == "PAUSED" and status.outcome else None
+    word = re.compile(rf"(?<!\w){re.escape(columns['missing'][0])}(?!\w)") if columns else None
+    lines = enumerate(text.split("\n"), 1)
+    return next((number for number, line in lines if word and word.search(line)), 0)
 
 
 def _line_of(text: str, field: str) -> int:
