@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,16 +24,16 @@ from hub.model import RunTotals
 from hub.pipeline import due
 from hub.pipeline.discard import Discarding
 from hub.pipeline.jobs import Job, called, command, is_push
+from hub.pipeline.known import BY_HAND, Known, KnownTasks, discards
 from hub.pipeline.schedule import Schedule
 from hub.pipeline.task import RunResult
 from hub.pipeline.worker import Worker
 from hub.store import Store
-from hub.store.leases import NOTHING, TaskRow
+from hub.store.leases import TaskRow
 from hub.store.nodes import Node, NodeSeen
 from hub.store.states import ITSELF, State
 from hub.store.store import Board
 
-BY_HAND = Schedule(kind="manual")
 log = structlog.get_logger("datong.supervisor")
 
 
@@ -65,17 +65,6 @@ class ConnectorStatus:
     away: str  # why its source does not answer the run under way, code and message, while it is asked again
 
 
-@dataclass
-class _Known:
-    """A task, and how long its lease has looked the same to us."""
-
-    schedule: Schedule
-    watched_ms: int
-    started_ms: int | None = None  # from the history
-    lease: tuple[int, str, int] = (0, "", 0)  # epoch, holder, expiry
-    since: float = field(default_factory=time.monotonic)
-
-
 class Supervisor:
     """Looks at the board, and lets its worker, if this node has one, do what is due. All methods are thread-safe."""
 
@@ -96,9 +85,7 @@ class Supervisor:
         self._clock_ms, self._options = clock_ms, options
         self._reload, self._housekeeping = reload, housekeeping
         self._cleaned, self._beaten = time.monotonic(), float("-inf")
-        self._known: dict[str, _Known] = {}  # the catalogue's
-        self._orphans: dict[str, _Known] = {}  # of which a job is to be done still
-        self._lock = threading.Lock()
+        self._tasks = KnownTasks()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._alone = NodeSeen(**vars(node), started_ms=clock_ms(), silent_ms=0)
@@ -116,14 +103,7 @@ class Supervisor:
 
     def watch(self, schedules: Mapping[str, Schedule], last_starts: Mapping[str, datetime]) -> None:
         """The tasks there are now. `last_starts`: of those that the store has not seen start."""
-        now_ms = self._store.board().now_ms
-        with self._lock:
-            for name, schedule in schedules.items():
-                known = self._known.setdefault(name, _Known(schedule=schedule, watched_ms=now_ms))
-                known.schedule = schedule
-                if known.started_ms is None and name in last_starts:
-                    known.started_ms = int(last_starts[name].timestamp() * 1000)
-            self._known = {name: self._known[name] for name in schedules}
+        self._tasks.watch(schedules, last_starts, self._store.board().now_ms)
 
     def reload_everywhere(self) -> None:
         """Every node reads the configuration again; this one at once. A run asked for after this meets the new one."""
@@ -165,15 +145,14 @@ class Supervisor:
 
     def names(self) -> Sequence[str]:
         """The connectors of the catalogue, sorted."""
-        with self._lock:
-            return sorted(name for name in self._known if not is_push(name))
+        return [name for name in self._tasks.all() if not is_push(name)]
 
     def status(self, name: str, *, gone: bool = False) -> ConnectorStatus:
         """Raises NotFound; with `gone`, also of one that is not there any more, if it ever ran."""
         board = self._store.board()
-        if gone and name in board.tasks and not self._knows(name):
-            return self._status(name, _Known(schedule=BY_HAND, watched_ms=board.now_ms), board)
-        return self._status(name, self._find(name), board)
+        if gone and name in board.tasks and name not in self._tasks:
+            return self._status(name, Known(schedule=BY_HAND, watched_ms=board.now_ms), board)
+        return self._status(name, self._tasks.find(name), board)
 
     def statuses(self) -> Mapping[str, ConnectorStatus]:
         """Of every connector, all of one moment."""
@@ -186,13 +165,11 @@ class Supervisor:
     def tasks(self) -> Mapping[str, ConnectorStatus]:
         """Of both, by the task's name."""
         board = self._store.board()
-        with self._lock:
-            known = sorted(self._known.items())
-        return {name: self._status(name, one, board) for name, one in known}
+        return {name: self._status(name, one, board) for name, one in self._tasks.all().items()}
 
     def run_now(self, name: str, *, accept_deletions: bool = False, once: bool = False) -> str:
         """Start a run and return its id. Raises Conflict when one is under way or the connector is not to run."""
-        self._find(name)
+        self._tasks.find(name)
         state = self._store.states.get(name)
         if state.state in ("PAUSED", "STOPPED"):
             raise Conflict(
@@ -204,7 +181,7 @@ class Supervisor:
     def run_anew(self, name: str) -> str | None:
         """Let the job under way, wherever it is, end after its batch, and a run follow at once: both are on record in one
         step. The id of the job that ends; None when none is under way."""
-        self._find(name)
+        self._tasks.find(name)
         row = self._store.leases.get(name)
         if not row.held or not self._store.leases.ask_again(name, row.job):
             return None
@@ -215,7 +192,7 @@ class Supervisor:
     def replay(self, name: str, case: str | None = None) -> str:
         """Start a replay of the open rows of quarantine, all or of one case, and return its run id (R20). Allowed in every
         state but while the connector runs."""
-        if not self._knows(name):
+        if name not in self._tasks:
             raise NotFound(
                 f"there is no {called(name)}, so its rows cannot be mapped again",
                 remedy="mend its file (`datong validate`) or bring it back; rows that nobody needs any more are set aside "
@@ -227,7 +204,7 @@ class Supervisor:
         """Start to set open rows of quarantine aside, whenever a replay might start, and return its run id. Of a connector
         that is not there any more, too: whatever else waits of it would wait for ever, and makes room."""
         row = self._store.leases.get(name)
-        if row.job and not self._knows(name) and not _discards(row):
+        if row.job and name not in self._tasks and not discards(row):
             self._store.leases.forget(name, job=True)
         return self._begin(Job(name=name, discard=asked))
 
@@ -249,23 +226,11 @@ class Supervisor:
 
     def set_state(self, name: str, state: State, *, reason: str, by: str) -> None:
         """Pause, stop or resume. A run under way, wherever it is, finishes its batch first."""
-        self._find(name)
+        self._tasks.find(name)
         self._store.states.put(name, state, reason=reason, by=by, now_ms=self._clock_ms())
         self._store.leases.forget(name, job=state in ("PAUSED", "STOPPED"))
         if state in ("PAUSED", "STOPPED") and self.worker:
             self.worker.stop(name)
-
-    def _knows(self, name: str) -> bool:
-        with self._lock:
-            return name in self._known
-
-    def _find(self, name: str) -> _Known:
-        with self._lock:
-            try:
-                return self._known[name]
-            except KeyError:
-                kind = "subscription" if is_push(name) else "connector"
-                raise NotFound(f"there is no {called(name)}", remedy=f"`datong {kind} list` names them") from None
 
     def _begin(self, job: Job) -> str:
         """Here when this node works, else by whoever does."""
@@ -283,21 +248,21 @@ class Supervisor:
 
     def _occupied(self, row: TaskRow) -> Conflict:
         if row.held:
-            wait = f"wait, or {command(row.task, 'pause')}" if self._knows(row.task) else "wait until it has ended"
+            wait = f"wait, or {command(row.task, 'pause')}" if row.task in self._tasks else "wait until it has ended"
             return Conflict(
                 f"another worker runs {called(row.task)}: {row.holder}",
                 remedy=f"{wait}; a worker that is dead is replaced by itself",
             )
         return Conflict(f"a run of {called(row.task)} waits for a worker already", remedy="wait until one has taken it")
 
-    def _status(self, name: str, known: _Known, board: Board) -> ConnectorStatus:
+    def _status(self, name: str, known: Known, board: Board) -> ConnectorStatus:
         row, state = board.task(name), board.state(name)
         own = self.worker.running().get(name) if self.worker else None
         outcome = json.loads(row.outcome) if row.outcome else None
         job = own.job if own else Job.of(name, row.job) if row.job else None
         run_id = job.run_id if job else outcome["run"] if outcome else None
         alive = row.held and row.expires_ms > board.now_ms
-        seen = self._seen(name, known, board)
+        seen = known.seen(name, board)
         next_ms = due.when(seen) if state.state == "RUNNING" and not row.held else None
         return ConnectorStatus(
             name=name,
@@ -326,7 +291,7 @@ class Supervisor:
                     self._housekeeping()
             except DatongError as error:
                 log.error("tick failed", error=error.code, message=error.message)
-                self._forget_seen()
+                self._tasks.could_not_look()
                 longer = min(max(wait_s, 0.1) * 2, self._slowest_s)
                 wait_s = jittered(longer)
             except Exception:  # a bug of ours must not end the loop: leases would run out
@@ -341,7 +306,7 @@ class Supervisor:
             self._reload()
             self._configuration = board.configuration
         self._beat()
-        self._look(board)
+        self._tasks.look(board)
         if self.worker:
             self._obey(self.worker, board)
             self._start_due(self.worker, board)
@@ -359,8 +324,7 @@ class Supervisor:
     def _obey(self, worker: Worker, board: Board) -> None:
         """Stop what was paused since it began or is to run anew, by whichever node, or is not in the catalogue any more. A
         replay or a reset may begin while its connector is paused."""
-        with self._lock:
-            known = set(self._known)
+        known = self._tasks.all()
         for name, running in worker.running().items():
             if name not in known and not running.job.aside:
                 worker.stop(name, why="gone")
@@ -381,9 +345,7 @@ class Supervisor:
             grace_s=worker.options.grace_s,
         )
         busy = worker.running()
-        with self._lock:
-            views = [self._seen(name, known, board) for name, known in self._to_do().items()]
-        ready = [seen for seen in views if seen.row.task not in busy and due.starts(seen, by)]
+        ready = [seen for seen in self._tasks.to_do(board) if seen.row.task not in busy and due.starts(seen, by)]
         for seen in sorted(ready, key=lambda one: due.when(one) or 0):
             name = seen.row.task
             if self._stop.is_set():
@@ -396,46 +358,3 @@ class Supervisor:
             with suppress(Conflict):  # a person was faster, here
                 if worker.begin(seen.row, job, stale=seen.row.held) and seen.row.held:
                     log.warning("goes on with the run of a dead worker", connector=name, worker=seen.row.holder)
-
-    def _to_do(self) -> Mapping[str, _Known]:
-        """What this node may start."""
-        return {**self._orphans, **self._known}
-
-    def _look(self, board: Board) -> None:
-        """Note since when each lease has looked the same, and what a connector that is gone has left to do."""
-        left = [name for name, row in board.tasks.items() if _discards(row)]
-        with self._lock:
-            self._orphans = {
-                name: self._orphans.get(name) or _Known(schedule=BY_HAND, watched_ms=board.now_ms)
-                for name in left
-                if name not in self._known
-            }
-            for name, known in self._to_do().items():
-                row = board.task(name)
-                lease = (row.epoch, row.holder, row.expires_ms)
-                if lease != known.lease:
-                    known.lease, known.since = lease, time.monotonic()
-
-    def _seen(self, name: str, known: _Known, board: Board) -> due.Seen:
-        """A task as this node sees it."""
-        row = board.task(name)
-        return due.Seen(
-            row=row,
-            state=board.state(name).state,
-            schedule=known.schedule,
-            watched_ms=known.watched_ms,
-            started_ms=known.started_ms,
-            aside=row.job != NOTHING and Job.of(name, row.job).aside,
-            unchanged_s=time.monotonic() - known.since,
-        )
-
-    def _forget_seen(self) -> None:
-        """We could not look: a holder that lives is given time to show it."""
-        with self._lock:
-            for known in self._to_do().values():
-                known.since = time.monotonic()
-
-
-def _discards(row: TaskRow) -> bool:
-    """Is what it does, or what waits, to set rows aside? Of all jobs that alone needs no connector."""
-    return row.job != NOTHING and Job.of(row.task, row.job).discard is not None
