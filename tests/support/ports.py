@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 
 
 def free_port() -> int:
@@ -13,11 +14,11 @@ def free_port() -> int:
 
 
 def own_address() -> str | None:
-    """Of this machine, and not loopback."""
+    """Of this machine: one that a connection may go to, and not loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.77", 9))
         except OSError:
             return None
-        found = str(probe.getsockname()[0])
-    return None if found.startswith("127.") else found
+        found = ip_address(probe.getsockname()[0])
+    return None if found.is_loopback or found.is_link_local or found.is_unspecified else str(found)
