@@ -26,6 +26,11 @@ def has_credential(steps: Iterable[str]) -> bool:
     return any(is_credential(step) for step in steps)
 
 
+def leads_to_credential(path: str) -> bool:
+    """The same of a path in which `.` and `..` are no names."""
+    return has_credential(step for step in path.split("/") if step not in (".", ".."))
+
+
 def is_own(path: Path, root: Path, refused: Collection[Path]) -> bool:
     """Is a resolved path, at or below the resolved root, in a directory of a hub or one that is `refused`?"""
     within = [path, *path.parents]

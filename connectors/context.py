@@ -36,9 +36,10 @@ class _Files:
             raise ConfigurationInvalid("this is the name of credentials", where=name, remedy=WHY)
         return path
 
-    def certificate(self, name: str) -> str:
-        """The path of a PEM file below the root, which is used and never shown. Raises ConfigurationInvalid as `place`."""
-        return str(self._below(name))
+    def certificate(self, name: str | None) -> str | None:
+        """The path of a PEM file below the root, which is used and never shown; None for no name. Raises
+        ConfigurationInvalid for one outside it or in a hub's own directory."""
+        return str(self._below(name)) if name else None
 
     def _below(self, name: str) -> Path:
         root = self.root.resolve()

@@ -187,7 +187,7 @@ def open_channel(spec: NotifySpec, settings: Settings) -> Hook | Mail:
     from connectors.channels import Hook, Mail  # commands start without mail
 
     made, context = spec.channel, _outside(User(kind="alerts", name=spec.notify), spec.channel, settings)
-    ca_file = context.certificate(made.ca_file) if made.ca_file else None
+    ca_file = context.certificate(made.ca_file)
     if isinstance(made, WebhookChannel):
         secret = context.secret(made.secret)
         return Hook(outbound=context.outbound, url=made.url, secret=secret, reference=made.secret, ca_file=ca_file)

@@ -36,7 +36,7 @@ class WebhookSink:
         self._key = key_of(context.secret(spec.secret), spec.secret, "sink.secret")
         self._where = _shown(spec.url)
         try:
-            ca_file = context.certificate(spec.ca_file) if spec.ca_file else None
+            ca_file = context.certificate(spec.ca_file)
             self._client = context.outbound.client(timeout_s=spec.timeout_s, ca_file=ca_file)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationInvalid("the certificate file cannot be read", where="sink.ca_file") from error

@@ -62,7 +62,7 @@ class Answers:
 
     def __init__(self, spec: RestSpec, context: SourceContext) -> None:
         self._spec, self._context = spec, context
-        ca_file = context.certificate(spec.ca_file) if spec.ca_file else None
+        ca_file = context.certificate(spec.ca_file)
         try:
             self._client = context.outbound.client(timeout_s=spec.timeout_s, ca_file=ca_file)
         except OSError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from connectors.below import has_credential
+from connectors.below import leads_to_credential
 from connectors.sources.places import Opened, Place
 from hub.errors import FileRefused
 
@@ -49,9 +49,7 @@ class ZipPlace:
         if len(entries) > MAX_ENTRIES:
             raise FileRefused(f"has {len(entries):,} members, {MAX_ENTRIES:,} are the most", where=name)
         found = [e for e in entries if not e.is_dir() and fnmatch.fnmatchcase(e.filename, self._member)]
-        found = [
-            e for e in found if not has_credential(step for step in e.filename.split("/") if step not in (".", ".."))
-        ]
+        found = [e for e in found if not leads_to_credential(e.filename)]
         if not found:
             raise FileRefused(f"has no member that matches `{self._member}`", where=name)
         for entry in found:

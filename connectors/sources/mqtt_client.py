@@ -150,7 +150,7 @@ class BrokerClient(Client):
 
 def _trusted(spec: MqttSpec, context: SourceContext) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=context.certificate(spec.ca_file) if spec.ca_file else None)
+        return ssl.create_default_context(cafile=context.certificate(spec.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationInvalid(
             "the certificate file cannot be read", where="source.ca_file", remedy="a PEM file below the files root"

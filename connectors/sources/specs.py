@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from connectors.below import WHY, has_credential
+from connectors.below import WHY, has_credential, leads_to_credential
 
 MAX_COLUMNS = 2_000
 
@@ -20,7 +20,7 @@ def _below_root(value: str) -> str:
 
 
 def _directory(value: str) -> str:
-    if has_credential(step for step in value.split("/") if step not in (".", "..")):
+    if leads_to_credential(value):
         raise ValueError(f"is the name of credentials | {WHY}")
     return value
 

@@ -59,7 +59,7 @@ class QuarantineDesk:
         rows = self._index.chosen(case=case) if found else []
         first = [*(one for one in rows if one.offset == row), *(one for one in rows[:limit] if one.offset != row)]
         data = {one.offset: entry for one, entry in self._index.load(first[:limit])}
-        loaded = [(one, data[one.offset]) for one in first[:limit] if one.offset in data]
+        loaded = [(one, data[one.offset]) for one in first if one.offset in data]
         fields, behind = self._behind(found.case, data.values()) if found else ({}, [])
         named = found.case if found else aside[0].case
         told = _as_json(found) if found else {**_named(named), "count": 0, "first": None, "last": None}

@@ -324,9 +324,8 @@ class Supervisor:
     def _obey(self, worker: Worker, board: Board) -> None:
         """Stop what was paused since it began or is to run anew, by whichever node, or is not in the catalogue any more. A
         replay or a reset may begin while its connector is paused."""
-        known = self._tasks.all()
         for name, running in worker.running().items():
-            if name not in known and not running.job.aside:
+            if name not in self._tasks and not running.job.aside:
                 worker.stop(name, why="gone")
             state = board.state(name)
             if running.state_mark is None:

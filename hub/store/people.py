@@ -86,10 +86,9 @@ class People:
     def remove(self, name: str) -> None:
         """End an account, its sessions and its tokens. Raises NotFound."""
         with writing(self._engine) as connection:
-            here = sa.select(people.c.name).where(people.c.name == name)
-            if not connection.execute(
-                here.with_for_update()
-            ).all():  # who makes a session or token of theirs has it, too
+            # who makes a session or a token of theirs holds this row, too
+            here = sa.select(people.c.name).where(people.c.name == name).with_for_update()
+            if not connection.execute(here).all():
                 raise _nobody(name)
             _end_all(connection, name)
             connection.execute(sa.delete(tokens).where(tokens.c.person == name))

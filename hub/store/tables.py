@@ -102,9 +102,8 @@ tasks = sa.Table(
     sa.Column("started_at", sa.BigInteger),  # the last start that counts for its schedule
     sa.Column("failures", sa.Integer, nullable=False),  # passing faults in a row
     sa.Column("outcome", sa.Text, nullable=False),  # JSON of how the last run ended; empty = none did
-    sa.Column(
-        "away", sa.Text, nullable=False, server_default=sa.text("''")
-    ),  # why its source does not answer, while it is asked again
+    # why its source does not answer, while it is asked again
+    sa.Column("away", sa.Text, nullable=False, server_default=sa.text("''")),
 )
 
 nodes = sa.Table(

@@ -88,9 +88,8 @@ class OperationViews(Part):
             "state": status.state,
             "reason": status.reason,
             "error": str(status.outcome["error"]) if status.outcome else "",  # code and message of what ended last
-            "columns": status.outcome.get("columns")
-            if status.outcome
-            else None,  # missing and there, where it ended so
+            # what was missing and what was there, where it ended so
+            "columns": status.outcome.get("columns") if status.outcome else None,
             "failures": status.failures,  # passing faults in a row
             "away": status.away,  # why its source does not answer the run under way
             "running": status.running,

@@ -119,10 +119,8 @@ def _connectors(
         if (status := tasks.get(name)) is None:  # declared a moment ago
             continue
         last = sums.last.get(name)
-        new = (
-            status.unfinished and last is not None and last.run != status.run_id
-        )  # another node runs it: not known yet
-        known = last.totals.read if last is not None and not new else 0
+        # of a run that another node has just begun nothing is known
+        known = 0 if last is None or (status.unfinished and last.run != status.run_id) else last.totals.read
         found[name] = ConnectorSample(
             topic=spec.publish.topic,
             state=status.state,

@@ -14,6 +14,7 @@ from hub.catalogue.edit import declared
 from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.console.render import fit, leaves, segment
 from hub.console.texts import Texts
+from hub.console.views.shared import connector_of
 from hub.errors import ConfigurationInvalid, DatongError, NotFound, RevisionChanged
 from hub.mapping.functions import TABLE
 from hub.pipeline.blame import fields_behind
@@ -162,20 +163,20 @@ def _values(asked: Asked, **known: Any) -> Values:
     }
 
 
-def _place(asked: Asked, text: str, case: dict[str, Any] | None) -> int:
+def _place(asked: Asked, text: str, case: dict[str, Any]) -> int:
     """The line that gives the field which a case is about, or which its check reads; 0: none in particular."""
-    spec = asked.hub.catalogue.connectors.get(case["connector"]) if case else None
-    fields = fields_behind(spec.publish.mapping, case["path"]) if case and spec else {}
+    spec = asked.hub.catalogue.connectors.get(case["connector"])
+    fields = fields_behind(spec.publish.mapping, case["path"]) if spec else {}
     return next((place for field in fields if (place := _line_of(text, field))), 0)
 
 
 def _lacking(asked: Asked, text: str, name: str) -> int:
     """The first line that reads a column which the source had not when the connector paused; 0: none in particular."""
-    status = asked.hub.supervisor.statuses().get(name)
-    columns = status.outcome.get("columns") if status and status.state == "PAUSED" and status.outcome else None
-    word = re.compile(rf"(?<!\w){re.escape(columns['missing'][0])}(?!\w)") if columns else None
-    lines = enumerate(text.split("\n"), 1)
-    return next((number for number, line in lines if word and word.search(line)), 0)
+    connector = connector_of(asked, name)
+    if connector is None or connector["state"] != "PAUSED" or not connector["columns"]:
+        return 0
+    word = re.compile(rf"(?<!\w){re.escape(connector['columns']['missing'][0])}(?!\w)")
+    return next((number for number, line in enumerate(text.split("\n"), 1) if word.search(line)), 0)
 
 
 def _line_of(text: str, field: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from hub.api.problems import status_of
 from hub.console.pages import Action, Asked, Done, Page, Shown, Values, trouble
 from hub.console.render import segment
-from hub.console.views.shared import agency_title, on_record, staying, topic_title
+from hub.console.views.shared import agency_title, connector_of, on_record, staying, topic_title
 from hub.errors import ConfigurationInvalid, DatongError, NotFound
 from hub.pipeline.shapes import MOST_COUNTED
 
@@ -72,7 +72,7 @@ def case(asked: Asked) -> Values:
         return {**shown, "case": None}
     columns = list(dict.fromkeys(name for row in found["rows"] for name in row["preview"]))
     columns.sort(key=lambda name: name not in found["columns"])  # what to look at comes first
-    connector = _connector(asked, found["connector"])
+    connector = connector_of(asked, found["connector"])
     spec = asked.hub.catalogue.connectors.get(found["connector"])
     return {
         **shown,
@@ -114,8 +114,8 @@ def replay(asked: Asked) -> Done | Shown:
 
 def _emptied(asked: Asked, name: str, said: str, resume: str, about: Values) -> Done:
     """Where to go when nothing is left of a case: to its connector when that is not on, for the next step is there."""
-    state = next((s.state for n, s in asked.hub.supervisor.statuses().items() if n == name), "RUNNING")
-    if state != "RUNNING":
+    connector = connector_of(asked, name)
+    if connector and connector["state"] != "RUNNING":
         to = f"/console/connectors/{segment(name)}"
         return Done(to=to, said=resume, about={**about, "name": name}, well=False)
     return Done(to=_of(name), said=said, about=about)
@@ -166,14 +166,6 @@ def _named(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
         "agency_title": agency_title(asked, agency),
         "topic_title": topic_title(asked, found["topic"]),
     }
-
-
-def _connector(asked: Asked, name: str) -> dict[str, Any] | None:
-    """None: it is not there any more, or its file has a mistake."""
-    try:
-        return asked.hub.views.connector(name)
-    except NotFound:
-        return None
 
 
 def _has_file(asked: Asked, name: str) -> bool:

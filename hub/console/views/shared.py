@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from hub.api.problems import status_of
 from hub.console.pages import Asked, Done, Page, Shown, Values, trouble
-from hub.errors import DatongError
+from hub.errors import DatongError, NotFound
 
 Row = TypeVar("Row")
 MOST_PAGES = 10_000
@@ -48,6 +48,14 @@ def topic_title(asked: Asked, name: str | None) -> str:
     spec = asked.hub.catalogue.topics.get(name or "")
     titles = spec.title.model_dump() if spec else {}
     return titles.get(asked.language) or titles.get("en") or ""
+
+
+def connector_of(asked: Asked, name: str) -> dict[str, Any] | None:
+    """A connector; None: it is not there any more, or its file has a mistake."""
+    try:
+        return asked.hub.views.connector(name)
+    except NotFound:
+        return None
 
 
 def on_record(text: str) -> dict[str, Any] | None:

@@ -79,9 +79,8 @@ def parse(
                 break
             raise
         next_offset = batch.last_offset + 1
-        if (
-            batch.count
-        ):  # of one that was emptied the header stays as long as its producer is known: all of it was removed
+        # of one that was emptied the header stays as long as its producer is known: all of it was removed
+        if batch.count:
             spans.append((batch.base_offset, batch.last_offset))
     return Parsed(blocks=found, next_offset=next_offset, spans=spans)
 
